@@ -1,0 +1,99 @@
+// The GPU as a System: one device, one stream, memory from the stream's pool. Compiled only where the CUDA runtime is.
+#include <cuda_runtime_api.h>
+
+#include <string>
+
+#include "core/cuda_check.hpp"
+#include "core/error.hpp"
+#include "core/system.hpp"
+
+namespace tatr {
+
+namespace {
+
+class CudaSystem final : public System {
+ public:
+  explicit CudaSystem(int index) : index_(index) {
+    TATR_CUDA_CHECK(cudaSetDevice(index));
+    TATR_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    TATR_CUDA_CHECK(cudaDeviceGetDefaultMemPool(&pool_, index));
+    std::uint64_t keep_all =
+        ~std::uint64_t{0};  // freed memory stays in the pool: later allocations cost no driver call
+    TATR_CUDA_CHECK(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep_all));
+  }
+  ~CudaSystem() override {
+    cudaStreamSynchronize(stream_);
+    cudaStreamDestroy(stream_);
+    cudaMemPoolTrimTo(pool_, 0);
+  }
+
+  bool is_cuda() const override { return true; }
+  std::string name() const override { return "cuda:" + std::to_string(index_); }
+  CUstream_st* stream() const override { return stream_; }
+
+  void copy_to_host(void* host, const void* data, std::size_t bytes) override {
+    TATR_CUDA_CHECK(cudaMemcpyAsync(host, data, bytes, cudaMemcpyDeviceToHost, stream_));
+    synchronize();
+  }
+  void copy_from_host(void* data, const void* host, std::size_t bytes) override {
+    TATR_CUDA_CHECK(cudaMemcpyAsync(data, host, bytes, cudaMemcpyHostToDevice, stream_));
+    synchronize();
+  }
+  void synchronize() override { TATR_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
+
+ protected:
+  void* allocate_bytes(std::size_t bytes) override {
+    void* pointer = nullptr;
+    const cudaError_t status = cudaMallocAsync(&pointer, bytes, stream_);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      std::size_t free_bytes = 0, total_bytes = 0;
+      cudaMemGetInfo(&free_bytes, &total_bytes);
+      std::uint64_t reserved = 0, used = 0;  // what the pool holds but nobody uses is free to us too
+      cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &reserved);
+      cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemCurrent, &used);
+      throw OutOfMemoryError(name(), bytes, free_bytes + (reserved - used));
+    }
+    TATR_CUDA_CHECK(status);
+    return pointer;
+  }
+  void deallocate_bytes(void* pointer, std::size_t) noexcept override { cudaFreeAsync(pointer, stream_); }
+
+ private:
+  int index_;
+  cudaStream_t stream_ = nullptr;
+  cudaMemPool_t pool_ = nullptr;
+};
+
+}  // namespace
+
+int cuda_device_count() noexcept {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+    cudaGetLastError();
+    return 0;
+  }
+  return count;
+}
+
+std::unique_ptr<System> make_cuda_system(int index) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (status == cudaErrorInsufficientDriver) {
+    throw EnvironmentError("cuda:" + std::to_string(index) + ": the GPU driver is older than CUDA " +
+                           std::to_string(CUDART_VERSION / 1000) +
+                           " needs (or absent); update it, or use --device cpu");
+  }
+  if (status != cudaSuccess || count == 0) {
+    throw EnvironmentError("cuda:" + std::to_string(index) + ": no usable GPU (" + cudaGetErrorString(status) +
+                           "); use --device cpu");
+  }
+  if (index < 0 || index >= count) {
+    throw EnvironmentError("cuda:" + std::to_string(index) + ": there is no such GPU; this machine has " +
+                           (count == 1 ? "cuda:0" : "cuda:0 to cuda:" + std::to_string(count - 1)));
+  }
+  return std::make_unique<CudaSystem>(index);
+}
+
+}  // namespace tatr

@@ -1,0 +1,81 @@
+// The errors of the program and the exit code each one stands for. Only main turns an error into an exit.
+#pragma once
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace tatr {
+
+enum class ExitCode : int {
+  kDone = 0,
+  kVerification = 1,  // a computed output was wrong, or a regression was found
+  kUsage = 2,         // the command line, a config or an input file
+  kEnvironment = 3,   // no device, no memory, no driver, no space
+  kInterrupted = 130,
+};
+
+/// Base of all errors that main reports as one line: `tatr-sim: error: <what()>`.
+class Error : public std::runtime_error {
+ public:
+  Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  ExitCode code() const { return code_; }
+
+ private:
+  ExitCode code_;
+};
+
+/// A config that cannot be run. `where` is "file:/json/pointer"; `problem` names the value and what is allowed.
+class ConfigError : public Error {
+ public:
+  ConfigError(const std::string& where, const std::string& problem) : Error(ExitCode::kUsage, where + ": " + problem) {}
+};
+
+/// A data file (trace, result, calibration) that cannot be used; `where` is the file and, if known, the place in it.
+class InputError : public Error {
+ public:
+  InputError(const std::string& where, const std::string& problem) : Error(ExitCode::kUsage, where + ": " + problem) {}
+};
+
+/// Wrong use of the command line.
+class UsageError : public Error {
+ public:
+  explicit UsageError(const std::string& message) : Error(ExitCode::kUsage, message) {}
+};
+
+/// An output differs from its reference by more than the tolerance.
+class VerificationError : public Error {
+ public:
+  explicit VerificationError(const std::string& message) : Error(ExitCode::kVerification, message) {}
+};
+
+/// The machine lacks something: a device, a driver, disk space, permission to write.
+class EnvironmentError : public Error {
+ public:
+  explicit EnvironmentError(const std::string& message) : Error(ExitCode::kEnvironment, message) {}
+};
+
+/// A CUDA or cuBLAS call failed.
+class CudaError : public EnvironmentError {
+ public:
+  using EnvironmentError::EnvironmentError;
+};
+
+/// An allocation failed; the experiment runner adds the experiment's name and goes on with the next one.
+class OutOfMemoryError : public EnvironmentError {
+ public:
+  OutOfMemoryError(const std::string& device, std::size_t asked_bytes, std::size_t free_bytes)
+      : EnvironmentError(device + ": out of memory: asked for " + std::to_string(asked_bytes) + " bytes, " +
+                         std::to_string(free_bytes) + " bytes free"),
+        asked_bytes_(asked_bytes),
+        free_bytes_(free_bytes) {}
+  std::size_t asked_bytes() const { return asked_bytes_; }
+  std::size_t free_bytes() const { return free_bytes_; }
+
+ private:
+  std::size_t asked_bytes_;
+  std::size_t free_bytes_;
+};
+
+}  // namespace tatr

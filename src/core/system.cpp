@@ -1,0 +1,70 @@
+#include "core/system.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/error.hpp"
+#include "core/integer_math.hpp"
+
+#if defined(__linux__)
+#include <unistd.h>
+#endif
+
+namespace tatr {
+
+void* System::allocate(std::size_t bytes) {
+  if (bytes == 0) return nullptr;
+  void* pointer = allocate_bytes(bytes);
+  bytes_in_use_ += bytes;
+  peak_bytes_ = std::max(peak_bytes_, bytes_in_use_);
+  return pointer;
+}
+
+void System::deallocate(void* pointer, std::size_t bytes) noexcept {
+  if (pointer == nullptr) return;
+  deallocate_bytes(pointer, bytes);
+  bytes_in_use_ -= bytes;
+}
+
+namespace {
+
+class CpuSystem final : public System {
+ public:
+  explicit CpuSystem(int threads) { omp_set_num_threads(threads > 0 ? threads : omp_get_num_procs()); }
+
+  bool is_cuda() const override { return false; }
+  std::string name() const override { return "cpu"; }
+  void copy_to_host(void* host, const void* data, std::size_t bytes) override { std::memcpy(host, data, bytes); }
+  void copy_from_host(void* data, const void* host, std::size_t bytes) override { std::memcpy(data, host, bytes); }
+  void synchronize() override {}
+
+ protected:
+  void* allocate_bytes(std::size_t bytes) override {
+    constexpr std::size_t kAlignment = 256;
+    void* pointer = std::aligned_alloc(kAlignment, round_up(bytes, kAlignment));
+    if (pointer == nullptr) throw OutOfMemoryError("cpu", bytes, free_bytes());
+    return pointer;
+  }
+  void deallocate_bytes(void* pointer, std::size_t) noexcept override { std::free(pointer); }
+
+ private:
+  static std::size_t free_bytes() {
+    return static_cast<std::size_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<System> make_cpu_system(int threads) { return std::make_unique<CpuSystem>(threads); }
+
+#if !defined(TATR_HAS_CUDA)
+std::unique_ptr<System> make_cuda_system(int) {
+  throw EnvironmentError("this build of tatr-sim has no CUDA back end; build with nvcc, or use --device cpu");
+}
+int cuda_device_count() noexcept { return 0; }
+#endif
+
+}  // namespace tatr

@@ -1,0 +1,100 @@
+// Where the work runs: the CPU with some threads, or one GPU. A System owns the memory that its data live in and the
+// stream that orders its work; it knows nothing of routing. No CUDA or Thrust type appears here, so any file may
+// include it.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+struct CUstream_st;
+
+namespace tatr {
+
+class System {
+ public:
+  virtual ~System() = default;
+  System() = default;
+  System(const System&) = delete;
+  System& operator=(const System&) = delete;
+
+  virtual bool is_cuda() const = 0;
+  virtual std::string name() const = 0;  // "cpu" or "cuda:0"
+  virtual CUstream_st* stream() const { return nullptr; }
+
+  /// Bytes aligned to 256, or OutOfMemoryError. Contents are not set.
+  void* allocate(std::size_t bytes);
+  void deallocate(void* pointer, std::size_t bytes) noexcept;
+
+  /// Copies wait for all work given to the system before, and are complete on return.
+  virtual void copy_to_host(void* host, const void* data, std::size_t bytes) = 0;
+  virtual void copy_from_host(void* data, const void* host, std::size_t bytes) = 0;
+  virtual void synchronize() = 0;
+
+  std::size_t bytes_in_use() const { return bytes_in_use_; }
+  std::size_t peak_bytes() const { return peak_bytes_; }
+  void reset_peak() { peak_bytes_ = bytes_in_use_; }
+
+ protected:
+  virtual void* allocate_bytes(std::size_t bytes) = 0;
+  virtual void deallocate_bytes(void* pointer, std::size_t bytes) noexcept = 0;
+
+ private:
+  std::size_t bytes_in_use_ = 0;
+  std::size_t peak_bytes_ = 0;
+};
+
+/// The CPU. `threads` 0: all cores.
+std::unique_ptr<System> make_cpu_system(int threads = 0);
+
+/// GPU `index`. Throws EnvironmentError if this build has no CUDA, or there is no such GPU, or its driver is too old.
+std::unique_ptr<System> make_cuda_system(int index = 0);
+
+/// Number of usable GPUs; 0 in a build without CUDA and where there is no driver.
+int cuda_device_count() noexcept;
+
+/// An array of trivially copyable values in a system's memory. Move-only; the system must outlive it.
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(System& system, std::size_t size)
+      : system_(&system), data_(static_cast<T*>(system.allocate(size * sizeof(T)))), size_(size) {}
+  Buffer(System& system, const std::vector<T>& host) : Buffer(system, host.size()) {
+    if (size_ > 0) system.copy_from_host(data_, host.data(), size_ * sizeof(T));
+  }
+  Buffer(Buffer&& other) noexcept { swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~Buffer() {
+    if (system_ != nullptr) system_->deallocate(data_, size_ * sizeof(T));
+  }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+  std::vector<T> to_host() const { return to_host(0, size_); }
+  std::vector<T> to_host(std::size_t first, std::size_t count) const {
+    std::vector<T> host(count);
+    if (count > 0) system_->copy_to_host(host.data(), data_ + first, count * sizeof(T));
+    return host;
+  }
+
+ private:
+  void swap(Buffer& other) noexcept {
+    std::swap(system_, other.system_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+  }
+
+  System* system_ = nullptr;
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace tatr

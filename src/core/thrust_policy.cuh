@@ -1,0 +1,58 @@
+// Chooses Thrust's system: OpenMP on the CPU, CUDA on a GPU. Included by .cu files only, for no Thrust type may cross
+// between objects of different compilers; without nvcc those files are compiled as C++ and know only OpenMP.
+#pragma once
+
+#include <thrust/execution_policy.h>
+#include <thrust/for_each.h>
+#include <thrust/iterator/counting_iterator.h>
+#include <thrust/system/omp/execution_policy.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/platform.hpp"
+#include "core/system.hpp"
+
+#if defined(__CUDACC__)
+#include <thrust/system/cuda/execution_policy.h>
+#endif
+
+namespace tatr {
+
+/// Gives Thrust its scratch from the system, so that it is counted and comes from the stream's pool.
+struct ScratchAllocator {
+  using value_type = char;
+  System* system;
+  char* allocate(std::ptrdiff_t bytes) { return static_cast<char*>(system->allocate(static_cast<std::size_t>(bytes))); }
+  void deallocate(char* pointer, std::size_t bytes) { system->deallocate(pointer, bytes); }
+};
+
+/// Calls body(policy) with the policy of the system.
+template <class Body>
+auto with_policy([[maybe_unused]] System& system, Body&& body) {
+#if defined(__CUDACC__)
+  if (system.is_cuda()) {
+    ScratchAllocator scratch{&system};
+    return body(thrust::cuda::par_nosync(scratch).on(system.stream()));
+  }
+#endif
+  return body(thrust::omp::par);
+}
+
+/// Runs function(i) for i in [0, count).
+template <class Policy, class Function>
+void for_each_index(const Policy& policy, std::int64_t count, Function function) {
+  thrust::for_each_n(policy, thrust::counting_iterator<std::int64_t>(0), count, function);
+}
+
+/// Adds to an integer that other threads add to as well; the sum does not depend on their order. Returns the value
+/// before.
+TATR_HD inline std::int32_t atomic_add(std::int32_t* address, std::int32_t value) {
+#if defined(__CUDA_ARCH__)
+  return atomicAdd(address, value);
+#else
+  return __atomic_fetch_add(address, value, __ATOMIC_RELAXED);
+#endif
+}
+
+}  // namespace tatr
