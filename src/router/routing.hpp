@@ -1,0 +1,66 @@
+// From router logits to top-k routing. Decides which experts each token goes to and with what gate; knows nothing of
+// tiles. The rules (selection, ties, gates) are those of README, section "What the words mean".
+#pragma once
+
+#include <cstdint>
+
+#include "config/experiment.hpp"
+#include "core/exact_math.hpp"
+#include "core/platform.hpp"
+#include "core/system.hpp"
+
+namespace tatr {
+
+/// Limits that keep every sort key within 64 bits: expert 12, score 30, token 20.
+inline constexpr std::int64_t kMaxExperts = 4096;
+inline constexpr std::int64_t kMaxTokens = 1 << 20;
+inline constexpr std::int64_t kMaxTopK = 64;
+
+/// The score p of any (token, expert) pair, recomputed from the logits. Empty (logits null) where only the top-k are
+/// known.
+struct ScoreView {
+  const float* logits = nullptr;       // [T, E]
+  const float* row_max = nullptr;      // [T]; softmax only
+  const float* row_inverse = nullptr;  // [T]: 1 / sum of e^(logit - max); softmax only
+  std::int32_t experts = 0;
+  Scoring scoring = Scoring::kSoftmax;
+
+  TATR_HD float operator()(std::int64_t token, std::int32_t expert) const {
+    const float logit = logits[token * experts + expert];
+    if (scoring == Scoring::kSigmoid) return exact_sigmoid(logit);
+    return exact_exp(logit - row_max[token]) * row_inverse[token];
+  }
+};
+
+/// Top-k routing of one layer. Buffers live in the system that made it.
+struct Routing {
+  std::int32_t tokens = 0;        // T
+  std::int32_t experts = 0;       // E
+  std::int32_t top_k = 0;         // K
+  Buffer<std::int32_t> chosen;    // [T, K] experts, best first
+  Buffer<float> gates;            // [T, K]
+  Buffer<float> scores;           // [T, K] p of the chosen
+  Buffer<std::uint32_t> members;  // [T, ceil(E/32)] bit e of a row: the token chose expert e
+  Buffer<std::int32_t> counts;    // [E]
+  Buffer<float> logits;           // [T, E]; empty for a trace of top-k ids and scores
+  Buffer<float> row_max;          // [T]
+  Buffer<float> row_inverse;      // [T]
+  Scoring scoring = Scoring::kSoftmax;
+
+  bool has_all_scores() const { return logits.size() > 0; }
+  ScoreView score_view() const { return {logits.data(), row_max.data(), row_inverse.data(), experts, scoring}; }
+};
+
+/// Router logits [tokens, experts] of a synthetic source, made on the system. The source must not be a trace.
+Buffer<float> synthetic_logits(System& system, const SourceConfig& source, std::uint64_t seed, std::int64_t tokens,
+                               std::int64_t experts);
+
+/// Routes logits [tokens, experts] (finite; taken over by the result). config.tokens and .experts are the shape.
+Routing route(System& system, Buffer<float> logits, const RouterConfig& config);
+
+/// Routing from known top-k: `chosen` and `scores` [tokens, top_k] with distinct experts a row, scores in [0, 1].
+/// The order within a row becomes high to low score, ties to the lower expert; gates follow config.normalise_gates.
+Routing routing_from_top_k(System& system, Buffer<std::int32_t> chosen, Buffer<float> scores,
+                           const RouterConfig& config);
+
+}  // namespace tatr
