@@ -1,0 +1,16 @@
+// What follows from the experts' counts, targets and tiles alone: rows, tiles, utilisation, fills.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "rounding/rounding.hpp"
+
+namespace tatr {
+
+/// Fills in `metrics` from its counts_before and counts_after [E] and each expert's tile [E]. `tokens` bounds what can
+/// be added.
+void add_expert_metrics(RoundingMetrics& metrics, const std::vector<std::int32_t>& tile_of, Fill fill,
+                        std::int64_t tokens);
+
+}  // namespace tatr

@@ -1,0 +1,99 @@
+// What rounding did to tokens, as sums that do not depend on threads or device.
+#pragma once
+
+#include "core/thrust_policy.cuh"
+#include "rounding/dispatch.cuh"
+#include "rounding/rounding.hpp"
+#include "rounding/targets.cuh"
+
+namespace tatr {
+
+/// Sums over tokens. Doubles are added in token order within a chunk and then in chunk order, whatever runs the chunks.
+struct TokenSums {
+  double mass = 0, square = 0, cube = 0, probability = 0;
+  std::int64_t dropped = 0, without_expert = 0;
+  TATR_HD void add(const TokenSums& other) {
+    mass += other.mass;
+    square += other.square;
+    cube += other.cube;
+    probability += other.probability;
+    dropped += other.dropped;
+    without_expert += other.without_expert;
+  }
+};
+
+/// rank_of[a] = place of assignment a (token, slot) among its expert's own tokens.
+struct RankOfAssignment {
+  const std::uint64_t* own_keys;
+  const std::int32_t* own_offsets;
+  const std::int32_t* chosen;
+  std::int32_t top_k;
+  std::int32_t* rank_of;
+  TATR_HD void operator()(std::int64_t i) const {
+    const std::int32_t expert = key_expert(own_keys[i]);
+    const std::int64_t first = static_cast<std::int64_t>(key_token(own_keys[i])) * top_k;
+    std::int32_t slot = 0;
+    while (chosen[first + slot] != expert) ++slot;
+    rank_of[first + slot] = static_cast<std::int32_t>(i) - own_offsets[expert];
+  }
+};
+
+struct CountRowOfToken {
+  const std::int32_t* token;
+  std::int32_t* rows_of_token;
+  TATR_HD void operator()(std::int64_t row) const {
+    if (token[row] >= 0) atomic_add(&rows_of_token[token[row]], 1);
+  }
+};
+
+struct SumChunkOfTokens {
+  static constexpr std::int32_t kChunk = 128;
+  std::int32_t tokens, top_k;
+  const std::int32_t* chosen;
+  const float* gates;
+  const float* scores;
+  const std::int32_t* rank_of;
+  const std::int32_t* target;
+  const std::int32_t* rows_of_token;
+  TokenSums* sums;
+  TATR_HD void operator()(std::int64_t chunk) const {
+    TokenSums sum;
+    for (std::int64_t t = chunk * kChunk; t < (chunk + 1) * kChunk && t < tokens; ++t) {
+      double mass = 0.0;
+      for (std::int64_t a = t * top_k; a < (t + 1) * top_k; ++a) {
+        if (rank_of[a] < target[chosen[a]]) continue;
+        mass += static_cast<double>(gates[a]);
+        sum.probability += static_cast<double>(scores[a]);
+        ++sum.dropped;
+      }
+      sum.mass += mass;
+      sum.square += mass * mass;
+      sum.cube += mass * mass * mass;
+      sum.without_expert += rows_of_token[t] == 0;
+    }
+    sums[chunk] = sum;
+  }
+};
+
+template <class Policy>
+TokenSums sum_over_tokens(const Policy& policy, System& system, const Routing& routing, const OwnRanking& own,
+                          const std::int32_t* target, const Dispatch& dispatch) {
+  const auto assignments = static_cast<std::int64_t>(routing.chosen.size());
+  Buffer<std::int32_t> rank_of(system, routing.chosen.size());
+  for_each_index(
+      policy, assignments,
+      RankOfAssignment{own.keys.data(), own.offsets.data(), routing.chosen.data(), routing.top_k, rank_of.data()});
+  Buffer<std::int32_t> rows_of_token(system, static_cast<std::size_t>(routing.tokens));
+  thrust::fill_n(policy, rows_of_token.data(), rows_of_token.size(), 0);
+  for_each_index(policy, dispatch.rows, CountRowOfToken{dispatch.token.data(), rows_of_token.data()});
+  const std::int64_t chunks = ceil_div<std::int64_t>(routing.tokens, SumChunkOfTokens::kChunk);
+  Buffer<TokenSums> sums(system, static_cast<std::size_t>(chunks));
+  for_each_index(policy, chunks,
+                 SumChunkOfTokens{routing.tokens, routing.top_k, routing.chosen.data(), routing.gates.data(),
+                                  routing.scores.data(), rank_of.data(), target, rows_of_token.data(), sums.data()});
+  TokenSums total;
+  for (const TokenSums& sum : sums.to_host()) total.add(sum);
+  return total;
+}
+
+}  // namespace tatr

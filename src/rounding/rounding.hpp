@@ -1,0 +1,61 @@
+// Rounds each expert's rows to whole tiles: picks how many rows of its ranking every expert gets (the target) and lists
+// them. Knows nothing of GEMMs and of time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/experiment.hpp"
+#include "core/system.hpp"
+#include "router/routing.hpp"
+
+namespace tatr {
+
+/// Rows by expert, as grouped GEMMs take them. Buffers live in the routing's system.
+struct Dispatch {
+  std::int64_t rows = 0;         // R = offsets[E]
+  Buffer<std::int32_t> offsets;  // [E+1] rows of expert e are offsets[e] … offsets[e+1]-1
+  Buffer<std::int32_t> token;    // [R] token of each row; -1: a padding row
+  Buffer<float> gate;            // [R]; 0 for padding and duplicated rows
+};
+
+/// The rows of each token, in row order: how outputs find their way back to token order.
+struct TokenRows {
+  Buffer<std::int32_t> offsets;  // [T+1]
+  Buffer<std::int32_t> rows;     // [R]; padding rows stand behind offsets[T]
+};
+
+TokenRows rows_by_token(System& system, const Dispatch& dispatch, std::int64_t tokens);
+
+/// What rounding did to tiles and to quality. Names and meaning as in the JSON result.
+struct RoundingMetrics {
+  std::int64_t tile = 0;  // 0: each expert has its own (dynamic)
+  std::int64_t rows = 0, tiles = 0;
+  double tile_utilisation = 1.0, wasted_flops = 0.0, mean_expert_utilisation = 1.0;
+  std::int64_t dropped = 0, added = 0, padded = 0, duplicated = 0;
+  double dropped_share = 0, added_share = 0, padded_share = 0, duplicated_share = 0;
+  std::int64_t tokens_without_expert = 0, starved_experts = 0;
+  double dropped_gate_mass = 0, mean_square_dropped_mass = 0, mean_cube_dropped_mass = 0, mean_dropped_probability = 0;
+  double rounding_loss = 0;
+  std::vector<std::int32_t> counts_before, counts_after, tiles_per_expert;  // [E]
+  std::vector<double> last_tile_utilisation;                                // [E]; negative: the expert has no tile
+};
+
+struct Rounded {
+  Dispatch dispatch;
+  RoundingMetrics metrics;
+  std::vector<std::string> warnings;
+};
+
+/// Applies one strategy at one tile. `layer` and the strategy's canonical text pick the random stream under `seed`.
+/// Throws ConfigError (at strategy.pointer) where the strategy cannot be applied: a budget of fewer tiles than `down`
+/// needs, or `score` and `next_best` on a trace that lacks the scores of all experts.
+Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
+                      std::int64_t layer, System& system);
+
+/// Only the dispatch, as timed work: the same integers, no metrics.
+Dispatch round_dispatch(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
+                        std::int64_t layer, System& system);
+
+}  // namespace tatr
