@@ -1,0 +1,60 @@
+// How numbers, paragraphs and tables look in the text report: 80 columns, counted in code points. Knows no record.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tatr {
+
+inline constexpr std::size_t kReportWidth = 80;
+
+/// Stands for a value that was not measured.
+inline constexpr const char* kAbsent = "-";
+
+/// Code points of UTF-8 text: the columns that it takes (no wide characters are used here).
+std::size_t display_width(std::string_view text);
+
+/// `text` with control characters replaced, so that a name from a file cannot steer the terminal.
+std::string printable(std::string_view text);
+
+/// At most `width` columns; what is cut is shown by an ellipsis.
+std::string shorten(std::string_view text, std::size_t width);
+
+/// 16384 -> "16,384".
+std::string format_count(std::int64_t value);
+
+/// 0.673 -> "67.3%"; exactly 1 -> "100%", exactly 0 -> "0%". Small shares keep two digits that say something.
+std::string format_percent(double share);
+
+/// Three significant digits without an exponent where that stays short: "0.012", "4.82", "1,203".
+std::string format_value(double value);
+std::string format_value(const std::optional<double>& value);
+
+/// Words of `text` in lines of at most kReportWidth columns, each after `indent` blanks and ended by a newline. A word
+/// longer than the line stays whole.
+std::string wrap(std::string_view text, std::size_t indent = 0, std::size_t hanging = 0);
+
+/// A table whose first column is left-aligned and names the row. Columns that say nothing (all absent or zero) are left
+/// out; a table wider than the report is split into blocks that repeat the first column.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> heads);
+  void add_row(std::vector<std::string> cells);
+  /// Keeps the column even where all its cells are zero.
+  void keep(std::size_t column);
+  std::string render(std::size_t indent = 2) const;
+
+ private:
+  bool says_something(std::size_t column) const;
+  std::size_t width(std::size_t column) const;
+  std::string render_block(const std::vector<std::size_t>& columns, std::size_t indent) const;
+
+  std::vector<std::string> heads_;
+  std::vector<std::vector<std::string>> rows_;
+  std::vector<bool> kept_;
+};
+
+}  // namespace tatr

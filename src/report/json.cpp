@@ -1,0 +1,188 @@
+#include "report/json.hpp"
+
+#include <cmath>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "report/metric_list.hpp"
+#include "report/network.hpp"
+
+namespace tatr {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// The only way a double enters the result: JSON has no NaN and no infinity.
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json number(const std::optional<double>& value) { return value ? number(*value) : Json(nullptr); }
+
+Json text(const std::optional<std::string>& value) { return value ? Json(*value) : Json(nullptr); }
+
+Json numbers(const std::vector<double>& values) {
+  Json list = Json::array();
+  for (const double value : values) list.push_back(number(value));
+  return list;
+}
+
+Json tile_json(std::int64_t tile) { return tile > 0 ? Json(tile) : Json(nullptr); }
+
+Json series_json(const TimingSeries& series) {
+  if (series.samples.empty()) return nullptr;
+  return {{"samples", numbers(series.samples)},
+          {"median", number(series.median)},
+          {"lower_quartile", number(series.lower_quartile)},
+          {"upper_quartile", number(series.upper_quartile)},
+          {"n", series.samples.size()}};
+}
+
+Json interval_json(const std::optional<RatioInterval>& ratio) {
+  if (!ratio || !std::isfinite(ratio->value)) return nullptr;
+  return {{"value", number(ratio->value)}, {"low", number(ratio->low)}, {"high", number(ratio->high)}};
+}
+
+Json timing_json(const std::optional<LayerTiming>& timing) {
+  if (!timing) return nullptr;
+  const bool timed = !timing->layer_ms.samples.empty();
+  Json json = {{"backend", timing->backend},
+               {"cpu_reduced", timing->cpu_reduced},
+               {"shape", {{"hidden", timing->hidden}, {"intermediate", timing->intermediate}}}};
+  for (const TimingMetric& metric : kTimingMetrics) json[metric.name] = series_json((*timing).*metric.member);
+  json["useful_tflops"] = timed ? number(timing->useful_tflops) : Json(nullptr);
+  json["hardware_tflops"] = timed ? number(timing->hardware_tflops) : Json(nullptr);
+  json["speedup"] = interval_json(timing->speedup);
+  json["end_to_end_speedup"] = interval_json(timing->end_to_end_speedup);
+  json["output_error"] = number(timing->output_error);
+  json["uniform_ms"] = number(timing->uniform_ms);
+  return json;
+}
+
+void add_metrics(Json& json, const RoundingMetrics& metrics) {
+  for (const CountMetric& metric : kCountMetrics) json[metric.name] = metrics.*metric.member;
+  for (const MeanMetric& metric : kMeanMetrics) json[metric.name] = number(metrics.*metric.member);
+}
+
+Json last_tiles_json(const std::vector<double>& utilisation) {
+  Json list = Json::array();
+  for (const double value : utilisation) list.push_back(value < 0 ? Json(nullptr) : number(value));
+  return list;
+}
+
+Json strategy_json(const StrategyRecord& record) {
+  Json json = {{"name", record.strategy.name},
+               {"label", record.strategy.label},
+               {"tile", tile_json(record.metrics.tile)},
+               {"layer", record.layer}};
+  add_metrics(json, record.metrics);
+  json["estimated_perplexity_change"] = nullptr;
+  json["counts_before"] = record.metrics.counts_before;
+  json["counts_after"] = record.metrics.counts_after;
+  json["tiles_per_expert"] = record.metrics.tiles_per_expert;
+  json["last_tile_utilisation"] = last_tiles_json(record.metrics.last_tile_utilisation);
+  json["timing"] = timing_json(record.timing);
+  json["warnings"] = record.warnings;
+  return json;
+}
+
+Json network_json(const NetworkRecord& network) {
+  Json json = {{"name", network.name},
+               {"label", network.label},
+               {"tile", tile_json(network.metrics.tile)},
+               {"layers", network.layers.size()}};
+  add_metrics(json, network.metrics);
+  json["lowest_tile_utilisation"] = number(network.lowest_utilisation);
+  json["highest_dropped_gate_mass"] = number(network.highest_dropped_mass);
+  json["cpu_reduced"] = network.layer_ms ? Json(network.cpu_reduced) : Json(nullptr);
+  json["layer_ms"] = number(network.layer_ms);
+  json["gemm_ms"] = number(network.gemm_ms);
+  json["speedup_of_sums"] = number(network.speedup);
+  return json;
+}
+
+Json routing_json(const RoutingRecord& routing) {
+  return {{"layer", routing.layer},
+          {"tensor", routing.tensor.empty() ? Json(nullptr) : Json(routing.tensor)},
+          {"tokens", routing.tokens},
+          {"experts", routing.experts},
+          {"top_k", routing.top_k},
+          {"assignments", routing.assignments},
+          {"counts",
+           {{"min", routing.count_min},
+            {"median", number(routing.count_median)},
+            {"max", routing.count_max},
+            {"cv", number(routing.count_cv)}}}};
+}
+
+Json documented_json(const DocumentedRecord& record) {
+  return {{"metric", record.figure.metric},
+          {"strategy", record.figure.strategy},
+          {"tile", tile_json(record.figure.tile)},
+          {"documented", number(record.figure.value)},
+          {"measured", number(record.measured)},
+          {"verdict", verdict_name(record.verdict)},
+          {"why", record.why},
+          {"source", record.figure.source}};
+}
+
+Json environment_json(const Environment& environment) {
+  return {{"host", environment.host},
+          {"cpu", environment.cpu},
+          {"date", environment.date},
+          {"threads", environment.threads},
+          {"device", environment.device},
+          {"driver", text(environment.driver)},
+          {"cuda", text(environment.cuda)},
+          {"sm_clock_mhz", number(environment.sm_clock_mhz)},
+          {"power_w", number(environment.power_w)},
+          {"back_ends", environment.back_ends}};
+}
+
+template <typename Record, typename Convert>
+Json list_json(const std::vector<Record>& records, Convert convert) {
+  Json list = Json::array();
+  for (const Record& record : records) list.push_back(convert(record));
+  return list;
+}
+
+Json config_json(const std::string& effective) {
+  const Json config = Json::parse(effective, nullptr, /*allow_exceptions=*/false);
+  return config.is_object() ? config : Json(nullptr);
+}
+
+Json experiment_json(const ExperimentRecord& experiment) {
+  return {{"name", experiment.config.name},
+          {"config", config_json(experiment.config.effective_json)},
+          {"config_hash", experiment.config.hash},
+          {"routing", list_json(experiment.routing, routing_json)},
+          {"strategies", list_json(experiment.strategies, strategy_json)},
+          {"network", list_json(summarise_network(experiment), network_json)},
+          {"documented", list_json(experiment.documented, documented_json)},
+          {"warnings", experiment.warnings},
+          {"error", text(experiment.error)}};
+}
+
+}  // namespace
+
+const char* verdict_name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kReproduced:
+      return "reproduced";
+    case Verdict::kDiffers:
+      return "differs";
+    case Verdict::kInconsistent:
+      return "inconsistent";
+    case Verdict::kNotMeasured:
+      return "not_measured";
+  }
+  return "not_measured";
+}
+
+nlohmann::ordered_json to_json(const RunRecord& run) {
+  return {{"schema_version", kResultSchemaVersion},
+          {"tool", {{"version", run.version}, {"git", run.git}}},
+          {"environment", environment_json(run.environment)},
+          {"experiments", list_json(run.experiments, experiment_json)}};
+}
+
+}  // namespace tatr

@@ -1,0 +1,19 @@
+// The JSON result: schema version 1.0, described by result.schema.json. Decides names and what is null; nothing is
+// computed here but the network's totals.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "report/records.hpp"
+
+namespace tatr {
+
+inline constexpr const char* kResultSchemaVersion = "1.0";
+
+/// Absent and non-finite values become null. Strings are taken as UTF-8: dump with error_handler_t::replace.
+nlohmann::ordered_json to_json(const RunRecord& run);
+
+/// The name of a verdict as the JSON and the text report spell it.
+const char* verdict_name(Verdict verdict);
+
+}  // namespace tatr

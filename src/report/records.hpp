@@ -1,0 +1,85 @@
+// The records that an experiment leaves and every report reads. Plain values: no CUDA, no Thrust, nothing computed
+// here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/experiment.hpp"
+#include "rounding/rounding.hpp"
+
+namespace tatr {
+
+/// Samples of one quantity with their statistics; unit in the name of the member that holds it.
+struct TimingSeries {
+  std::vector<double> samples;  // in the order taken; sample i of all strategies belongs to the same round
+  double median = 0, lower_quartile = 0, upper_quartile = 0;
+};
+
+/// A ratio from interleaved pairs with a 95 % interval.
+struct RatioInterval {
+  double value = 0, low = 0, high = 0;
+};
+
+struct LayerTiming {
+  std::string backend;                        // "openblas", "cublas_grouped", "tatr", …
+  bool cpu_reduced = false;                   // measured on a smaller layer than the config's
+  std::int64_t hidden = 0, intermediate = 0;  // the shape that ran
+  TimingSeries route_us, round_us, layer_ms, gather_ms, up_ms, activation_ms, down_ms, combine_ms;
+  double useful_tflops = 0, hardware_tflops = 0;
+  std::optional<RatioInterval> speedup, end_to_end_speedup;
+  std::optional<double> output_error;
+  std::optional<double> uniform_ms;  // the yardstick: equal counts, strided batched GEMMs
+};
+
+struct StrategyRecord {
+  StrategyConfig strategy;
+  std::int64_t layer = 0;
+  RoundingMetrics metrics;
+  std::optional<LayerTiming> timing;
+  std::vector<std::string> warnings;
+};
+
+struct RoutingRecord {
+  std::int64_t layer = 0, tokens = 0, experts = 0, top_k = 0, assignments = 0;
+  std::string tensor;  // name in the trace; empty for synthetic logits
+  std::int64_t count_min = 0, count_max = 0;
+  double count_median = 0, count_cv = 0;
+};
+
+enum class Verdict { kReproduced, kDiffers, kInconsistent, kNotMeasured };
+
+struct DocumentedRecord {
+  DocumentedFigure figure;
+  std::optional<double> measured;
+  Verdict verdict = Verdict::kNotMeasured;
+  std::string why;
+};
+
+struct Environment {
+  std::string host, cpu, date;
+  int threads = 0;
+  std::string device;  // "cpu" or the GPU's name
+  std::optional<std::string> driver, cuda;
+  std::optional<double> sm_clock_mhz, power_w;
+  std::vector<std::string> back_ends;
+};
+
+struct ExperimentRecord {
+  ExperimentConfig config;
+  std::vector<RoutingRecord> routing;      // one per layer
+  std::vector<StrategyRecord> strategies;  // layer-major, then tile, then strategy in config order
+  std::vector<DocumentedRecord> documented;
+  std::vector<std::string> warnings;
+  std::optional<std::string> error;  // set where the experiment could not be finished (out of memory)
+};
+
+struct RunRecord {
+  std::string version, git;
+  Environment environment;
+  std::vector<ExperimentRecord> experiments;
+};
+
+}  // namespace tatr

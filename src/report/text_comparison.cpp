@@ -1,0 +1,180 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "report/format.hpp"
+#include "report/text_sections.hpp"
+
+namespace tatr {
+namespace {
+
+bool several_layers(const TextContext& context) { return context.experiment.routing.size() > 1; }
+
+/// How and where a layer was timed. Records under one heading may be compared with each other.
+std::string timing_heading(const LayerTiming& timing) {
+  const std::string shape = fmt::format("{} x {}", timing.hidden, timing.intermediate);
+  const std::string place =
+      timing.cpu_reduced ? fmt::format("CPU, reduced shape {}", shape) : fmt::format("layer {}", shape);
+  return fmt::format("{}, {}", place, timing.backend);
+}
+
+std::string samples_words(const LayerTiming& timing) {
+  const std::size_t samples = timing.layer_ms.samples.size();
+  return fmt::format("median of {} sample{}", samples, samples == 1 ? "" : "s");
+}
+
+std::string speedup_cell(const std::optional<RatioInterval>& ratio) {
+  if (!ratio) return kAbsent;
+  return fmt::format("{:.2f}× [{:.2f}, {:.2f}]", ratio->value, ratio->low, ratio->high);
+}
+
+std::string speedup_cell(const std::optional<double>& ratio) {
+  return ratio ? fmt::format("{:.2f}×", *ratio) : kAbsent;
+}
+
+/// What follows from the integers alone: exact on every machine.
+std::string counted_table(const std::vector<const NetworkRecord*>& networks, bool layered) {
+  Table table({"Strategy", "Tiles", "Utilized", layered ? "Lowest" : "Wasted FLOPs", "Dropped", "Added", "Starved",
+               "Lost mass", "Highest", "Padded", "Duplic."});
+  for (const std::size_t column : {1, 2, 3, 4, 5}) table.keep(column);
+  for (const NetworkRecord* network : networks) {
+    const RoundingMetrics& metrics = network->metrics;
+    // One layer has told of starved experts and lost mass in the section before.
+    table.add_row({strategy_cell(network->label), format_count(metrics.tiles), format_percent(metrics.tile_utilisation),
+                   format_percent(layered ? network->lowest_utilisation : metrics.wasted_flops),
+                   format_percent(metrics.dropped_share), format_percent(metrics.added_share),
+                   layered ? format_count(metrics.starved_experts) : "",
+                   layered ? format_value(metrics.dropped_gate_mass) : "",
+                   layered ? format_value(network->highest_dropped_mass) : "", format_percent(metrics.padded_share),
+                   format_percent(metrics.duplicated_share)});
+  }
+  std::string text =
+      "Counted" + std::string(layered ? " (tiles and starved experts: sums over layers; else means)" : "") + ":\n";
+  text += table.render();
+  if (layered) {
+    text += wrap("Lowest, Highest: of any layer. Lost mass: gates dropped, mean over tokens.", 2);
+  }
+  return text;
+}
+
+Table measured_columns() {
+  return Table(
+      {"Strategy", "GEMM ms", "Layer ms", "Speedup [95%]", "Output error", "End to end [95%]", "Useful TFLOP/s"});
+}
+
+void add_single_layer(Table& table, const NetworkRecord& network) {
+  const LayerTiming& timing = *network.layers.front()->timing;
+  const bool timed = !timing.layer_ms.samples.empty();
+  table.add_row({strategy_cell(network.label), format_value(gemm_ms(timing)), format_value(median_of(timing.layer_ms)),
+                 speedup_cell(timing.speedup), format_value(timing.output_error),
+                 speedup_cell(timing.end_to_end_speedup),
+                 timed && timing.useful_tflops > 0 ? format_value(timing.useful_tflops) : kAbsent});
+}
+
+void add_network(Table& table, const NetworkRecord& network) {
+  table.add_row({strategy_cell(network.label), format_value(network.gemm_ms), format_value(network.layer_ms),
+                 speedup_cell(network.speedup), "", "", ""});
+}
+
+bool is_timed(const NetworkRecord& network, bool layered) {
+  return layered ? network.layer_ms.has_value() : network.layers.front()->timing.has_value();
+}
+
+/// One table for each back end and shape: their times do not compare.
+std::string measured_tables(const std::vector<const NetworkRecord*>& networks, bool layered) {
+  std::vector<std::string> headings;
+  std::string missing;
+  for (const NetworkRecord* network : networks) {
+    if (!is_timed(*network, layered)) {
+      missing += (missing.empty() ? "" : ", ") + strategy_cell(network->label);
+      continue;
+    }
+    const std::string found = timing_heading(*network->layers.front()->timing);
+    if (std::find(headings.begin(), headings.end(), found) == headings.end()) headings.push_back(found);
+  }
+  if (headings.empty()) return "Times: not measured\n";
+  std::string text;
+  for (const std::string& shown : headings) {
+    Table table = measured_columns();
+    std::string samples;
+    for (const NetworkRecord* network : networks) {
+      if (!is_timed(*network, layered) || timing_heading(*network->layers.front()->timing) != shown) continue;
+      layered ? add_network(table, *network) : add_single_layer(table, *network);
+      if (samples.empty()) samples = samples_words(*network->layers.front()->timing);
+    }
+    text += wrap(fmt::format("Measured ({}; {}{}):", shown, samples, layered ? ", added over the layers" : ""), 0, 2);
+    text += table.render();
+  }
+  if (!missing.empty()) text += wrap("Times not measured: " + missing, 0, 2);
+  return text;
+}
+
+std::vector<std::int64_t> tiles_of(const TextContext& context) {
+  std::vector<std::int64_t> tiles;
+  for (const NetworkRecord& network : context.networks) {
+    if (std::find(tiles.begin(), tiles.end(), network.tile) == tiles.end()) tiles.push_back(network.tile);
+  }
+  return tiles;
+}
+
+std::string yardstick_line(const std::vector<const NetworkRecord*>& networks) {
+  for (const NetworkRecord* network : networks) {
+    const auto& timing = network->layers.front()->timing;
+    if (!timing || !timing->uniform_ms) continue;
+    return wrap(fmt::format("Yardstick, equal counts for every expert: {} ms for the GEMMs.",
+                            format_value(*timing->uniform_ms)),
+                0, 2);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string comparison_section(const TextContext& context) {
+  if (context.networks.empty()) return {};
+  const bool layered = several_layers(context);
+  std::string text = heading("Vanilla vs Tile-Aware Routing", context.options);
+  const std::vector<std::int64_t> tiles = tiles_of(context);
+  for (const std::int64_t tile : tiles) {
+    std::vector<const NetworkRecord*> networks;
+    for (const NetworkRecord& network : context.networks) {
+      if (network.tile == tile) networks.push_back(&network);
+    }
+    if (tiles.size() > 1) {
+      text += (tile == tiles.front() ? "" : "\n") +
+              (tile > 0 ? fmt::format("Tile {}\n\n", tile) : std::string("Own tiles\n\n"));
+    }
+    text += counted_table(networks, layered) + "\n" + measured_tables(networks, layered);
+    if (!layered) text += yardstick_line(networks);
+  }
+  return text;
+}
+
+std::string tile_size_section(const TextContext& context) {
+  if (tiles_of(context).size() < 2) return {};
+  const bool layered = several_layers(context);
+  std::vector<std::string> labels;
+  for (const NetworkRecord& network : context.networks) {
+    if (std::find(labels.begin(), labels.end(), network.label) == labels.end()) labels.push_back(network.label);
+  }
+  Table table({"Strategy", "Tile", "Utilized", "Dropped", "Lost mass", "Speedup"});
+  bool reduced = false;
+  for (const std::string& label : labels) {
+    for (const NetworkRecord& network : context.networks) {
+      if (network.label != label) continue;
+      const auto& timing = network.layers.front()->timing;
+      const std::string speedup = layered  ? speedup_cell(network.speedup)
+                                  : timing ? speedup_cell(timing->speedup)
+                                           : kAbsent;
+      reduced = reduced || (network.cpu_reduced && speedup != kAbsent);
+      const std::string tile = network.own_tiles ? "by load" : std::to_string(network.tile);
+      table.add_row({strategy_cell(label), tile, format_percent(network.metrics.tile_utilisation),
+                     format_percent(network.metrics.dropped_share), format_value(network.metrics.dropped_gate_mass),
+                     speedup});
+    }
+  }
+  return heading("Tile Size Selection", context.options) + table.render() +
+         (reduced ? "  Speedups: CPU, reduced shape, each against none at the same tile.\n" : "");
+}
+
+}  // namespace tatr

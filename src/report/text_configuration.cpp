@@ -1,0 +1,115 @@
+#include <fmt/format.h>
+
+#include "report/format.hpp"
+#include "report/text_sections.hpp"
+
+namespace tatr {
+namespace {
+
+std::string source_words(const RouterConfig& router) {
+  const SourceConfig& source = router.source;
+  const std::string deviation = "deviation " + format_value(source.deviation);
+  switch (source.kind) {
+    case SourceKind::kGaussian:
+      return fmt::format("synthetic, Gaussian ({})", deviation);
+    case SourceKind::kZipf:
+      return fmt::format("synthetic, Zipf popularity (exponent {}, {})", format_value(source.exponent), deviation);
+    case SourceKind::kLognormal:
+      return fmt::format("synthetic, log-normal popularity (sigma {}, {})", format_value(source.sigma), deviation);
+    case SourceKind::kTopics:
+      return fmt::format("synthetic, {} topics of strength {} in runs of {} tokens ({})", source.topics,
+                         format_value(source.strength), source.run, deviation);
+    case SourceKind::kHot:
+      return fmt::format("synthetic, {} hot experts with {} more ({})", source.hot_experts, format_value(source.boost),
+                         deviation);
+    case SourceKind::kTrace:
+      return "trace " + source.file +
+             (source.first_token > 0 ? fmt::format(" from token {}", format_count(source.first_token)) : "");
+  }
+  return "unknown";
+}
+
+std::string scoring_words(const RouterConfig& router) {
+  std::string words = router.scoring == Scoring::kSoftmax ? "softmax" : "sigmoid";
+  words += router.normalise_gates ? ", gates normalised" : ", gates as they are";
+  if (!router.selection_bias.empty()) words += ", selection bias";
+  if (router.groups) words += fmt::format(", best {} of {} expert groups", router.groups->top, router.groups->count);
+  return words;
+}
+
+std::string layer_words(const ExperimentConfig& config) {
+  if (!config.layer) return "none: routing and rounding only";
+  return fmt::format("hidden {}, intermediate {}, {}", config.layer->hidden, config.layer->intermediate,
+                     config.layer->dtype == DataType::kBf16 ? "bf16" : "fp32");
+}
+
+std::string tile_words(const std::vector<std::int64_t>& tiles) {
+  std::string words;
+  for (const std::int64_t tile : tiles) words += (words.empty() ? "" : ", ") + std::to_string(tile);
+  return words;
+}
+
+std::string machine_words(const Environment& environment) {
+  std::string words = environment.cpu.empty() ? std::string("CPU unknown") : environment.cpu;
+  if (environment.threads > 0) {
+    words += fmt::format(", {} thread{}", environment.threads, environment.threads == 1 ? "" : "s");
+  }
+  if (!environment.device.empty() && environment.device != "cpu") words = environment.device + "; " + words;
+  return words;
+}
+
+std::string item(const std::string& name, const std::string& value) {
+  return wrap(fmt::format("- {}: {}", name, value), 2, 2);
+}
+
+}  // namespace
+
+std::string configuration_section(const TextContext& context) {
+  const ExperimentConfig& config = context.experiment.config;
+  std::string text = heading("Tile-Aware Token Rounding", context.options) + "Configuration:\n";
+  text += item("Experiment", config.name);
+  if (!context.experiment.routing.empty()) {
+    const RoutingRecord& routing = context.experiment.routing.front();
+    text += item("Num Experts", format_count(routing.experts));
+    text += item("Total Tokens", format_count(routing.tokens));
+    text += item("Top-k", std::to_string(routing.top_k));
+  }
+  text += item("Tile Size", tile_words(config.tiles));
+  text += item("Router Logits", source_words(config.router));
+  if (context.experiment.routing.size() > 1) {
+    text += item("Layers", std::to_string(context.experiment.routing.size()));
+  }
+  text += item("Scores", scoring_words(config.router));
+  text += item("Seed", std::to_string(config.seed));
+  text += item("Expert Layer", layer_words(config));
+  text += item("Machine", machine_words(context.environment));
+  if (context.experiment.error) text += "\n" + wrap("Not finished: " + *context.experiment.error, 0, 2);
+  return text;
+}
+
+std::string warnings_section(const TextContext& context) {
+  std::vector<std::string> seen;  // the same warning in every layer is one line
+  std::vector<std::int64_t> times;
+  const auto add = [&](const std::string& warning) {
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      if (seen[i] == warning) {
+        ++times[i];
+        return;
+      }
+    }
+    seen.push_back(warning);
+    times.push_back(1);
+  };
+  for (const std::string& warning : context.experiment.warnings) add(warning);
+  for (const StrategyRecord& record : context.experiment.strategies) {
+    for (const std::string& warning : record.warnings) add(record.strategy.label + ": " + warning);
+  }
+  if (seen.empty()) return {};
+  std::string text = "Warnings:\n";
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    text += wrap("- " + seen[i] + (times[i] > 1 ? fmt::format(" ({} times)", times[i]) : ""), 2, 2);
+  }
+  return text;
+}
+
+}  // namespace tatr

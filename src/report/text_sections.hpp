@@ -1,0 +1,42 @@
+// The sections of the text report, each a string of whole lines. A section that has nothing to say is empty.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "report/network.hpp"
+#include "report/records.hpp"
+#include "report/text.hpp"
+
+namespace tatr {
+
+/// What the sections share: the experiment, its totals, and where it ran.
+struct TextContext {
+  const ExperimentRecord& experiment;
+  const Environment& environment;
+  const std::vector<NetworkRecord>& networks;
+  const TextOptions& options;
+};
+
+std::string heading(const std::string& title, const TextOptions& options);
+
+/// The strategy in words: "Round Down", with the label where it has one of its own.
+std::string strategy_title(const StrategyConfig& strategy);
+
+/// "none" or a label, cut to a table's first column.
+std::string strategy_cell(const std::string& label);
+
+std::string configuration_section(const TextContext& context);
+
+/// Experts before and after the first rounding strategy, its quality, and one line for every other strategy.
+std::string rounding_section(const TextContext& context);
+std::string histogram_section(const TextContext& context);
+
+/// Counted and measured tables, never mixed; one pair for each tile. Several layers: their totals and means.
+std::string comparison_section(const TextContext& context);
+std::string tile_size_section(const TextContext& context);
+std::string layers_section(const TextContext& context);
+std::string documented_section(const TextContext& context);
+std::string warnings_section(const TextContext& context);
+
+}  // namespace tatr

@@ -1,0 +1,114 @@
+// The JSON result: its contract, nulls, and its own schema.
+#include "report/json.hpp"
+
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <valijson/adapters/nlohmann_json_adapter.hpp>
+#include <valijson/schema.hpp>
+#include <valijson/schema_parser.hpp>
+#include <valijson/validator.hpp>
+
+#include "catch.hpp"
+#include "report/documented.hpp"
+#include "report/result_schema.hpp"
+#include "report/sample_run.hpp"
+
+using namespace tatr;
+using namespace tatr::test;
+
+namespace {
+
+std::string violations(const nlohmann::ordered_json& result) {
+  // The adapter reads plain json; the text between also proves that the result survives dump and parse.
+  const nlohmann::json document = nlohmann::json::parse(result.dump());
+  const nlohmann::json text = nlohmann::json::parse(kResultSchema);
+  valijson::Schema schema;
+  valijson::SchemaParser().populateSchema(valijson::adapters::NlohmannJsonAdapter(text), schema);
+  valijson::ValidationResults results;
+  valijson::Validator().validate(schema, valijson::adapters::NlohmannJsonAdapter(document), &results);
+  std::ostringstream found;
+  valijson::ValidationResults::Error error;
+  while (results.popError(error)) {
+    for (const std::string& place : error.context) found << place;
+    found << ": " << error.description << "\n";
+  }
+  return found.str();
+}
+
+}  // namespace
+
+TEST_CASE("a result validates against its schema", "[report][json]") {
+  ExperimentRecord record = timed_experiment();
+  record.config.documented = {{"speedup", "down", 8, 1.16, "a paper"}, {"dropped", "down", 0, 4, "a paper"}};
+  record.documented = compare_documented(record);
+  record.warnings = {"clocks fell"};
+  CHECK(violations(to_json(run_of(record))) == "");
+  CHECK(violations(to_json(run_of(experiment()))) == "");
+  CHECK(violations(to_json(run_of(ExperimentRecord{}))) == "");
+  CHECK(violations(to_json(RunRecord{})) == "");
+}
+
+TEST_CASE("the schema is strict", "[report][json]") {
+  auto result = to_json(run_of(timed_experiment()));
+  SECTION("an unknown key") { result["experiments"][0]["strategies"][0]["surprise"] = 1; }
+  SECTION("a missing metric") { result["experiments"][0]["strategies"][0].erase("dropped_gate_mass"); }
+  SECTION("a number as a string") { result["experiments"][0]["strategies"][0]["rows"] = "20"; }
+  SECTION("a bare perplexity") { result["experiments"][0]["strategies"][0]["estimated_perplexity_change"] = 0.1; }
+  SECTION("an unknown verdict") {
+    result["experiments"][0]["documented"].push_back({{"metric", "x"}, {"verdict", "perhaps"}});
+  }
+  SECTION("another version") { result["schema_version"] = "2.0"; }
+  CHECK(violations(result) != "");
+}
+
+TEST_CASE("absent is null, never NaN", "[report][json]") {
+  ExperimentRecord record = timed_experiment();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  record.strategies[1].metrics.dropped_gate_mass = nan;
+  record.strategies[1].timing->speedup = RatioInterval{nan, nan, nan};
+  record.strategies[1].timing->output_error = std::numeric_limits<double>::infinity();
+  const auto result = to_json(run_of(record));
+  const auto& down = result["experiments"][0]["strategies"][1];
+  CHECK(down["dropped_gate_mass"].is_null());
+  CHECK(down["timing"]["speedup"].is_null());
+  CHECK(down["timing"]["output_error"].is_null());
+  CHECK(down["timing"]["route_us"].is_null());
+  CHECK(down["estimated_perplexity_change"].is_null());
+  CHECK(down["last_tile_utilisation"][2].is_null());
+  CHECK(result.dump().find("nan") == std::string::npos);
+  CHECK(violations(result) == "");
+}
+
+TEST_CASE("a strategy with own tiles has no tile", "[report][json]") {
+  ExperimentRecord record = experiment();
+  record.strategies[1].metrics.tile = 0;
+  const auto result = to_json(run_of(record));
+  CHECK(result["experiments"][0]["strategies"][1]["tile"].is_null());
+  CHECK(result["experiments"][0]["network"][1]["tile"].is_null());
+  CHECK(violations(result) == "");
+}
+
+TEST_CASE("network totals and means", "[report][json]") {
+  ExperimentRecord record = timed_experiment();
+  record.routing.push_back(routing(1));
+  record.strategies.push_back(plain_record(1));
+  record.strategies.push_back(down_record(1));
+  record.strategies[3].metrics.dropped_gate_mass = 0.25;
+  record.strategies[2].timing = timing(6.0);
+  record.strategies[3].timing = timing(3.0);
+  auto network = to_json(run_of(record))["experiments"][0]["network"];
+  REQUIRE(network.size() == 2);
+  CHECK(network[1]["layers"] == 2);
+  CHECK(network[1]["dropped"] == 8);
+  CHECK(network[1]["dropped_gate_mass"].get<double>() == Approx(0.2));
+  CHECK(network[1]["highest_dropped_gate_mass"] == 0.25);
+  CHECK(network[1]["layer_ms"] == 5.0);
+  CHECK(network[1]["speedup_of_sums"] == 2.0);
+
+  record.strategies[3].timing.reset();  // one layer without a time: the sum would be short
+  network = to_json(run_of(record))["experiments"][0]["network"];
+  CHECK(network[1]["layer_ms"].is_null());
+  CHECK(network[0]["layer_ms"] == 10.0);
+}

@@ -1,0 +1,241 @@
+// The text report: golden text, 80 columns, and records with much or nothing in them.
+#include "report/text.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "catch.hpp"
+#include "report/documented.hpp"
+#include "report/format.hpp"
+#include "report/sample_run.hpp"
+
+using namespace tatr;
+using namespace tatr::test;
+
+namespace {
+
+std::string report(ExperimentRecord record, int experts = 4) {
+  return text_report(run_of(std::move(record)), {false, experts});
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+void check_width(const std::string& text) {
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    INFO(line);
+    CHECK(display_width(line) <= kReportWidth);
+    CHECK((line.empty() || line.back() != ' '));
+  }
+}
+
+ExperimentRecord network(int layers) {
+  ExperimentRecord record = experiment();
+  record.routing.clear();
+  record.strategies.clear();
+  for (int layer = 0; layer < layers; ++layer) {
+    record.routing.push_back(routing(layer));
+    record.routing.back().tensor = fmt::format("model.layers.{}.mlp.router_logits", layer);
+    record.strategies.push_back(plain_record(layer));
+    record.strategies.push_back(down_record(layer));
+    record.strategies.back().warnings = {"a target exceeds the tokens"};
+  }
+  return record;
+}
+
+constexpr const char* kGolden = R"(Tile-Aware Token Rounding
+=========================
+
+Configuration:
+  - Experiment: sample
+  - Num Experts: 3
+  - Total Tokens: 10
+  - Top-k: 2
+  - Tile Size: 8
+  - Router Logits: synthetic, Gaussian (deviation 1)
+  - Scores: softmax, gates normalised
+  - Seed: 7
+  - Expert Layer: hidden 4096, intermediate 1024, bf16
+  - Machine: Test CPU, 2 threads
+
+Before Rounding:
+  Expert 0: 9 tokens → 2 tiles (tile 2: 12.5% utilized)
+  Expert 1: 8 tokens → 1 tile (100% utilized)
+  Expert 2: 3 tokens → 1 tile (tile 1: 37.5% utilized)
+  Average Tile Utilization: 62.5%
+
+After Rounding (Round Down):
+  Expert 0: 8 tokens → 1 tile (100% utilized)
+  Expert 1: 8 tokens → 1 tile (100% utilized)
+  Expert 2: 0 tokens → no tile
+  Average Tile Utilization: 100%
+  Tokens Dropped: 4 (20.0% of assignments)
+
+Quality Impact:
+  - Average Routing Prob of Dropped Tokens: 0.012
+  - Dropped Gate Mass per Token: 0.15
+  - Estimated Perplexity Change: not estimated
+  - Starved Experts: 1 of 3
+  - Tokens without Expert: 0 of 10
+
+All Strategies:
+  Strategy  Rows  Tiles  Dropped  Added  Starved  Lost mass  Prob.
+  ----------------------------------------------------------------
+  none        20      4        0      0        0          0      -
+  down        16      2        4      0        1       0.15  0.012
+  Lost mass: gates dropped, mean over tokens. Prob.: mean routing probability of
+  what was dropped.
+
+Tokens per Expert (experts in each range):
+   3         1 ████████████████████████████████████████
+   4         0
+   5         0
+   6         0
+   7         0
+   8         1 ████████████████████████████████████████
+   9         1 ████████████████████████████████████████
+
+Vanilla vs Tile-Aware Routing
+=============================
+
+Counted:
+  Strategy  Tiles  Utilized  Wasted FLOPs  Dropped  Added
+  -------------------------------------------------------
+  none          4     62.5%         37.5%       0%     0%
+  down          2      100%            0%    20.0%     0%
+
+Measured (CPU, reduced shape 256 x 64, openblas; median of 2 samples):
+  Strategy  GEMM ms  Layer ms       Speedup [95%]  Output error  Useful TFLOP/s
+  -----------------------------------------------------------------------------
+  none            3         4                   -             -            0.25
+  down          1.5         2  2.00× [1.90, 2.10]         0.031            0.25
+
+Documented against Measured
+===========================
+
+  Figure                                   documented  measured   verdict
+  ----------------------------------------------------------------------------
+  From example 04:
+  none, tile_utilisation, tile 8                67.3%     62.5%   differs
+    a mean load of 6.67 at tile 8 leaves about 3.5 empty rows an expert: 65.6%;
+    67.3% would need a mean load near 7.2
+  down, speedup, tile 8                          1.16         -   not measured
+    ours: 2, measured on a reduced CPU layer; not comparable; 4 tiles become 2:
+    2.00× by tiles alone
+
+Warnings:
+  - clocks fell
+
+Note: Rounding at serving time makes a token's output depend on its batch.
+)";
+
+}  // namespace
+
+TEST_CASE("the report of a small record", "[report][text]") {
+  ExperimentRecord record = timed_experiment();
+  record.config.documented = {{"tile_utilisation", "none", 8, 0.673, "example 04"},
+                              {"speedup", "down", 8, 1.16, "example 04"}};
+  record.documented = compare_documented(record);
+  record.warnings = {"clocks fell"};
+  const std::string text = report(record);
+  CHECK(text == kGolden);
+  check_width(text);
+}
+
+TEST_CASE("several tiles have a table of their own", "[report][text]") {
+  ExperimentRecord record = timed_experiment();
+  record.config.tiles = {8, 16};
+  for (const std::size_t i : {0, 1}) {
+    StrategyRecord other = record.strategies[i];
+    other.metrics.tile = 16;
+    record.strategies.push_back(other);
+  }
+  const std::string text = report(record);
+  CHECK(contains(text, "Tile Size Selection"));
+  CHECK(contains(text, "At tile 8:"));
+  check_width(text);
+}
+
+TEST_CASE("sixty layers stay readable", "[report][text]") {
+  const std::string text = report(network(60));
+  CHECK(contains(text, "... (54 more)"));
+  CHECK(contains(text, "(60 times)"));
+  CHECK(std::count(text.begin(), text.end(), '\n') < 50);
+  check_width(text);
+}
+
+TEST_CASE("all experts, or the first few", "[report][text]") {
+  ExperimentRecord record = experiment();
+  for (StrategyRecord& strategy : record.strategies) {
+    RoundingMetrics& metrics = strategy.metrics;
+    metrics.counts_before.assign(256, 9);
+    metrics.counts_after.assign(256, 8);
+    metrics.tiles_per_expert.assign(256, 1);
+    metrics.last_tile_utilisation.assign(256, 1.0);
+  }
+  CHECK(contains(report(record), "... (252 more)"));
+  CHECK(!contains(report(record), "Expert 255:"));
+  CHECK(contains(report(record, -1), "Expert 255: 8 tokens → 1 tile (100% utilized)"));
+}
+
+TEST_CASE("one strategy, no tiles, nothing at all", "[report][text]") {
+  ExperimentRecord record = experiment();
+  record.strategies.resize(1);
+  CHECK(!contains(report(record), "depend on its batch"));
+  check_width(report(record));
+
+  record.strategies[0].metrics = RoundingMetrics{};
+  record.strategies[0].metrics.tile = 8;
+  CHECK(contains(report(record), "Average Tile Utilization: 100%"));
+  record.strategies[0].metrics.counts_before = {0, 0};
+  CHECK(contains(report(record), "Expert 1: 0 tokens → no tile"));
+
+  check_width(report(ExperimentRecord{}));
+  CHECK(text_report(RunRecord{}, {}).empty());
+
+  record.error = "not enough memory";
+  CHECK(contains(report(record), "Not finished: not enough memory"));
+}
+
+TEST_CASE("only own tiles", "[report][text]") {
+  ExperimentRecord record = experiment();
+  record.strategies = {down_record()};
+  record.strategies[0].strategy = strategy(StrategyKind::kDynamic, "dynamic");
+  record.strategies[0].metrics.tile = 0;
+  check_width(report(record));
+}
+
+TEST_CASE("long names and many strategies keep to the width", "[report][text]") {
+  ExperimentRecord record = timed_experiment();
+  for (int i = 0; i < 6; ++i) {
+    StrategyRecord other = record.strategies[1];
+    other.strategy.label = fmt::format("a label that is far too long for a column {}", i);
+    other.metrics.rows = other.metrics.padded = other.metrics.duplicated = 123456789;
+    other.metrics.tokens_without_expert = 123456;
+    other.timing->end_to_end_speedup = RatioInterval{1.5, 1.4, 1.6};
+    other.timing->uniform_ms = 1.0;
+    record.strategies.push_back(other);
+  }
+  record.strategies.back().timing.reset();
+  record.strategies.back().warnings = {"\x1b[31mred\n" + std::string(200, ' ') + "words"};
+  const std::string text = report(record);
+  check_width(text);
+  CHECK(contains(text, "Times not measured: a label"));
+  CHECK(text.find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("the note on batches stands once in a report", "[report][text]") {
+  RunRecord run = run_of(experiment());
+  run.experiments.push_back(experiment());
+  const std::string text = text_report(run, {});
+  const std::size_t first = text.find("depend on its batch");
+  CHECK(first != std::string::npos);
+  CHECK(text.find("depend on its batch", first + 1) == std::string::npos);
+}
+
+TEST_CASE("colour only when asked", "[report][text]") {
+  CHECK(!contains(report(experiment()), "\x1b"));
+  CHECK(contains(text_report(run_of(experiment()), {true, 4}), "\x1b[1m"));
+}

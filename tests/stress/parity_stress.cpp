@@ -1,0 +1,198 @@
+// Draws random routings and strategies and compares every integer and every bit between one CPU thread and another
+// system: a GPU where there is one, else the CPU with three threads. Usage: parity_stress [cases] [seed] [workers]
+// [cpu|cuda]
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/error.hpp"
+#include "core/philox.hpp"
+#include "rounding/rounding.hpp"
+#include "router/routing.hpp"
+
+namespace {
+
+using namespace tatr;
+
+/// Draws in sequence, each case from its own key.
+class Draws {
+ public:
+  explicit Draws(std::uint64_t key) : key_(key) {}
+  std::uint32_t bits() { return philox(key_, {{next_++, 0, 0, 99}}).word[0]; }
+  std::int64_t below(std::int64_t bound) {
+    return static_cast<std::int64_t>(std::uint64_t{bits()} * static_cast<std::uint64_t>(bound) >> 32);
+  }
+  double unit() { return bits() * 0x1p-32; }
+  bool chance(double p) { return unit() < p; }
+  /// About log-uniform in 1 … most.
+  std::int64_t size(std::int64_t most) {
+    return std::max<std::int64_t>(
+        1, static_cast<std::int64_t>(std::exp(unit() * std::log(static_cast<double>(most) + 1))));
+  }
+
+ private:
+  std::uint64_t key_;
+  std::uint32_t next_ = 0;
+};
+
+constexpr const char* kLogitKinds[] = {"normal",    "coarse", "equal",    "zeros of both signs",
+                                       "subnormal", "wide",   "half-like"};
+
+float make_logit(int kind, std::uint32_t bits) {
+  const float normal = normal_from_bits(bits);
+  switch (kind) {
+    case 1:
+      return static_cast<float>(static_cast<int>(normal * 2.0f));
+    case 2:
+      return 1.25f;
+    case 3:
+      return bits & 1 ? 0.0f : -0.0f;
+    case 4:
+      return float_from_bits((bits & 0x80000000u) | (bits & 0xFFu));
+    case 5:
+      return normal * 60.0f;
+    case 6:
+      return float_from_bits(float_bits(normal) & 0xFFFFE000u);
+    default:
+      return normal;
+  }
+}
+
+struct Case {
+  RouterConfig router;
+  std::vector<float> logits;
+  std::vector<StrategyConfig> strategies;
+  std::vector<std::int64_t> tiles;
+  std::uint64_t seed = 0;
+  std::string text;
+};
+
+StrategyConfig draw_strategy(Draws& draw) {
+  StrategyConfig s;
+  s.kind = static_cast<StrategyKind>(draw.below(11));
+  if (draw.chance(0.4)) s.fill = static_cast<Fill>(draw.below(3));
+  s.renormalise = draw.chance(0.3);
+  s.threshold = draw.unit();
+  s.factor = 0.2 + 2 * draw.unit();
+  s.then = static_cast<StrategyKind>(draw.below(8));
+  if (draw.chance(0.2)) s.then = StrategyKind::kBudget;
+  const std::int64_t first = 8 * draw.size(8), second = first + 8 * draw.size(16);
+  s.tiles_by_load = {{first * 2, first}, {second * 4, second}, {std::nullopt, second + 8 * draw.size(8)}};
+  s.objective = draw.chance(0.5) ? BudgetObjective::kMass : BudgetObjective::kMassSquared;
+  const double form = draw.unit();
+  if (form < 0.3) s.tiles = BudgetOfNearest{2 * draw.unit()};
+  if (form > 0.7) s.tiles = BudgetMaxDroppedMass{0.1 * draw.unit()};
+  s.canonical = std::to_string(draw.bits());
+  return s;
+}
+
+Case draw_case(std::uint64_t key, std::int64_t most_pairs) {
+  Draws draw(key);
+  Case c;
+  RouterConfig& router = c.router;
+  do {
+    router.tokens = draw.size(65536);
+    router.experts = draw.size(1024);
+  } while (router.tokens * router.experts > most_pairs);
+  router.top_k = draw.size(std::min<std::int64_t>(router.experts, 32));
+  router.scoring = draw.chance(0.3) ? Scoring::kSigmoid : Scoring::kSoftmax;
+  router.normalise_gates = draw.chance(0.7);
+  if (draw.chance(0.2)) router.selection_bias = {draw.unit()};
+  const std::int64_t groups = draw.size(8);
+  if (draw.chance(0.3) && router.experts % groups == 0) {
+    const std::int64_t top = 1 + draw.below(groups);
+    if (top * (router.experts / groups) >= router.top_k) router.groups = ExpertGroups{groups, top};
+  }
+  const auto kind = static_cast<int>(draw.below(7));
+  const double skew = draw.chance(0.5) ? 2 * draw.unit() : 0.0;
+  c.seed = draw.bits();
+  c.logits.resize(static_cast<std::size_t>(router.tokens * router.experts));
+  for (std::size_t i = 0; i < c.logits.size(); ++i) {
+    const auto expert = static_cast<std::uint32_t>(i % static_cast<std::size_t>(router.experts));
+    c.logits[i] = make_logit(kind, random_bits(c.seed, Stream::kTensor, static_cast<std::uint32_t>(i), 0));
+    if (kind == 0) c.logits[i] -= static_cast<float>(skew) * exact_log(static_cast<float>(expert + 1));
+  }
+  for (int i = 0; i < 2; ++i) {
+    c.strategies.push_back(draw_strategy(draw));
+    c.tiles.push_back(8 * draw.size(32));
+  }
+  c.text = "T " + std::to_string(router.tokens) + " E " + std::to_string(router.experts) + " K " +
+           std::to_string(router.top_k) + " logits " + kLogitKinds[kind];
+  return c;
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+/// The name of the first thing that differs, or empty.
+std::string difference(const Routing& a, const Routing& b) {
+  if (!same_bits(a.chosen.to_host(), b.chosen.to_host())) return "chosen experts";
+  if (!same_bits(a.gates.to_host(), b.gates.to_host())) return "gates";
+  if (!same_bits(a.scores.to_host(), b.scores.to_host())) return "scores";
+  if (!same_bits(a.counts.to_host(), b.counts.to_host())) return "counts";
+  return {};
+}
+
+std::string difference(const Rounded& a, const Rounded& b) {
+  const RoundingMetrics &m = a.metrics, &n = b.metrics;
+  if (!same_bits(m.counts_after, n.counts_after)) return "targets";
+  if (!same_bits(a.dispatch.offsets.to_host(), b.dispatch.offsets.to_host())) return "offsets";
+  if (!same_bits(a.dispatch.token.to_host(), b.dispatch.token.to_host())) return "tokens";
+  if (!same_bits(a.dispatch.gate.to_host(), b.dispatch.gate.to_host())) return "dispatch gates";
+  if (m.dropped != n.dropped || m.added != n.added || m.padded != n.padded || m.duplicated != n.duplicated)
+    return "drops or fills";
+  if (m.tokens_without_expert != n.tokens_without_expert) return "tokens without expert";
+  if (m.dropped_gate_mass != n.dropped_gate_mass || m.mean_cube_dropped_mass != n.mean_cube_dropped_mass)
+    return "dropped mass";
+  if (m.mean_dropped_probability != n.mean_dropped_probability) return "dropped probability";
+  return {};
+}
+
+std::string run_case(const Case& c, System& one, System& other) {
+  const Routing a = route(one, Buffer<float>(one, c.logits), c.router);
+  const Routing b = route(other, Buffer<float>(other, c.logits), c.router);
+  std::string found = difference(a, b);
+  for (std::size_t i = 0; i < c.strategies.size() && found.empty(); ++i) {
+    found = difference(round_routing(a, c.strategies[i], c.tiles[i], c.seed, 0, one),
+                       round_routing(b, c.strategies[i], c.tiles[i], c.seed, 0, other));
+    if (!found.empty()) {
+      found += " of strategy " + std::to_string(static_cast<int>(c.strategies[i].kind)) + " at tile " +
+               std::to_string(c.tiles[i]);
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::int64_t cases = argc > 1 ? std::atoll(argv[1]) : 200;
+  const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
+  const int workers = argc > 3 ? std::atoi(argv[3]) : 1;
+  const bool cuda = argc > 4 ? std::strcmp(argv[4], "cuda") == 0 : cuda_device_count() > 0;
+  std::atomic<std::int64_t> next{0}, failures{0};
+  const auto work = [&] {
+    const auto one = make_cpu_system(1);
+    const auto other = cuda ? make_cuda_system(0) : make_cpu_system(3);
+    for (std::int64_t i = next++; i < cases; i = next++) {
+      // One case in fifty is large; the rest leave time for many.
+      const Case c = draw_case(seed * 1000003 + static_cast<std::uint64_t>(i), i % 50 == 0 ? 1 << 22 : 1 << 16);
+      const std::string found = run_case(c, *one, *other);
+      if (found.empty()) continue;
+      ++failures;
+      std::fprintf(stderr, "case %lld (%s): %s differ\n", static_cast<long long>(i), c.text.c_str(), found.c_str());
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < workers; ++i) threads.emplace_back(work);
+  for (std::thread& thread : threads) thread.join();
+  std::printf("%lld cases, CPU with 1 thread against %s: %lld differ\n", static_cast<long long>(cases),
+              cuda ? "cuda:0" : "CPU with 3 threads", static_cast<long long>(failures));
+  return failures == 0 ? 0 : 1;
+}
