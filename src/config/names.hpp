@@ -1,0 +1,19 @@
+// The words that configs and reports use for the kinds in config/experiment.hpp, in the order of the enums.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "config/experiment.hpp"
+
+namespace tatr {
+
+inline constexpr std::array<std::string_view, 6> kSourceNames = {"gaussian", "zipf", "lognormal",
+                                                                 "topics",   "hot",  "trace"};
+inline constexpr std::array<std::string_view, 11> kStrategyNames = {
+    "none", "down", "up", "nearest", "adaptive", "stochastic", "score", "balance", "capacity", "dynamic", "budget"};
+
+constexpr std::string_view source_name(SourceKind kind) { return kSourceNames[static_cast<std::size_t>(kind)]; }
+constexpr std::string_view strategy_name(StrategyKind kind) { return kStrategyNames[static_cast<std::size_t>(kind)]; }
+
+}  // namespace tatr

@@ -1,0 +1,27 @@
+// From a JSON config to an ExperimentConfig: schema, defaults, overrides and the rules between keys that a schema
+// cannot express. Traces are not opened here.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "config/experiment.hpp"
+
+namespace tatr {
+
+/// The schema of experiments, parsed once.
+const nlohmann::json& experiment_schema();
+
+/// Reads a config file and applies overrides "/json/pointer=value" in their order. A value that is no JSON is a string.
+/// Missing objects are made; "-" for an index appends to a list. Throws ConfigError.
+ExperimentConfig read_experiment(const std::string& path, const std::vector<std::string>& overrides);
+
+/// The same from a parsed document; `file` names it in errors and is what trace files are relative to.
+ExperimentConfig parse_experiment(const nlohmann::json& document, const std::string& file);
+
+/// The rules between the router's keys and the number of experts. parse_experiment applies them where the config says
+/// `experts`; for a trace, call it again with what the file holds. Throws ConfigError.
+void check_router(const RouterConfig& router, const std::string& file);
+
+}  // namespace tatr

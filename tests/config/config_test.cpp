@@ -1,0 +1,226 @@
+// Every shipped config is valid; broken ones are refused at the right place in words a user can act on.
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "config/json_text.hpp"
+#include "config/read.hpp"
+#include "core/error.hpp"
+
+namespace {
+
+using nlohmann::json;
+using tatr::ConfigError;
+
+/// The repository's configs, from wherever the tests are run.
+std::filesystem::path configs() { return std::filesystem::path(__FILE__).parent_path() / "../../configs"; }
+
+json valid() {
+  return json::parse(R"({"name": "x", "router": {"tokens": 64, "experts": 16, "top_k": 2}, "tile": 8,
+                         "strategies": ["none", "down"], "layer": {"hidden": 64, "intermediate": 32}})");
+}
+
+/// The message for the valid config with one value replaced.
+std::string refusal(const std::string& pointer, const std::string& value) {
+  json document = valid();
+  if (!pointer.empty()) {
+    document[json::json_pointer(pointer)] = json::parse(value);
+  } else {
+    document = json::parse(value);
+  }
+  try {
+    tatr::parse_experiment(document, "x.json");
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+std::string text_refusal(const std::string& text) {
+  try {
+    tatr::parse_json_text(text, "x.json");
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+std::string file_refusal(const std::string& path, const std::vector<std::string>& overrides) {
+  try {
+    tatr::read_experiment(path, overrides);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("every shipped config is valid") {
+  int seen = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(configs())) {
+    if (entry.path().extension() != ".json") continue;
+    INFO(entry.path());
+    const auto config = tatr::read_experiment(entry.path().string(), {});
+    const auto again = tatr::parse_experiment(json::parse(config.effective_json), config.file);
+    CHECK(again.hash == config.hash);
+    ++seen;
+  }
+  CHECK(seen >= 11);
+}
+
+TEST_CASE("defaults are filled in and part of the effective config") {
+  const auto config = tatr::parse_experiment(valid(), "dir/x.json");
+  CHECK(config.seed == 0);
+  CHECK(config.router.source.kind == tatr::SourceKind::kGaussian);
+  CHECK(config.router.source.deviation == 1.0);
+  CHECK(config.router.normalise_gates);
+  CHECK(config.measure.samples == 20);
+  CHECK(config.measure.cold_l2);
+  CHECK(config.layer->cpu_hidden == 64);
+  CHECK(config.strategies[1].label == "down");
+  CHECK(config.strategies[1].canonical == R"({"name":"down","renormalise":false})");
+  CHECK(json::parse(config.effective_json)["router"]["scoring"] == "softmax");
+}
+
+TEST_CASE("options of strategies reach the structs") {
+  json document = valid();
+  document["strategies"] =
+      json::parse(R"(["capacity", "dynamic", {"name": "budget", "tiles": {"of_nearest": 1}, "label": "b"},
+      {"name": "budget", "tiles": 12, "label": "c", "fill": "pad"}])");
+  const auto strategies = tatr::parse_experiment(document, "x.json").strategies;
+  CHECK(strategies[0].factor == 1.25);
+  CHECK(strategies[0].then == tatr::StrategyKind::kUp);
+  CHECK(strategies[1].then == tatr::StrategyKind::kDown);
+  REQUIRE(strategies[1].tiles_by_load.size() == 3);
+  CHECK(strategies[1].tiles_by_load[1].below == 513);
+  CHECK(std::get<tatr::BudgetOfNearest>(strategies[2].tiles).factor == 1.0);
+  CHECK(std::get<tatr::BudgetTotalTiles>(strategies[3].tiles).tiles == 12);
+  CHECK(strategies[3].fill == tatr::Fill::kPad);
+}
+
+TEST_CASE("the largest seed is kept") {
+  json document = valid();
+  document["seed"] = 18446744073709551615U;
+  CHECK(tatr::parse_experiment(document, "x.json").seed == 18446744073709551615U);
+  document["seed"] = json::parse("18446744073709551616");
+  CHECK_THROWS_AS(tatr::parse_experiment(document, "x.json"), ConfigError);
+}
+
+TEST_CASE("the hash names the meaning, not the spelling") {
+  json document = valid();
+  const std::string hash = tatr::parse_experiment(document, "x.json").hash;
+  document["$schema"] = "elsewhere";
+  document["description"] = "remarks";
+  document["tile"] = {8};
+  document["seed"] = 0;
+  document["router"]["source"] = {{"kind", "gaussian"}, {"deviation", 1}};
+  CHECK(tatr::parse_experiment(document, "y.json").hash == hash);
+  document["seed"] = 1;
+  CHECK(tatr::parse_experiment(document, "x.json").hash != hash);
+}
+
+TEST_CASE("a trace gives tokens and experts, and its path is relative to the config") {
+  json document = valid();
+  document["router"] =
+      json::parse(R"({"top_k": 2, "source": {"kind": "trace", "file": "t.npy", "tensor": ["a", "b"]}})");
+  const auto router = tatr::parse_experiment(document, "dir/x.json").router;
+  CHECK(router.tokens == 0);
+  CHECK(router.source.path == "dir/t.npy");
+  CHECK(router.source.tensors.size() == 2);
+}
+
+TEST_CASE("broken configs are refused in clear words") {
+  struct Case {
+    std::string pointer, value, place, words;
+  };
+  const std::vector<Case> cases = {
+      {"", "[]", "x.json: ", "[] is not allowed; expected an object"},
+      {"", "{}", "x.json: ", "required key \"name\" is missing"},
+      {"/nmae", "1", "/nmae: ", "did you mean \"name\"?"},
+      {"/name", "\"\"", "/name: ", "1 to 200 characters"},
+      {"/name", "\"a\\nb\"", "/name: ", "printable"},
+      {"/seed", "-1", "/seed: ", "from 0 to 18446744073709551615"},
+      {"/seed", "1.0", "/seed: ", "1.0 is not allowed; expected an integer"},
+      {"/router/top_k", "300", "/router/top_k: ", "300 is not allowed; expected an integer from 1 to 64"},
+      {"/router/top_k", "17", "/router/top_k: ", "at most the number of experts, 16"},
+      {"/router/topk", "1", "/router/topk: ", "did you mean \"top_k\"?"},
+      {"/router/tokens", "0", "/router/tokens: ", "from 1 to 1048576"},
+      {"/router/selection_bias", "[1, 2]", "/router/selection_bias: ", "one for each of the 16 experts"},
+      {"/router/selection_bias", "[1, \"a\"]", "/router/selection_bias/1: ", "a number"},
+      {"/router/groups", R"({"count": 5, "top": 1})", "/router/groups/count: ", "a divisor"},
+      {"/router/groups", R"({"count": 4, "top": 5})", "/router/groups/top: ", "at most groups.count"},
+      {"/router/groups", R"({"count": 16, "top": 1})", "/router/groups/top: ", "fewer than top_k"},
+      {"/router/source", R"({"kind": "zpif"})", "/router/source/kind: ", "did you mean \"zipf\"?"},
+      {"/router/source", R"({"kind": "zipf", "sigma": 1})", "/router/source/sigma: ", "source zipf may have only"},
+      {"/router/source", R"({"kind": "hot", "experts": 17})", "/router/source/experts: ", "at most the number"},
+      {"/router/source", R"({"kind": "trace"})", "/router/source: ", "required key \"file\""},
+      {"/tile", "12", "/tile: ", "multiple of 8"},
+      {"/tile", "[8, 12]", "/tile/1: ", "multiple of 8"},
+      {"/tile", "[8, 8]", "/tile/1: ", "listed twice"},
+      {"/strategies", "[]", "/strategies: ", "0 items"},
+      {"/strategies/1", "\"dwon\"", "/strategies/1: ", "did you mean \"down\"?"},
+      {"/strategies/1", "\"none\"", "/strategies/1: ", "taken by /strategies/0"},
+      {"/strategies/1", R"({"name": "down", "threshold": 1})", "/strategies/1/threshold: ", "unknown key"},
+      {"/strategies/1", R"({"name": "adaptive", "threshold": 2})", "/strategies/1/threshold: ", "from 0 to 1"},
+      {"/strategies/1", R"({"name": "capacity", "factor": 0})", "/strategies/1/factor: ", "above 0"},
+      {"/strategies/1", R"({"name": "capacity", "then": "dynamic"})", "/strategies/1/then: ", "one of"},
+      {"/strategies/1", R"({"name": "budget", "tiles": -1})", "/strategies/1/tiles: ", "as_nearest"},
+      {"/strategies/1", R"({"name": "budget", "tiles": {"of_nearst": 1}})",
+       "/strategies/1/tiles/of_nearst: ", "of_nearest"},
+      {"/strategies/1", R"({"name": "dynamic", "tiles_by_load": [{"below": 4, "tile": 8}]})",
+       "/tiles_by_load/0: ", "last"},
+      {"/layer/cpu", R"({"hidden": 128, "intermediate": 8})", "/layer/cpu/hidden: ", "at most the layer's own, 64"},
+      {"/layer/backend", "\"blas\"", "/layer/backend: ", "openblas"},
+      {"/measure", R"({"samples": 9})", "/measure/samples: ", "from 10"},
+      {"/documented", R"([{"metric": "rows", "strategy": "up", "value": 1, "source": "s"}])",
+       "/documented/0/strategy: ", "no strategy of this experiment"},
+  };
+  for (const Case& broken : cases) {
+    const std::string message = refusal(broken.pointer, broken.value);
+    INFO(message);
+    CHECK(message.rfind("x.json", 0) == 0);
+    CHECK(message.find(broken.place) != std::string::npos);
+    CHECK(message.find(broken.words) != std::string::npos);
+    CHECK(message.find('\n') == std::string::npos);
+  }
+}
+
+TEST_CASE("text that is no good JSON is refused with its place") {
+  CHECK(text_refusal("").find("empty") != std::string::npos);
+  CHECK(text_refusal("{\n  \"a\": 1,\n  \"a\": 2}").rfind("x.json:3:5: key \"a\" appears twice", 0) == 0);
+  CHECK(text_refusal("{} {}").rfind("x.json:1:4: not valid JSON", 0) == 0);
+  CHECK(text_refusal("{\"a\": 1e999}").find("too large") != std::string::npos);
+  CHECK(text_refusal("\"\xff\"").find("not valid JSON") != std::string::npos);
+  CHECK(text_refusal(std::string(1 << 20, '[')).find("nested too deep") != std::string::npos);
+  CHECK(text_refusal(std::string(tatr::kMaxJsonBytes + 1, ' ')).find("larger than 16 MB") != std::string::npos);
+  CHECK(text_refusal(std::string(64, '[') + std::string(64, ']')) == "accepted");
+}
+
+TEST_CASE("files that cannot be read are refused") {
+  CHECK(file_refusal("/nowhere/x.json", {}).find("no such file") != std::string::npos);
+  CHECK(file_refusal("/", {}).find("is a directory") != std::string::npos);
+}
+
+TEST_CASE("overrides replace, create and append") {
+  const std::string file = (configs() / "quick.json").string();
+  const auto config = tatr::read_experiment(
+      file, {"/router/top_k=2", "/name=other", "/measure/l2=warm", "/strategies/1/renormalise=true",
+             "/router/groups/count=4", "/router/groups/top=2", "/tile=[8,16]"});
+  CHECK(config.router.top_k == 2);
+  CHECK(config.name == "other");
+  CHECK_FALSE(config.measure.cold_l2);
+  CHECK(config.strategies[1].renormalise);
+  CHECK(config.router.groups->count == 4);
+  CHECK(config.tiles.size() == 2);
+  for (const char* wrong : {"top_k=2", "/strategies/99=1", "/name/x=1", "/a~2=1", "=", "/router/top_k", "/name=\xff"}) {
+    INFO(wrong);
+    CHECK(file_refusal(file, {wrong}).find("--set") != std::string::npos);
+  }
+  const std::string message = file_refusal(file, {"/router/top_k=99"});
+  CHECK(message.find("/router/top_k: 99 is not allowed") != std::string::npos);
+  CHECK(message.find("from --set") != std::string::npos);
+}
