@@ -33,10 +33,11 @@ namespace {
 
 class CpuSystem final : public System {
  public:
-  explicit CpuSystem(int threads) { omp_set_num_threads(threads > 0 ? threads : omp_get_num_procs()); }
+  explicit CpuSystem(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {}
 
   bool is_cuda() const override { return false; }
   std::string name() const override { return "cpu"; }
+  int threads() const override { return threads_; }
   void copy_to_host(void* host, const void* data, std::size_t bytes) override { std::memcpy(host, data, bytes); }
   void copy_from_host(void* data, const void* host, std::size_t bytes) override { std::memcpy(data, host, bytes); }
   void synchronize() override {}
@@ -51,6 +52,8 @@ class CpuSystem final : public System {
   void deallocate_bytes(void* pointer, std::size_t) noexcept override { std::free(pointer); }
 
  private:
+  int threads_;
+
   static std::size_t free_bytes() {
     return static_cast<std::size_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   }
@@ -61,8 +64,9 @@ class CpuSystem final : public System {
 std::unique_ptr<System> make_cpu_system(int threads) { return std::make_unique<CpuSystem>(threads); }
 
 #if !defined(TATR_HAS_CUDA)
-std::unique_ptr<System> make_cuda_system(int) {
-  throw EnvironmentError("this build of tatr-sim has no CUDA back end; build with nvcc, or use --device cpu");
+std::unique_ptr<System> make_cuda_system(int index) {
+  throw EnvironmentError("cuda:" + std::to_string(index) +
+                         ": this build of tatr-sim has no CUDA back end; build with nvcc, or use --device cpu");
 }
 int cuda_device_count() noexcept { return 0; }
 #endif

@@ -23,6 +23,7 @@ class System {
   virtual bool is_cuda() const = 0;
   virtual std::string name() const = 0;  // "cpu" or "cuda:0"
   virtual CUstream_st* stream() const { return nullptr; }
+  virtual int threads() const { return 1; }  // of the CPU; a GPU is driven by one
 
   /// Bytes aligned to 256, or OutOfMemoryError. Contents are not set.
   void* allocate(std::size_t bytes);

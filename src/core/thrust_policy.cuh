@@ -2,6 +2,7 @@
 // between objects of different compilers; without nvcc those files are compiled as C++ and know only OpenMP.
 #pragma once
 
+#include <omp.h>
 #include <thrust/execution_policy.h>
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
@@ -29,13 +30,14 @@ struct ScratchAllocator {
 
 /// Calls body(policy) with the policy of the system.
 template <class Body>
-auto with_policy([[maybe_unused]] System& system, Body&& body) {
+auto with_policy(System& system, Body&& body) {
 #if defined(__CUDACC__)
   if (system.is_cuda()) {
     ScratchAllocator scratch{&system};
     return body(thrust::cuda::par_nosync(scratch).on(system.stream()));
   }
 #endif
+  omp_set_num_threads(system.threads());
   return body(thrust::omp::par);
 }
 

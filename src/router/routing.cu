@@ -124,7 +124,7 @@ struct RouteToken {
       for (std::int32_t e = g * size; e < (g + 1) * size; ++e) two.insert(value(token, e), e);
       groups.insert(size > 1 ? two.value[0] + two.value[1] : two.value[0], g);
     }
-    std::uint64_t allowed = 0;
+    std::uint64_t allowed = 0;  // kMaxGroups bits
     for (std::int32_t i = 0; i < group_top; ++i) allowed |= std::uint64_t{1} << groups.expert[i];
     for (std::int32_t e = 0; e < experts; ++e) {
       if ((allowed >> (e / size) & 1) != 0) best.insert(value(token, e), e);

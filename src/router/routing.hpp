@@ -15,6 +15,7 @@ namespace tatr {
 inline constexpr std::int64_t kMaxExperts = 4096;
 inline constexpr std::int64_t kMaxTokens = 1 << 20;
 inline constexpr std::int64_t kMaxTopK = 64;
+inline constexpr std::int64_t kMaxGroups = 64;
 
 /// The score p of any (token, expert) pair, recomputed from the logits. Empty (logits null) where only the top-k are
 /// known.

@@ -12,7 +12,7 @@
 
 #include "catch.hpp"
 #include "report/documented.hpp"
-#include "report/result_schema.hpp"
+#include "config/schema.hpp"
 #include "report/sample_run.hpp"
 
 using namespace tatr;

@@ -1,0 +1,19 @@
+// The subcommands. Each adds itself to the command line and, if chosen, leaves what to do in `action`; only main runs
+// it.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "core/error.hpp"
+
+namespace tatr {
+
+using Action = std::function<ExitCode()>;
+
+void add_run(CLI::App& app, Action& action);
+void add_validate(CLI::App& app, Action& action);
+void add_schema(CLI::App& app, Action& action);
+void add_list(CLI::App& app, Action& action);
+
+}  // namespace tatr

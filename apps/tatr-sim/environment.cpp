@@ -1,0 +1,74 @@
+#include "environment.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+#include <fstream>
+
+#include "version.hpp"
+
+#if defined(TATR_HAS_CUDA)
+#include <cuda_runtime_api.h>
+
+#include "measure/clocks.hpp"
+#endif
+
+namespace tatr {
+
+namespace {
+
+std::string cpu_model() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> built_back_ends() {
+  std::vector<std::string> names = {"openblas"};
+#if defined(TATR_HAS_CUDA)
+  for (const char* name : {"cublas_grouped", "cublas_loop", "cublas_uniform"}) names.emplace_back(name);
+#endif
+  return names;
+}
+
+std::string version_text() {
+  return fmt::format("tatr-sim {} ({}), back ends: {}", TATR_VERSION, TATR_GIT, fmt::join(built_back_ends(), ", "));
+}
+
+Environment describe_environment(const System& system) {
+  Environment environment;
+  char host[256] = "unknown";
+  gethostname(host, sizeof host - 1);
+  environment.host = host;
+  environment.cpu = cpu_model();
+  environment.date = utc_now();
+  environment.threads = system.threads();
+  environment.device = "cpu";
+  environment.back_ends = built_back_ends();
+#if defined(TATR_HAS_CUDA)
+  if (system.is_cuda()) {
+    const int index = std::stoi(system.name().substr(system.name().find(':') + 1));
+    cudaDeviceProp properties{};
+    if (cudaGetDeviceProperties(&properties, index) == cudaSuccess) environment.device = properties.name;
+    environment.cuda = fmt::format("{}.{}", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+  }
+#endif
+  return environment;
+}
+
+}  // namespace tatr

@@ -1,0 +1,21 @@
+// What a report says of the program and the machine it ran on.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/system.hpp"
+#include "report/records.hpp"
+
+namespace tatr {
+
+/// "tatr-sim 0.1.0 (commit), back ends: …".
+std::string version_text();
+
+/// Back ends of the grouped GEMM that this build has.
+std::vector<std::string> built_back_ends();
+
+/// Machine, device and date.
+Environment describe_environment(const System& system);
+
+}  // namespace tatr

@@ -1,0 +1,148 @@
+#include "experiment.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "config/read.hpp"
+#include "core/error.hpp"
+#include "export.hpp"
+#include "interrupt.hpp"
+#include "layer_timing.hpp"
+#include "report/documented.hpp"
+#include "rounding/rounding.hpp"
+#include "router/routing.hpp"
+#include "router/trace.hpp"
+
+namespace tatr {
+
+namespace {
+
+bool is_trace(const ExperimentConfig& config) { return config.router.source.kind == SourceKind::kTrace; }
+
+Routing make_routing(const ExperimentConfig& config, const std::string& tensor, System& system) {
+  const RouterConfig& router = config.router;
+  if (!is_trace(config)) {
+    return route(system, synthetic_logits(system, router.source, config.seed, router.tokens, router.experts), router);
+  }
+  const TraceLayer layer = read_trace_layer(router.source, tensor, router.tokens, router.experts);
+  if (!layer.logits.empty()) return route(system, Buffer<float>(system, layer.logits), router);
+  return routing_from_top_k(system, Buffer<std::int32_t>(system, layer.chosen), Buffer<float>(system, layer.scores),
+                            router);
+}
+
+RoutingRecord describe_routing(const Routing& routing, std::int64_t layer, const std::string& tensor) {
+  RoutingRecord record;
+  record.layer = layer;
+  record.tokens = routing.tokens;
+  record.experts = routing.experts;
+  record.top_k = routing.top_k;
+  record.assignments = record.tokens * record.top_k;
+  record.tensor = tensor;
+  std::vector<std::int32_t> counts = routing.counts.to_host();
+  std::sort(counts.begin(), counts.end());
+  record.count_min = counts.front();
+  record.count_max = counts.back();
+  const std::size_t middle = counts.size() / 2;
+  record.count_median = counts.size() % 2 == 1 ? counts[middle] : 0.5 * (counts[middle - 1] + counts[middle]);
+  const double mean = static_cast<double>(record.assignments) / static_cast<double>(record.experts);
+  double squares = 0.0;
+  for (const std::int32_t count : counts) squares += (count - mean) * (count - mean);
+  record.count_cv = std::sqrt(squares / static_cast<double>(record.experts)) / mean;
+  return record;
+}
+
+/// One strategy at one tile, in the order of the report. `dynamic` has tiles of its own: it runs once, not once a tile.
+struct Setting {
+  const StrategyConfig* strategy;
+  std::int64_t tile;
+};
+
+std::vector<Setting> settings_of(const ExperimentConfig& config) {
+  std::vector<Setting> settings;
+  for (const std::int64_t tile : config.tiles) {
+    for (const StrategyConfig& strategy : config.strategies) {
+      if (strategy.kind == StrategyKind::kDynamic && tile != config.tiles.front()) continue;
+      settings.push_back({&strategy, tile});
+    }
+  }
+  return settings;
+}
+
+}  // namespace
+
+void resolve_trace(ExperimentConfig& config) {
+  if (!is_trace(config)) return;
+  RouterConfig& router = config.router;
+  const TraceInfo info = inspect_trace(router.source);
+  const auto refuse = [&](const char* key, std::int64_t asked, const std::string& there) {
+    throw ConfigError(config.file + ":/router/" + key,
+                      fmt::format("{} is asked, but {} {}", asked, router.source.path, there));
+  };
+  if (router.tokens == 0) router.tokens = info.tokens;
+  if (router.tokens > info.tokens) {
+    refuse("tokens", router.tokens, fmt::format("holds {} from token {} on", info.tokens, router.source.first_token));
+  }
+  if (router.tokens > kMaxTokens)
+    refuse("tokens", router.tokens, fmt::format("gives more than the {} allowed", kMaxTokens));
+  if (router.experts == 0) router.experts = info.experts;
+  if (router.experts == 0)
+    throw ConfigError(config.file + ":/router/experts", "is required: the trace does not say how many");
+  if (info.experts != 0 && router.experts != info.experts) {
+    refuse("experts", router.experts, fmt::format("holds logits of {}", info.experts));
+  }
+  if (router.experts > kMaxExperts)
+    refuse("experts", router.experts, fmt::format("exceeds the {} allowed", kMaxExperts));
+  if (info.top_k != 0 && router.top_k != info.top_k)
+    refuse("top_k", router.top_k, fmt::format("holds the top {}", info.top_k));
+  if (router.top_k > router.experts) refuse("top_k", router.top_k, fmt::format("has only {} experts", router.experts));
+  check_router(router, config.file);
+}
+
+MemoryEstimate estimate_memory(const ExperimentConfig& config, bool cuda) {
+  const auto tokens = static_cast<std::size_t>(config.router.tokens);
+  const auto experts = static_cast<std::size_t>(config.router.experts);
+  const std::size_t assignments = tokens * static_cast<std::size_t>(config.router.top_k);
+  const std::size_t settings = settings_of(config).size();
+  const auto tile = static_cast<std::size_t>(*std::max_element(config.tiles.begin(), config.tiles.end()));
+  MemoryEstimate estimate;
+  const std::size_t routing = tokens * experts * 4 + assignments * 12 + tokens * ((experts + 31) / 32) * 4 + tokens * 8;
+  const std::size_t ranking = assignments * 8 * 2 + experts * 1024 * 4 + experts * tile * 8 * 2;
+  const std::size_t dispatches = settings * (assignments + experts * tile / 2) * 8;
+  estimate.routing_bytes = routing + ranking + dispatches;
+  if (config.layer) estimate.layer_bytes = layer_bytes(config, cuda);
+  return estimate;
+}
+
+ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, const RunOptions& options) {
+  ExperimentRecord record;
+  record.config = config;
+  const std::vector<std::string> layers =
+      is_trace(config) ? inspect_trace(config.router.source).tensors : std::vector<std::string>{""};
+  const std::vector<Setting> settings = settings_of(config);
+  for (std::size_t index = 0; index < layers.size(); ++index) {
+    const auto layer = static_cast<std::int64_t>(index);
+    options.progress(fmt::format("{}: layer {} of {}: routing", config.name, layer + 1, layers.size()));
+    stop_if_interrupted();
+    Routing routing = make_routing(config, layers[index], system);
+    record.routing.push_back(describe_routing(routing, layer, layers[index]));
+    std::vector<Rounded> rounded;
+    for (const Setting& setting : settings) {
+      options.progress(fmt::format("{}: layer {} of {}: {} at tile {}", config.name, layer + 1, layers.size(),
+                                   setting.strategy->label, setting.tile));
+      stop_if_interrupted();
+      rounded.push_back(round_routing(routing, *setting.strategy, setting.tile, config.seed, layer, system));
+      const Rounded& result = rounded.back();
+      record.strategies.push_back({*setting.strategy, layer, result.metrics, std::nullopt, result.warnings});
+      if (!options.export_folder.empty()) {
+        export_rounding(options.export_folder, config.name, layer, setting.tile, setting.strategy->label, result);
+      }
+    }
+  }
+  record.documented = compare_documented(record);
+  return record;
+}
+
+}  // namespace tatr

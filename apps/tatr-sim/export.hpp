@@ -1,0 +1,16 @@
+// Writes what a strategy decided as .npy files, for other programs to use.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "rounding/rounding.hpp"
+
+namespace tatr {
+
+/// FOLDER/NAME.layerL.tileM.LABEL.{target,offsets,token,gate}.npy: int32 [E], int32 [E+1], int32 [R], float32 [R].
+/// Characters that do not belong in file names become '_'. EnvironmentError if the folder or a file cannot be written.
+void export_rounding(const std::string& folder, const std::string& experiment, std::int64_t layer, std::int64_t tile,
+                     const std::string& label, const Rounded& rounded);
+
+}  // namespace tatr

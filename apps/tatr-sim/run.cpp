@@ -1,0 +1,142 @@
+// tatr-sim run: runs experiments and reports them as text and JSON.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "commands.hpp"
+#include "config/read.hpp"
+#include "environment.hpp"
+#include "experiment.hpp"
+#include "output_file.hpp"
+#include "progress.hpp"
+#include "report/json.hpp"
+#include "report/text.hpp"
+#include "version.hpp"
+
+namespace tatr {
+
+namespace {
+
+struct RunArguments {
+  std::vector<std::string> configs, overrides;
+  std::string device = "auto", json, export_folder, experts = "4";
+  int threads = 0;
+  bool dry_run = false, quiet = false;
+};
+
+std::unique_ptr<System> make_system(const RunArguments& arguments) {
+  const std::string& device = arguments.device;
+  if (device == "cpu" || (device == "auto" && cuda_device_count() == 0)) return make_cpu_system(arguments.threads);
+  const std::size_t colon = device.find(':');
+  return make_cuda_system(colon == std::string::npos ? 0 : std::atoi(device.c_str() + colon + 1));
+}
+
+std::string check_device(const std::string& device) {
+  const bool indexed = device.rfind("cuda:", 0) == 0 && device.size() > 5 && device.size() < 9 &&
+                       device.find_first_not_of("0123456789", 5) == std::string::npos;
+  if (device == "auto" || device == "cpu" || device == "cuda" || indexed) return {};
+  return "'" + device + "' is no device; allowed: auto, cpu, cuda, cuda:N";
+}
+
+std::string check_experts(const std::string& experts) {
+  if (experts == "all" ||
+      (!experts.empty() && experts.size() < 6 && experts.find_first_not_of("0123456789") == std::string::npos)) {
+    return {};
+  }
+  return "'" + experts + "' is no number of experts; allowed: a number or 'all'";
+}
+
+void print_plan(const std::vector<ExperimentConfig>& configs, bool cuda) {
+  for (const ExperimentConfig& config : configs) {
+    const MemoryEstimate memory = estimate_memory(config, cuda);
+    fmt::print("{}\n", nlohmann::ordered_json::parse(config.effective_json).dump(2));
+    fmt::print("{}: {} memory needed: {} bytes ({:.1f} MiB: routing and rounding {:.1f}, layer {:.1f})\n", config.file,
+               cuda ? "device" : "host", memory.total(), static_cast<double>(memory.total()) / 1048576.0,
+               static_cast<double>(memory.routing_bytes) / 1048576.0,
+               static_cast<double>(memory.layer_bytes) / 1048576.0);
+  }
+}
+
+TextOptions text_options(const RunArguments& arguments, bool to_stdout) {
+  TextOptions options;
+  options.colour = isatty(to_stdout ? STDOUT_FILENO : STDERR_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+  options.experts = arguments.experts == "all" ? -1 : std::atoi(arguments.experts.c_str());
+  return options;
+}
+
+ExitCode run(const RunArguments& arguments) {
+  std::vector<ExperimentConfig> configs;  // all are read before any runs: a fault in the last costs no work
+  for (const std::string& path : arguments.configs) {
+    configs.push_back(read_experiment(path, arguments.overrides));
+    resolve_trace(configs.back());
+  }
+  const auto system = make_system(arguments);
+  if (arguments.dry_run) {
+    print_plan(configs, system->is_cuda());
+    return ExitCode::kDone;
+  }
+  std::optional<OutputFile> json;
+  if (!arguments.json.empty()) json.emplace(arguments.json);
+  const bool text_to_stdout = arguments.json != "-";
+
+  Progress progress;
+  RunOptions options;
+  options.export_folder = arguments.export_folder;
+  options.progress = [&](const std::string& doing) { progress.show(doing); };
+  RunRecord record;
+  record.version = TATR_VERSION;
+  record.git = TATR_GIT;
+  record.environment = describe_environment(*system);
+  ExitCode code = ExitCode::kDone;
+  for (const ExperimentConfig& config : configs) {
+    try {
+      record.experiments.push_back(run_experiment(config, *system, options));
+    } catch (const OutOfMemoryError& error) {  // the other experiments may fit
+      progress.clear();
+      fmt::print(stderr, "tatr-sim: error: {}: {}\n", config.name, error.what());
+      ExperimentRecord failed;
+      failed.config = config;
+      failed.error = error.what();
+      record.experiments.push_back(failed);
+      code = error.code();
+    }
+  }
+  progress.clear();
+  if (!arguments.quiet) {
+    const std::string text = text_report(record, text_options(arguments, text_to_stdout));
+    std::FILE* stream = text_to_stdout ? stdout : stderr;
+    std::fputs(text.c_str(), stream);
+    if (std::fflush(stream) != 0) throw EnvironmentError("standard output: cannot write the report");
+  }
+  if (json) json->commit(to_json(record).dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  return code;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Action& action) {
+  const auto arguments = std::make_shared<RunArguments>();
+  CLI::App* command = app.add_subcommand("run", "Run experiments and report them");
+  command->add_option("CONFIG", arguments->configs, "Experiment files")->required();
+  command->add_option("--device", arguments->device, "auto (a GPU if there is one), cpu, cuda or cuda:N")
+      ->check(check_device);
+  command->add_option("--threads", arguments->threads, "CPU threads (default: all cores)")->check(CLI::Range(1, 4096));
+  command->add_option("--json", arguments->json, "Write the result to this file; - is stdout (text goes to stderr)");
+  command->add_option("--set", arguments->overrides, "Override a value of every config: --set /router/tokens=1024")
+      ->allow_extra_args(false);
+  command->add_flag("--dry-run", arguments->dry_run, "Print the effective config and the memory it needs, run nothing");
+  command->add_option("--experts", arguments->experts, "Experts to list in the text: a number or 'all'")
+      ->check(check_experts);
+  command->add_option("--export", arguments->export_folder, "Write targets and dispatch lists to this folder as .npy");
+  command->add_flag("--quiet", arguments->quiet, "No text report");
+  command->callback([arguments, &action] { action = [arguments] { return run(*arguments); }; });
+}
+
+}  // namespace tatr

@@ -1,0 +1,24 @@
+// tatr-sim schema: prints the JSON Schema of configs or of results.
+#include "config/schema.hpp"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "commands.hpp"
+
+namespace tatr {
+
+void add_schema(CLI::App& app, Action& action) {
+  const auto result = std::make_shared<bool>(false);
+  CLI::App* command = app.add_subcommand("schema", "Print the JSON Schema of experiment files");
+  command->add_flag("--result", *result, "The schema of results instead");
+  command->callback([result, &action] {
+    action = [result] {
+      fmt::print("{}", *result ? kResultSchema : kExperimentSchema);
+      return ExitCode::kDone;
+    };
+  });
+}
+
+}  // namespace tatr

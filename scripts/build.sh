@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Configures and builds a preset: build.sh PRESET [CMAKE_OPTION…]. Installs the packages that it needs first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+preset=${1:-release}
+shift || true
+scripts/install_packages.sh
+# nvcc is often installed but not on the PATH.
+if ! command -v nvcc >/dev/null && [ -x /usr/local/cuda/bin/nvcc ]; then export PATH=$PATH:/usr/local/cuda/bin; fi
+folder=build
+[ "$preset" = release ] || folder=build-$preset
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+echo "Building preset '$preset' in $folder/ (a first build takes some minutes)"
+if ! { cmake --preset "$preset" "$@" && cmake --build "$folder" --parallel "$(nproc)"; } >"$log" 2>&1; then
+  echo "The build failed; the end of its log:" >&2
+  tail -n 40 "$log" >&2
+  exit 3
+fi

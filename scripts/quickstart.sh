@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Sets everything up on a fresh Debian or Ubuntu machine and runs the main experiment, configs/documented.json.
+# Arguments go to `tatr-sim run`. The text report is printed; the JSON result is kept in results/documented.json.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/build.sh release
+mkdir -p results
+echo "Running configs/documented.json"
+echo
+build/tatr-sim run configs/documented.json --json results/documented.json "$@"
+echo
+echo "The full result is in results/documented.json"

@@ -1,0 +1,197 @@
+"""Runs tatr-sim as a program and checks exit codes, stdout, stderr and what is left on disk.
+
+usage: cli_test.py PROGRAM SOURCE_DIR [unittest arguments]
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+
+TINY = {
+    "name": "tiny",
+    "seed": 3,
+    "router": {"tokens": 256, "experts": 8, "top_k": 2},
+    "tile": [8, 16],
+    "strategies": ["none", "down", {"name": "budget", "tiles": {"of_nearest": 0.5}, "label": "half"}],
+}
+
+
+def run(*arguments, stdin=None, **options):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
+
+
+class Cli(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = pathlib.Path(self.folder.name)
+
+    def config(self, **changes):
+        path = self.path / "config.json"
+        path.write_text(json.dumps({**TINY, **changes}))
+        return path
+
+    def assert_fails(self, result, code, *fragments):
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertEqual(result.stdout, "")
+        lines = result.stderr.strip().split("\n")
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertTrue(lines[0].startswith("tatr-sim: error: "), lines[0])
+        for fragment in fragments:
+            self.assertIn(fragment, lines[0])
+
+    def test_help_and_version(self):
+        for arguments in (["--help"], ["run", "--help"], ["validate", "--help"], ["schema", "--help"], ["list", "--help"]):
+            result = run(*arguments)
+            self.assertEqual(result.returncode, 0)
+            self.assertEqual(result.stderr, "")
+            self.assertTrue(all(len(line) <= 100 for line in result.stdout.split("\n")), result.stdout)
+        self.assertRegex(run("--version").stdout, r"^tatr-sim \d+\.\d+\.\d+ \(.+\), back ends: .*openblas")
+
+    def test_usage_errors(self):
+        self.assert_fails(run(), 2, "subcommand")
+        self.assert_fails(run("walk"), 2)
+        self.assert_fails(run("run"), 2, "CONFIG")
+        self.assert_fails(run("run", self.config(), "--device", "gpu"), 2, "gpu", "auto")
+        self.assert_fails(run("run", self.config(), "--threads", "-1"), 2)
+
+    def test_json_to_stdout_leaves_text_to_stderr(self):
+        result = run("run", self.config(), "--device", "cpu", "--json", "-")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        document = json.loads(result.stdout)
+        self.assertEqual(document["schema_version"], "1.0")
+        experiment = document["experiments"][0]
+        self.assertEqual(experiment["name"], "tiny")
+        self.assertEqual([(s["label"], s["tile"]) for s in experiment["strategies"]],
+                         [(label, tile) for tile in (8, 16) for label in ("none", "down", "half")])
+        for strategy in experiment["strategies"]:
+            self.assertEqual(strategy["rows"], sum(strategy["counts_after"]))
+            self.assertEqual(strategy["tiles"], sum(strategy["tiles_per_expert"]))
+        self.assertIn("Tile-Aware Token Rounding", result.stderr)
+
+    def test_same_config_same_result(self):
+        def result(threads):
+            document = json.loads(run("run", self.config(), "--device", "cpu", "--json", "-", "--threads", threads).stdout)
+            document["environment"] = None
+            for strategy in document["experiments"][0]["strategies"]:
+                strategy["timing"] = None
+            return document
+        self.assertEqual(result(1), result(3))
+
+    def test_order_of_strategies_does_not_change_random_draws(self):
+        def targets(strategies):
+            document = json.loads(run("run", self.config(strategies=strategies), "--device", "cpu", "--json", "-").stdout)
+            return {(s["label"], s["tile"]): s["counts_after"] for s in document["experiments"][0]["strategies"]}
+        self.assertEqual(targets(["stochastic", "score"]), targets(["score", "stochastic"]))
+
+    def test_text_report_fits_80_columns_and_has_no_colour_in_a_pipe(self):
+        text = run("run", self.config(), "--device", "cpu").stdout
+        self.assertNotIn("\033", text)
+        self.assertTrue(all(len(line) <= 80 for line in text.split("\n")), max(text.split("\n"), key=len))
+
+    def test_set_overrides_and_dry_run(self):
+        result = run("run", self.config(), "--set", "/tile=32", "--set", "/seed=9", "--dry-run")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn('"seed": 9', result.stdout)
+        self.assertIn("memory", result.stdout.lower())
+        self.assert_fails(run("run", self.config(), "--set", "/router/top_k=9"), 2, "/router/top_k", "9")
+        self.assert_fails(run("run", self.config(), "--set", "tile"), 2, "--set")
+
+    def test_faults_are_told_with_place_value_and_what_is_allowed(self):
+        self.assert_fails(run("run", self.config(router={"tokens": 256, "experts": 8, "top_k": 9})), 2, "/router/top_k", "9", "8")
+        self.assert_fails(run("run", self.config(tile=100)), 2, "/tile", "100", "8")
+        self.assert_fails(run("run", self.config(strategies=["sideways"])), 2, "/strategies/0", "sideways", "nearest")
+        self.assert_fails(run("run", self.config(colour="red")), 2, "colour")
+        self.assert_fails(run("run", self.path / "missing.json"), 2, "missing.json")
+        self.assert_fails(run("run", self.path), 2, str(self.path))
+        duplicate = self.path / "duplicate.json"
+        duplicate.write_text('{"name": "a", "name": "b"}')
+        self.assert_fails(run("run", duplicate), 2, "name")
+
+    def test_a_budget_below_what_down_needs_names_the_least(self):
+        strategies = [{"name": "budget", "tiles": 0}]
+        self.assert_fails(run("run", self.config(strategies=strategies), "--device", "cpu"), 2, "/strategies/0", "least")
+
+    def test_outputs_that_cannot_be_written_fail_before_work(self):
+        start = time.monotonic()
+        slow = self.config(router={"tokens": 65536, "experts": 512, "top_k": 8})
+        self.assert_fails(run("run", slow, "--json", self.path / "no" / "result.json"), 3, "result.json", "No such file")
+        self.assert_fails(run("run", slow, "--json", self.path), 3, "directory")
+        self.assertLess(time.monotonic() - start, 2.0)
+
+    def test_a_failed_run_leaves_the_old_result(self):
+        old = self.path / "result.json"
+        old.write_text("old")
+        bad = self.config(strategies=[{"name": "budget", "tiles": 0}])
+        self.assertEqual(run("run", bad, "--device", "cpu", "--json", old).returncode, 2)
+        self.assertEqual(old.read_text(), "old")
+        self.assertEqual(sorted(p.name for p in self.path.iterdir()), ["config.json", "result.json"])
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full")
+    def test_a_full_disk_is_an_error(self):
+        result = run("run", self.config(), "--device", "cpu", "--json", "/dev/full", "--quiet")
+        self.assert_fails(result, 3, "/dev/full", "No space left")
+
+    def test_interrupt_ends_cleanly(self):
+        slow = self.config(router={"tokens": 65536, "experts": 512, "top_k": 8},
+                           strategies=[{"name": "up", "label": f"up {i}"} for i in range(50)])
+        result_path = self.path / "result.json"
+        process = subprocess.Popen([PROGRAM, "run", slow, "--device", "cpu", "--json", result_path],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, stderr)
+        self.assertIn("interrupted", stderr)
+        self.assertEqual(sorted(p.name for p in self.path.iterdir()), ["config.json"])
+
+    def test_export_writes_targets_and_dispatch(self):
+        out = self.path / "out"
+        result = run("run", self.config(), "--device", "cpu", "--export", out)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        names = sorted(p.name for p in out.rglob("*.npy"))
+        self.assertIn("tiny.layer0.tile8.half.token.npy", names)
+        self.assertIn("tiny.layer0.tile16.down.target.npy", names)
+
+    def test_no_gpu_is_one_line(self):
+        result = run("run", self.config(), "--device", "cuda:77")
+        self.assert_fails(result, 3, "cuda:77")
+
+    def test_several_configs_give_one_result(self):
+        other = self.path / "other.json"
+        other.write_text(json.dumps({**TINY, "name": "other"}))
+        document = json.loads(run("run", self.config(), other, "--device", "cpu", "--json", "-").stdout)
+        self.assertEqual([e["name"] for e in document["experiments"]], ["tiny", "other"])
+
+    def test_schema_and_list(self):
+        self.assertIn("http://json-schema.org/draft-07/schema#", json.loads(run("schema").stdout)["$schema"])
+        self.assertIn("experiments", json.loads(run("schema", "--result").stdout)["properties"])
+        for word in ("budget", "topics", "openblas", "cpu"):
+            self.assertIn(word, run("list").stdout)
+
+    def test_shipped_configs_are_valid(self):
+        configs = sorted(SOURCE.glob("configs/**/*.json"))
+        self.assertGreater(len(configs), 8)
+        result = run("validate", *configs)
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_broken_inputs_are_refused(self):
+        broken = self.path / "broken"
+        subprocess.run([sys.executable, SOURCE / "scripts/make_broken_inputs.py", broken], check=True, capture_output=True)
+        manifest = [line.split("\t")[0] for line in (broken / "manifest.tsv").read_text().splitlines()]
+        self.assertGreaterEqual(len(manifest), 200)
+        for config in manifest:
+            with self.subTest(config):
+                self.assert_fails(run("run", broken / config, "--device", "cpu"), 2)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
