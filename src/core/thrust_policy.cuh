@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/platform.hpp"
 #include "core/system.hpp"
@@ -40,6 +41,10 @@ auto with_policy(System& system, Body&& body) {
   omp_set_num_threads(system.threads());
   return body(thrust::omp::par);
 }
+
+/// Whether a policy runs one small piece a thread (a GPU) or wants long runs for its vector units (a CPU).
+template <class Policy>
+inline constexpr bool kRunsOnGpu = !std::is_same_v<Policy, thrust::system::omp::detail::par_t>;
 
 /// Runs function(i) for i in [0, count).
 template <class Policy, class Function>

@@ -37,22 +37,31 @@ struct SelectionView {
   std::int32_t* within;      // [E] candidates so far
   std::int32_t* histogram;   // [E, kBins]
 
-  /// Calls use(expert, place) if pair `index` of (token, expert) may fill.
-  template <class Use>
+  /// Calls use(expert, place) for each pair that may fill in run `index` of kRun neighbouring experts of one token.
+  template <int kRun, class Use>
   TATR_HD void visit(std::int64_t index, Use use) const {
-    const std::int64_t token = index / experts;
-    const auto expert = static_cast<std::int32_t>(index % experts);
-    if (need[expert] == 0) return;
-    if ((members[token * member_words + expert / 32] >> (expert % 32) & 1) != 0) return;
-    use(expert, rank_place(scores(token, expert), token));
+    const std::int32_t runs = ceil_div(experts, kRun);
+    const std::int64_t token = index / runs;
+    const std::int32_t first = static_cast<std::int32_t>(index % runs) * kRun;
+    const std::int32_t count = experts - first < kRun ? experts - first : kRun;
+    if (kRun == 1 && need[first] == 0) return;
+    float score[kRun];
+    scores.of_experts(token, first, count, score);
+    for (std::int32_t i = 0; i < count; ++i) {
+      const std::int32_t expert = first + i;
+      if (need[expert] == 0) continue;
+      if ((members[token * member_words + expert / 32] >> (expert % 32) & 1) != 0) continue;
+      use(expert, rank_place(score[i], token));
+    }
   }
 };
 
+template <int kRun>
 struct CountDigit {
   SelectionView view;
   int shift;
   TATR_HD void operator()(std::int64_t index) const {
-    view.visit(index, [&](std::int32_t expert, std::uint64_t place) {
+    view.visit<kRun>(index, [&](std::int32_t expert, std::uint64_t place) {
       const std::uint64_t digits = place >> shift;
       if (digits >> kDigitBits != view.prefix[expert]) return;
       atomic_add(&view.histogram[static_cast<std::int64_t>(expert) * kBins + static_cast<std::int64_t>(digits % kBins)],
@@ -74,13 +83,14 @@ struct PickDigit {
   }
 };
 
+template <int kRun>
 struct CollectCandidate {
   SelectionView view;
   int shift;
   std::int32_t* next;  // [E] next free entry
   std::uint64_t* keys;
   TATR_HD void operator()(std::int64_t index) const {
-    view.visit(index, [&](std::int32_t expert, std::uint64_t place) {
+    view.visit<kRun>(index, [&](std::int32_t expert, std::uint64_t place) {
       if (place >> shift <= view.prefix[expert]) keys[atomic_add(&next[expert], 1)] = rank_key(expert, place);
     });
   }
@@ -90,7 +100,8 @@ struct CollectCandidate {
 template <class Policy>
 FillCandidates select_fill(const Policy& policy, System& system, const Routing& routing, const std::int32_t* need) {
   const auto experts = static_cast<std::size_t>(routing.experts);
-  const std::int64_t pairs = static_cast<std::int64_t>(routing.tokens) * routing.experts;
+  constexpr int kRun = kRunsOnGpu<Policy> ? 1 : 128;
+  const std::int64_t runs = static_cast<std::int64_t>(routing.tokens) * ceil_div(routing.experts, kRun);
   Buffer<std::uint64_t> prefix(system, experts);
   Buffer<std::int32_t> remaining(system, experts), within(system, experts), histogram(system, experts * kBins);
   thrust::fill_n(policy, prefix.data(), experts, std::uint64_t{0});
@@ -117,7 +128,7 @@ FillCandidates select_fill(const Policy& policy, System& system, const Routing& 
   do {
     shift -= kDigitBits;
     thrust::fill_n(policy, histogram.data(), histogram.size(), 0);
-    for_each_index(policy, pairs, CountDigit{view, shift});
+    for_each_index(policy, runs, CountDigit<kRun>{view, shift});
     for_each_index(policy, routing.experts, PickDigit{view});
     found = thrust::reduce(policy, within.data(), within.data() + experts, std::int64_t{0});
   } while (shift > 0 && found > 2 * wanted + (1 << 16));
@@ -126,7 +137,7 @@ FillCandidates select_fill(const Policy& policy, System& system, const Routing& 
                       Buffer<std::int32_t>(system, experts + 1)};
   offsets_from_counts(policy, within.data(), routing.experts, fill.offsets.data());
   thrust::copy_n(policy, fill.offsets.data(), experts, remaining.data());
-  for_each_index(policy, pairs, CollectCandidate{view, shift, remaining.data(), fill.keys.data()});
+  for_each_index(policy, runs, CollectCandidate<kRun>{view, shift, remaining.data(), fill.keys.data()});
   thrust::sort(policy, fill.keys.data(), fill.keys.data() + found);
   return fill;
 }

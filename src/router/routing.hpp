@@ -27,9 +27,20 @@ struct ScoreView {
   Scoring scoring = Scoring::kSoftmax;
 
   TATR_HD float operator()(std::int64_t token, std::int32_t expert) const {
-    const float logit = logits[token * experts + expert];
-    if (scoring == Scoring::kSigmoid) return exact_sigmoid(logit);
-    return exact_exp(logit - row_max[token]) * row_inverse[token];
+    float score;
+    of_experts(token, expert, 1, &score);
+    return score;
+  }
+
+  /// Scores of `count` neighbouring experts of one token; a loop that compilers turn into vector code.
+  TATR_HD void of_experts(std::int64_t token, std::int32_t first, std::int32_t count, float* score) const {
+    const float* row = logits + token * experts + first;
+    if (scoring == Scoring::kSigmoid) {
+      for (std::int32_t i = 0; i < count; ++i) score[i] = exact_sigmoid(row[i]);
+      return;
+    }
+    const float maximum = row_max[token], inverse = row_inverse[token];
+    for (std::int32_t i = 0; i < count; ++i) score[i] = exact_exp(row[i] - maximum) * inverse;
   }
 };
 

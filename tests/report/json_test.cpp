@@ -11,8 +11,8 @@
 #include <valijson/validator.hpp>
 
 #include "catch.hpp"
-#include "report/documented.hpp"
 #include "config/schema.hpp"
+#include "report/documented.hpp"
 #include "report/sample_run.hpp"
 
 using namespace tatr;
