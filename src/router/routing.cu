@@ -5,6 +5,11 @@
 
 #include "core/integer_math.hpp"
 #include "core/thrust_policy.cuh"
+
+#if defined(__CUDACC__)
+#include "core/cuda_check.hpp"
+#include "router/kernels/top_k.cuh"
+#endif
 #include "router/routing.hpp"
 
 namespace tatr {
@@ -181,6 +186,21 @@ ChoiceWriter writer_of(Routing& routing, bool normalise) {
           routing.members.data(), routing.counts.data()};
 }
 
+#if defined(__CUDACC__)
+void route_with_kernel(System& system, Routing& routing, const RouterConfig& config) {
+  constexpr int kBlocksPerMultiprocessor = 4;
+  int device = 0, multiprocessors = 0;
+  TATR_CUDA_CHECK(cudaGetDevice(&device));
+  TATR_CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
+  launch_top_k(
+      {routing.logits.data(), routing.tokens, routing.experts, routing.top_k, ceil_div(routing.experts, 32),
+       config.scoring, config.normalise_gates, routing.chosen.data(), routing.gates.data(), routing.scores.data(),
+       routing.members.data(), routing.counts.data(), routing.row_max.data(), routing.row_inverse.data()},
+      kBlocksPerMultiprocessor * multiprocessors, system.stream());
+  TATR_CUDA_CHECK(cudaGetLastError());
+}
+#endif
+
 Buffer<float> expanded_bias(System& system, const RouterConfig& config) {
   if (config.selection_bias.empty()) return {};
   std::vector<float> bias(static_cast<std::size_t>(config.experts));
@@ -198,6 +218,12 @@ Routing route(System& system, Buffer<float> logits, const RouterConfig& config) 
   routing.logits = std::move(logits);
   routing.row_max = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
   routing.row_inverse = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
+#if defined(__CUDACC__)
+  if (system.is_cuda() && top_k_kernel_takes(config)) {
+    route_with_kernel(system, routing, config);
+    return routing;
+  }
+#endif
   const Buffer<float> bias = expanded_bias(system, config);
   const ExpertGroups groups = config.groups.value_or(ExpertGroups{});
   const RouteToken route_token{routing.logits.data(),
