@@ -7,12 +7,12 @@
 #include <ctime>
 #include <fstream>
 
+#include "gemm/grouped_gemm.hpp"
+#include "measure/clocks.hpp"
 #include "version.hpp"
 
 #if defined(TATR_HAS_CUDA)
 #include <cuda_runtime_api.h>
-
-#include "measure/clocks.hpp"
 #endif
 
 namespace tatr {
@@ -39,9 +39,9 @@ std::string utc_now() {
 }  // namespace
 
 std::vector<std::string> built_back_ends() {
-  std::vector<std::string> names = {"openblas"};
+  std::vector<std::string> names = backends_of(false);
 #if defined(TATR_HAS_CUDA)
-  for (const char* name : {"cublas_grouped", "cublas_loop", "cublas_uniform"}) names.emplace_back(name);
+  for (std::string& name : backends_of(true)) names.push_back(std::move(name));
 #endif
   return names;
 }
@@ -62,9 +62,13 @@ Environment describe_environment(const System& system) {
   environment.back_ends = built_back_ends();
 #if defined(TATR_HAS_CUDA)
   if (system.is_cuda()) {
-    const int index = std::stoi(system.name().substr(system.name().find(':') + 1));
     cudaDeviceProp properties{};
-    if (cudaGetDeviceProperties(&properties, index) == cudaSuccess) environment.device = properties.name;
+    if (cudaGetDeviceProperties(&properties, system.index()) == cudaSuccess) environment.device = properties.name;
+    if (const auto monitor = make_device_monitor(system.index())) {
+      environment.driver = monitor->driver_version();
+      environment.sm_clock_mhz = monitor->read().sm_clock_mhz;
+      environment.power_w = monitor->read().power_w;
+    }
     environment.cuda = fmt::format("{}.{}", CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
   }
 #endif

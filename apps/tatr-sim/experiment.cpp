@@ -112,7 +112,8 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, bool cuda) {
   const std::size_t ranking = assignments * 8 * 2 + experts * 1024 * 4 + experts * tile * 8 * 2;
   const std::size_t dispatches = settings * (assignments + experts * tile / 2) * 8;
   estimate.routing_bytes = routing + ranking + dispatches;
-  if (config.layer) estimate.layer_bytes = layer_bytes(config, cuda);
+  const auto most_rows = static_cast<std::int64_t>(assignments + experts * tile / 2);
+  if (config.layer) estimate.layer_bytes = timing_bytes(config, most_rows, static_cast<std::int64_t>(settings), cuda);
   return estimate;
 }
 
@@ -140,6 +141,17 @@ ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, 
         export_rounding(options.export_folder, config.name, layer, setting.tile, setting.strategy->label, result);
       }
     }
+    if (!config.layer) continue;
+    std::vector<TimedSetting> timed;
+    for (std::size_t i = 0; i < settings.size(); ++i)
+      timed.push_back({settings[i].strategy, settings[i].tile, &rounded[i]});
+    const auto progress = [&](const std::string& doing) {
+      options.progress(fmt::format("{}: layer {} of {}: {}", config.name, layer + 1, layers.size(), doing));
+    };
+    const std::vector<LayerTiming> timings =
+        time_layer(config, system, routing, layer, timed, progress, record.warnings);
+    const std::size_t first = record.strategies.size() - settings.size();
+    for (std::size_t i = 0; i < settings.size(); ++i) record.strategies[first + i].timing = timings[i];
   }
   record.documented = compare_documented(record);
   return record;

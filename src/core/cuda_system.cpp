@@ -30,6 +30,7 @@ class CudaSystem final : public System {
   bool is_cuda() const override { return true; }
   std::string name() const override { return "cuda:" + std::to_string(index_); }
   CUstream_st* stream() const override { return stream_; }
+  int index() const override { return index_; }
 
   void copy_to_host(void* host, const void* data, std::size_t bytes) override {
     TATR_CUDA_CHECK(cudaMemcpyAsync(host, data, bytes, cudaMemcpyDeviceToHost, stream_));
@@ -38,6 +39,9 @@ class CudaSystem final : public System {
   void copy_from_host(void* data, const void* host, std::size_t bytes) override {
     TATR_CUDA_CHECK(cudaMemcpyAsync(data, host, bytes, cudaMemcpyHostToDevice, stream_));
     synchronize();
+  }
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    TATR_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_));
   }
   void synchronize() override { TATR_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
 

@@ -40,6 +40,7 @@ class CpuSystem final : public System {
   int threads() const override { return threads_; }
   void copy_to_host(void* host, const void* data, std::size_t bytes) override { std::memcpy(host, data, bytes); }
   void copy_from_host(void* data, const void* host, std::size_t bytes) override { std::memcpy(data, host, bytes); }
+  void copy(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
   void synchronize() override {}
 
  protected:

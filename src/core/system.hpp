@@ -23,6 +23,7 @@ class System {
   virtual bool is_cuda() const = 0;
   virtual std::string name() const = 0;  // "cpu" or "cuda:0"
   virtual CUstream_st* stream() const { return nullptr; }
+  virtual int index() const { return 0; }    // of the GPU
   virtual int threads() const { return 1; }  // of the CPU; a GPU is driven by one
 
   /// Bytes aligned to 256, or OutOfMemoryError. Contents are not set.
@@ -32,6 +33,8 @@ class System {
   /// Copies wait for all work given to the system before, and are complete on return.
   virtual void copy_to_host(void* host, const void* data, std::size_t bytes) = 0;
   virtual void copy_from_host(void* data, const void* host, std::size_t bytes) = 0;
+  /// From one place in the system's memory to another, in the order of its work.
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
 
   std::size_t bytes_in_use() const { return bytes_in_use_; }

@@ -1,0 +1,208 @@
+#include "layer_timing.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "interrupt.hpp"
+#include "layer/elementwise.hpp"
+#include "layer/expert_layer.hpp"
+#include "measure/clocks.hpp"
+#include "measure/sampler.hpp"
+#include "measure/statistics.hpp"
+#include "measure/stopwatch.hpp"
+
+namespace tatr {
+
+namespace {
+
+LayerShape shape_of(const ExperimentConfig& config, std::int64_t most_rows, bool cuda) {
+  const LayerConfig& layer = *config.layer;
+  return {config.router.tokens, config.router.experts, cuda ? layer.hidden : layer.cpu_hidden,
+          cuda ? layer.intermediate : layer.cpu_intermediate, most_rows};
+}
+
+TimingSeries series_of(std::vector<double> samples, double scale = 1.0) {
+  TimingSeries series;
+  for (double& sample : samples) sample *= scale;
+  series.median = quantile(samples, 0.5);
+  series.lower_quartile = quantile(samples, 0.25);
+  series.upper_quartile = quantile(samples, 0.75);
+  series.samples = std::move(samples);
+  return series;
+}
+
+RatioInterval ratio_of(const std::vector<double>& base, const std::vector<double>& changed) {
+  const Interval interval = paired_ratio(base, changed);
+  return {interval.value, interval.low, interval.high};
+}
+
+std::vector<double> sum_of(std::vector<double> a, const std::vector<double>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] += b[i];
+  return a;
+}
+
+/// What is sampled: routing once, and for each setting its rounding, its layer and, on a GPU, the uniform yardstick.
+struct Plan {
+  std::vector<Candidate> candidates;
+  std::vector<std::unique_ptr<LayerRun>> runs;
+  std::vector<std::unique_ptr<UniformYardstick>> yardsticks;
+  std::size_t per_setting = 2;
+
+  std::size_t route() const { return 0; }
+  std::size_t round(std::size_t setting) const { return 1 + setting * per_setting; }
+  std::size_t layer(std::size_t setting) const { return 2 + setting * per_setting; }
+  std::size_t yardstick(std::size_t setting) const { return 3 + setting * per_setting; }
+};
+
+enum Stage : std::size_t { kGather, kUp, kActivation, kDown, kCombine };
+
+Plan make_plan(const ExperimentConfig& config, System& system, Routing& routing, std::int64_t layer_index,
+               ExpertLayer& layer, const std::vector<TimedSetting>& settings) {
+  Plan plan;
+  plan.per_setting = system.is_cuda() ? 3 : 2;
+  if (routing.has_all_scores()) {
+    plan.candidates.push_back({"route", {[&] {
+                                 stop_if_interrupted();
+                                 routing = route(system, std::move(routing.logits), config.router);
+                               }}});
+  } else {
+    plan.candidates.push_back({"route", {}});  // a trace of top-k: there is nothing to route
+  }
+  for (const TimedSetting& setting : settings) {
+    plan.candidates.push_back({"round", {[&, setting, layer_index] {
+                                 stop_if_interrupted();
+                                 round_dispatch(routing, *setting.strategy, setting.tile, config.seed, layer_index,
+                                                system);
+                               }}});
+    plan.runs.push_back(std::make_unique<LayerRun>(layer, setting.rounded->dispatch, config.layer->backend));
+    LayerRun* run = plan.runs.back().get();
+    plan.candidates.push_back({setting.strategy->label,
+                               {[run] { run->gather(); }, [run] { run->up(); }, [run] { run->activate(); },
+                                [run] { run->down(); }, [run] { run->combine(); }}});
+    if (!system.is_cuda()) continue;
+    plan.yardsticks.push_back(std::make_unique<UniformYardstick>(layer, setting.rounded->dispatch));
+    UniformYardstick* yardstick = plan.yardsticks.back().get();
+    plan.candidates.push_back({"uniform", {[yardstick] { yardstick->up(); }, [yardstick] { yardstick->down(); }}});
+  }
+  return plan;
+}
+
+/// Verifies every setting and gives its output's distance to that of `none`; the settings without a `none` get none.
+std::vector<std::optional<double>> verify_all(System& system, Plan& plan, const std::vector<TimedSetting>& settings,
+                                              const std::function<void(const std::string&)>& progress) {
+  const auto is_none = [](const TimedSetting& setting) { return setting.strategy->kind == StrategyKind::kNone; };
+  const auto none = std::find_if(settings.begin(), settings.end(), is_none);
+  std::vector<std::optional<double>> errors(settings.size());
+  Buffer<std::byte> reference;
+  const auto verify = [&](std::size_t i) {
+    stop_if_interrupted();
+    progress("checking the outputs of " + settings[i].strategy->label);
+    plan.runs[i]->verify();
+  };
+  if (none != settings.end()) {  // its rows are the same at every tile
+    const auto first = static_cast<std::size_t>(none - settings.begin());
+    verify(first);
+    const std::size_t bytes = static_cast<std::size_t>(plan.runs[first]->output_count()) * element_bytes(system);
+    reference = Buffer<std::byte>(system, bytes);
+    system.copy(reference.data(), plan.runs[first]->output(), bytes);
+  }
+  for (std::size_t i = 0; i < settings.size(); ++i) {
+    verify(i);
+    if (reference.size() == 0) continue;
+    errors[i] = relative_difference(system, plan.runs[i]->output(), reference.data(), plan.runs[i]->output_count());
+  }
+  return errors;
+}
+
+SamplingRules rules_of(const MeasureConfig& measure) {
+  SamplingRules rules;
+  rules.most_rounds = static_cast<int>(measure.samples);
+  rules.cold_caches = measure.cold_l2;
+  return rules;
+}
+
+/// FLOPs of one row: 2 per multiply-add, 3 I H of them.
+double row_flops(const LayerTiming& timing) {
+  return 6.0 * static_cast<double>(timing.hidden) * static_cast<double>(timing.intermediate);
+}
+
+void add_rates(LayerTiming& timing, const RoundingMetrics& metrics) {
+  const double seconds = timing.layer_ms.median * 1e-3;
+  if (seconds <= 0.0) return;
+  const double useful = static_cast<double>(metrics.rows - metrics.padded - metrics.duplicated);
+  const double hardware = useful / metrics.tile_utilisation;  // rows of whole tiles
+  timing.useful_tflops = useful * row_flops(timing) / seconds * 1e-12;
+  timing.hardware_tflops = hardware * row_flops(timing) / seconds * 1e-12;
+}
+
+}  // namespace
+
+std::size_t timing_bytes(const ExperimentConfig& config, std::int64_t most_rows, std::int64_t settings, bool cuda) {
+  const LayerShape shape = shape_of(config, most_rows, cuda);
+  const std::size_t element = cuda ? 2 : 4;
+  const auto tokens = static_cast<std::size_t>(shape.tokens);
+  const std::size_t by_token = (tokens + static_cast<std::size_t>(most_rows)) * 4 * static_cast<std::size_t>(settings);
+  const std::size_t reference = tokens * static_cast<std::size_t>(shape.hidden) * element;
+  return layer_bytes(shape, element) + reference + by_token;
+}
+
+std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& system, Routing& routing,
+                                    std::int64_t layer_index, const std::vector<TimedSetting>& settings,
+                                    const std::function<void(const std::string&)>& progress,
+                                    std::vector<std::string>& warnings) {
+  std::int64_t most_rows = 0;
+  for (const TimedSetting& setting : settings) most_rows = std::max(most_rows, setting.rounded->dispatch.rows);
+  const LayerShape shape = shape_of(config, most_rows, system.is_cuda());
+  ExpertLayer layer(system, shape, config.seed);
+  Plan plan = make_plan(config, system, routing, layer_index, layer, settings);
+  const std::vector<std::optional<double>> output_errors = verify_all(system, plan, settings, progress);
+
+  progress("timing");
+  const auto watch = make_stopwatch(system);
+  const auto monitor = system.is_cuda() ? make_device_monitor(system.index()) : nullptr;
+  const DeviceState before = monitor ? monitor->read() : DeviceState{};
+  const std::vector<Series> series = sample_interleaved(plan.candidates, rules_of(config.measure), *watch);
+  const DeviceState after = monitor ? monitor->read() : DeviceState{};
+  if (const auto warning = clock_warning(before, after)) warnings.push_back(*warning);
+
+  std::vector<LayerTiming> timings;
+  for (std::size_t i = 0; i < settings.size(); ++i) {
+    const Series& own = series[plan.layer(i)];
+    LayerTiming timing;
+    timing.backend = config.layer->backend == "auto" ? default_backend(system) : config.layer->backend;
+    timing.hidden = shape.hidden;
+    timing.intermediate = shape.intermediate;
+    timing.cpu_reduced = shape.hidden != config.layer->hidden || shape.intermediate != config.layer->intermediate;
+    timing.route_us = series_of(series[plan.route()].total_ms, 1e3);
+    timing.round_us = series_of(series[plan.round(i)].total_ms, 1e3);
+    timing.layer_ms = series_of(own.total_ms);
+    timing.gather_ms = series_of(own.stage_ms[kGather]);
+    timing.up_ms = series_of(own.stage_ms[kUp]);
+    timing.activation_ms = series_of(own.stage_ms[kActivation]);
+    timing.down_ms = series_of(own.stage_ms[kDown]);
+    timing.combine_ms = series_of(own.stage_ms[kCombine]);
+    timing.output_error = output_errors[i];
+    if (system.is_cuda()) timing.uniform_ms = quantile(series[plan.yardstick(i)].total_ms, 0.5);
+    add_rates(timing, settings[i].rounded->metrics);
+    timings.push_back(std::move(timing));
+  }
+  // Speed-ups against `none` at the same tile, from pairs of the same round.
+  for (std::size_t i = 0; i < settings.size(); ++i) {
+    for (std::size_t j = 0; j < settings.size(); ++j) {
+      if (settings[j].strategy->kind != StrategyKind::kNone || settings[j].tile != settings[i].tile) continue;
+      const std::vector<double>& none = series[plan.layer(j)].total_ms;
+      const std::vector<double>& own = series[plan.layer(i)].total_ms;
+      const std::vector<double>& route_ms = series[plan.route()].total_ms;
+      timings[i].speedup = ratio_of(none, own);
+      timings[i].end_to_end_speedup = ratio_of(sum_of(sum_of(none, route_ms), series[plan.round(j)].total_ms),
+                                               sum_of(sum_of(own, route_ms), series[plan.round(i)].total_ms));
+      break;
+    }
+  }
+  return timings;
+}
+
+}  // namespace tatr

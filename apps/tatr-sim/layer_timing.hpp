@@ -1,0 +1,38 @@
+// Times the expert layer under every strategy: verifies outputs first, then samples routing, rounding and the layer's
+// stages interleaved, and relates each strategy to `none` at its tile. Glue: the layer knows no clock, the sampler no
+// layer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "config/experiment.hpp"
+#include "core/system.hpp"
+#include "report/records.hpp"
+#include "rounding/rounding.hpp"
+#include "router/routing.hpp"
+
+namespace tatr {
+
+/// One strategy at one tile and what it did.
+struct TimedSetting {
+  const StrategyConfig* strategy;
+  std::int64_t tile;
+  const Rounded* rounded;
+};
+
+/// Bytes of tensors and workspace that timing this config's layer allocates on the system, for rows of at most
+/// `most_rows`.
+std::size_t timing_bytes(const ExperimentConfig& config, std::int64_t most_rows, std::int64_t settings, bool cuda);
+
+/// Timings in the order of the settings; `warnings` gets what cast doubt on them. The routing is made anew as it is
+/// timed, with the same result. Throws VerificationError before anything is timed if an output is wrong.
+std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& system, Routing& routing,
+                                    std::int64_t layer, const std::vector<TimedSetting>& settings,
+                                    const std::function<void(const std::string&)>& progress,
+                                    std::vector<std::string>& warnings);
+
+}  // namespace tatr

@@ -1,0 +1,38 @@
+#include "gemm/grouped_gemm.hpp"
+
+#include "core/error.hpp"
+#include "gemm/openblas.hpp"
+
+#if defined(TATR_HAS_CUDA)
+#include "gemm/cublas.hpp"
+#endif
+
+namespace tatr {
+
+std::string default_backend(const System& system) { return system.is_cuda() ? "cublas_grouped" : "openblas"; }
+
+std::vector<std::string> backends_of(bool cuda) {
+  if (!cuda) return {"openblas"};
+  return {"cublas_grouped", "cublas_loop", "cublas_uniform"};
+}
+
+std::unique_ptr<GroupedGemm> make_grouped_gemm(System& system, const std::string& backend,
+                                               const GroupedGemmShape& shape, const std::vector<std::int32_t>& offsets,
+                                               const GroupedGemmData& data) {
+  const std::string name = backend == "auto" ? default_backend(system) : backend;
+  if (!system.is_cuda() && name == "openblas") return make_openblas_gemm(system.threads(), shape, offsets, data);
+#if defined(TATR_HAS_CUDA)
+  if (system.is_cuda() && name == "cublas_grouped")
+    return make_cublas_gemm(system, CublasMode::kGrouped, shape, offsets, data);
+  if (system.is_cuda() && name == "cublas_loop")
+    return make_cublas_gemm(system, CublasMode::kLoop, shape, offsets, data);
+  if (system.is_cuda() && name == "cublas_uniform")
+    return make_cublas_gemm(system, CublasMode::kUniform, shape, offsets, data);
+#endif
+  std::string allowed = "auto";
+  for (const std::string& other : backends_of(system.is_cuda())) allowed += ", " + other;
+  throw ConfigError("/layer/backend",
+                    "\"" + name + "\" does not run on " + system.name() + "; allowed there: " + allowed);
+}
+
+}  // namespace tatr

@@ -1,0 +1,46 @@
+// The grouped GEMM that all back ends share: for each expert e, C[rows of e, n] = A[rows of e, k] * W[e]^T.
+//
+// Rows of expert e are offsets[e] … offsets[e+1]-1. A [R, k], W [E, n, k] and C [R, n] are row-major in the system's
+// memory: fp32 on the CPU, bf16 with fp32 accumulation on a GPU. Making a GroupedGemm may do what a library wants done
+// beforehand (counts on the host, pointer arrays); run() is what is timed and allocates nothing.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/system.hpp"
+
+namespace tatr {
+
+struct GroupedGemmShape {
+  std::int64_t experts = 0, n = 0, k = 0;
+};
+
+struct GroupedGemmData {
+  const void* a = nullptr;
+  const void* w = nullptr;
+  void* c = nullptr;
+  const std::int32_t* offsets = nullptr;  // [E+1] in the system's memory
+};
+
+class GroupedGemm {
+ public:
+  virtual ~GroupedGemm() = default;
+  virtual void run() = 0;
+};
+
+/// The back end that `auto` means on this system.
+std::string default_backend(const System& system);
+
+/// `offsets` [E+1] on the host; data.offsets holds the same on the system. Throws ConfigError if the system cannot run
+/// the back end, EnvironmentError if a library that it needs is not there.
+std::unique_ptr<GroupedGemm> make_grouped_gemm(System& system, const std::string& backend,
+                                               const GroupedGemmShape& shape, const std::vector<std::int32_t>& offsets,
+                                               const GroupedGemmData& data);
+
+/// Back ends that this build has and this system can run.
+std::vector<std::string> backends_of(bool cuda);
+
+}  // namespace tatr

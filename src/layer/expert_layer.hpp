@@ -1,0 +1,90 @@
+// The expert layer, forward: gather, up-projection, SwiGLU, down-projection, combine by gates into token order. Owns
+// the tensors and the order of the stages; the GEMMs are a back end's. Knows nothing of time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/system.hpp"
+#include "gemm/grouped_gemm.hpp"
+#include "rounding/rounding.hpp"
+
+namespace tatr {
+
+struct LayerShape {
+  std::int64_t tokens = 0, experts = 0, hidden = 0, intermediate = 0;
+  std::int64_t most_rows = 0;  // of any dispatch that will run
+};
+
+/// Bytes that an ExpertLayer allocates, `element_bytes` an element.
+std::size_t layer_bytes(const LayerShape& shape, std::size_t element_bytes);
+
+/// x [T, H], up-projection [E, 2I, H] (gate rows first) and down-projection [E, H, I], random and scaled to keep
+/// activations near one; workspace for most_rows rows, shared by all dispatches.
+class ExpertLayer {
+ public:
+  ExpertLayer(System& system, const LayerShape& shape, std::uint64_t seed);
+
+  const LayerShape& shape() const { return shape_; }
+  System& system() { return system_; }
+
+ private:
+  friend class LayerRun;
+  friend class UniformYardstick;
+  System& system_;
+  LayerShape shape_;
+  Buffer<std::byte> x_, up_weights_, down_weights_;
+  Buffer<std::byte> gathered_, up_, activated_, down_, y_;
+};
+
+/// The layer bound to one dispatch and one back end. Both must outlive it.
+class LayerRun {
+ public:
+  LayerRun(ExpertLayer& layer, const Dispatch& dispatch, const std::string& backend);
+
+  void gather();
+  void up();
+  void activate();
+  void down();
+  void combine();
+  void run();
+
+  /// Runs every stage on poisoned outputs and compares sampled elements of each with fp64 sums over the stage's own
+  /// input. VerificationError names the back end, the stage and the error.
+  void verify();
+
+  /// y [T, H] of the last run, in the system's memory.
+  const void* output() const;
+  std::int64_t output_count() const;
+
+ private:
+  void verify_gemm(const char* stage, const void* a, const Buffer<std::byte>& weights, const void* c,
+                   const GroupedGemmShape& shape);
+  void verify_activation();
+  void verify_combine();
+  void check_finite(const char* stage, const void* data, std::int64_t count);
+
+  ExpertLayer& layer_;
+  const Dispatch& dispatch_;
+  std::string backend_;
+  std::vector<std::int32_t> offsets_;  // [E+1] on the host
+  TokenRows by_token_;
+  std::unique_ptr<GroupedGemm> up_gemm_, down_gemm_;
+};
+
+/// The two GEMMs of the layer with R/E rows for every expert, by strided batched cuBLAS: what whole, equal counts would
+/// cost. GPU only. Writes over the layer's workspace.
+class UniformYardstick {
+ public:
+  UniformYardstick(ExpertLayer& layer, const Dispatch& dispatch);
+  void up() { up_gemm_->run(); }
+  void down() { down_gemm_->run(); }
+
+ private:
+  std::unique_ptr<GroupedGemm> up_gemm_, down_gemm_;
+};
+
+}  // namespace tatr

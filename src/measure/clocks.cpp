@@ -1,0 +1,81 @@
+#include "measure/clocks.hpp"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#if defined(TATR_HAS_CUDA)
+#include <cuda_runtime_api.h>
+#endif
+
+namespace tatr {
+
+std::optional<std::string> clock_warning(const DeviceState& before, const DeviceState& after) {
+  constexpr double kFallen = 0.97;
+  if (!before.sm_clock_mhz || !after.sm_clock_mhz || *after.sm_clock_mhz >= kFallen * *before.sm_clock_mhz)
+    return std::nullopt;
+  return fmt::format("the SM clock fell from {:.0f} to {:.0f} MHz while timing: compare ratios, not times",
+                     *before.sm_clock_mhz, *after.sm_clock_mhz);
+}
+
+#if defined(TATR_HAS_CUDA)
+
+namespace {
+
+/// The few functions of libnvidia-ml.so.1 (NVML API reference, "Device Queries") that are used; all return 0 on
+/// success.
+class Nvml final : public DeviceMonitor {
+ public:
+  static std::unique_ptr<Nvml> open(int index) {
+    void* library = dlopen("libnvidia-ml.so.1", RTLD_NOW);
+    if (library == nullptr) return nullptr;
+    auto nvml = std::unique_ptr<Nvml>(new Nvml(library));
+    char bus[32] = {};
+    if (cudaDeviceGetPCIBusId(bus, sizeof bus, index) != cudaSuccess) return nullptr;
+    using ByBus = int (*)(const char*, void**);
+    const auto init = nvml->find<int (*)()>("nvmlInit_v2");
+    const auto by_bus = nvml->find<ByBus>("nvmlDeviceGetHandleByPciBusId_v2");
+    if (init == nullptr || by_bus == nullptr || init() != 0 || by_bus(bus, &nvml->device_) != 0) return nullptr;
+    return nvml;
+  }
+  ~Nvml() override { dlclose(library_); }
+
+  DeviceState read() override {
+    constexpr int kSmClock = 1;
+    DeviceState state;
+    unsigned value = 0;
+    const auto clock = find<int (*)(void*, int, unsigned*)>("nvmlDeviceGetClockInfo");
+    if (clock != nullptr && clock(device_, kSmClock, &value) == 0) state.sm_clock_mhz = value;
+    const auto power = find<int (*)(void*, unsigned*)>("nvmlDeviceGetPowerUsage");
+    if (power != nullptr && power(device_, &value) == 0) state.power_w = value / 1000.0;
+    return state;
+  }
+
+  std::optional<std::string> driver_version() override {
+    char text[80] = {};
+    const auto version = find<int (*)(char*, unsigned)>("nvmlSystemGetDriverVersion");
+    if (version == nullptr || version(text, sizeof text) != 0) return std::nullopt;
+    return text;
+  }
+
+ private:
+  explicit Nvml(void* library) : library_(library) {}
+  template <class Function>
+  Function find(const char* name) {
+    return reinterpret_cast<Function>(dlsym(library_, name));
+  }
+
+  void* library_;
+  void* device_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceMonitor> make_device_monitor(int index) { return Nvml::open(index); }
+
+#else
+
+std::unique_ptr<DeviceMonitor> make_device_monitor(int) { return nullptr; }
+
+#endif
+
+}  // namespace tatr

@@ -1,0 +1,51 @@
+// Takes interleaved samples of several candidates. Decides the protocol (warm-up, order, flush, when to stop); knows
+// nothing of what it times, and reaches clocks and caches only through a Stopwatch, so that a fake one tests it.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace tatr {
+
+/// A device's clock and cache.
+class Stopwatch {
+ public:
+  virtual ~Stopwatch() = default;
+  /// Drops what caches hold, with work that is not timed.
+  virtual void flush_caches() = 0;
+  /// Starts a sample: forgets all marks.
+  virtual void start() = 0;
+  /// Marks the point that the device's work has reached.
+  virtual void mark() = 0;
+  /// Waits for the work and gives the milliseconds between consecutive marks.
+  virtual std::vector<double> elapsed_ms() = 0;
+};
+
+/// Work in stages that follow each other; each is timed apart, and all together.
+struct Candidate {
+  std::string name;
+  std::vector<std::function<void()>> stages;
+};
+
+/// Raw samples of one candidate, in the order taken: stage_ms[stage][round] and, of the whole, total_ms[round].
+struct Series {
+  std::vector<std::vector<double>> stage_ms;
+  std::vector<double> total_ms;
+};
+
+struct SamplingRules {
+  int least_rounds = 10;
+  int most_rounds = 20;
+  double enough_width = 0.005;  // stop early once each median's 95 % interval is within +- this share
+  bool cold_caches = true;
+  double least_warm_up_ms = 200.0;  // of work; clocks and caches settle
+  int most_warm_up_rounds = 50;
+};
+
+/// Warms up, then samples A B C A B C … until the rules say stop. Every candidate has as many samples as there were
+/// rounds.
+std::vector<Series> sample_interleaved(const std::vector<Candidate>& candidates, const SamplingRules& rules,
+                                       Stopwatch& watch);
+
+}  // namespace tatr

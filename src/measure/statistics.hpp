@@ -1,0 +1,24 @@
+// Medians, quartiles and ratios of samples, with intervals that assume nothing about their distribution.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace tatr {
+
+/// The p-quantile (0 … 1) by linear interpolation between order statistics. `samples` must not be empty.
+double quantile(std::vector<double> samples, double p);
+
+struct Interval {
+  double value = 0, low = 0, high = 0;
+};
+
+/// Median with a 95 % interval from order statistics (binomial ranks; exact for independent samples of any
+/// distribution). Fewer than 6 samples give the range of all.
+Interval median_interval(std::vector<double> samples);
+
+/// Ratio of two interleaved series, base over changed: the median of the ratios of pairs taken in the same round, so
+/// that drift that hits a whole round cancels. Both must have the same, positive length.
+Interval paired_ratio(const std::vector<double>& base, const std::vector<double>& changed);
+
+}  // namespace tatr

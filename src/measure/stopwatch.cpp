@@ -1,0 +1,97 @@
+#include "measure/stopwatch.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#if defined(TATR_HAS_CUDA)
+#include <cuda_runtime_api.h>
+
+#include "core/cuda_check.hpp"
+#endif
+
+namespace tatr {
+
+namespace {
+
+class CpuStopwatch final : public Stopwatch {
+ public:
+  CpuStopwatch() {
+    constexpr long kMost = 64 << 20;
+    const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    flush_.resize(static_cast<std::size_t>(cache > 0 ? std::min(2 * cache, kMost) : kMost), 1);
+  }
+  void flush_caches() override { std::memset(flush_.data(), ++pattern_ | 1, flush_.size()); }
+  void start() override { marks_.clear(); }
+  void mark() override { marks_.push_back(std::chrono::steady_clock::now()); }
+  std::vector<double> elapsed_ms() override {
+    std::vector<double> elapsed;
+    for (std::size_t i = 1; i < marks_.size(); ++i) {
+      elapsed.push_back(std::chrono::duration<double, std::milli>(marks_[i] - marks_[i - 1]).count());
+    }
+    return elapsed;
+  }
+
+ private:
+  std::vector<std::uint8_t> flush_;
+  std::uint8_t pattern_ = 0;
+  std::vector<std::chrono::steady_clock::time_point> marks_;
+};
+
+#if defined(TATR_HAS_CUDA)
+class CudaStopwatch final : public Stopwatch {
+ public:
+  explicit CudaStopwatch(System& system) : system_(system) {
+    int device = 0, l2_bytes = 0;
+    TATR_CUDA_CHECK(cudaGetDevice(&device));
+    TATR_CUDA_CHECK(cudaDeviceGetAttribute(&l2_bytes, cudaDevAttrL2CacheSize, device));
+    flush_ = Buffer<std::uint8_t>(system, 2 * static_cast<std::size_t>(l2_bytes));
+  }
+  ~CudaStopwatch() override {
+    for (cudaEvent_t event : events_) cudaEventDestroy(event);
+  }
+  void flush_caches() override {
+    TATR_CUDA_CHECK(cudaMemsetAsync(flush_.data(), ++pattern_ | 1, flush_.size(), system_.stream()));
+  }
+  void start() override { used_ = 0; }
+  void mark() override {
+    if (used_ == events_.size()) {
+      events_.emplace_back();
+      TATR_CUDA_CHECK(cudaEventCreate(&events_.back()));
+    }
+    TATR_CUDA_CHECK(cudaEventRecord(events_[used_++], system_.stream()));
+  }
+  std::vector<double> elapsed_ms() override {
+    system_.synchronize();
+    std::vector<double> elapsed;
+    for (std::size_t i = 1; i < used_; ++i) {
+      float milliseconds = 0.0f;
+      TATR_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, events_[i - 1], events_[i]));
+      elapsed.push_back(static_cast<double>(milliseconds));
+    }
+    return elapsed;
+  }
+
+ private:
+  System& system_;
+  Buffer<std::uint8_t> flush_;
+  std::uint8_t pattern_ = 0;
+  std::vector<cudaEvent_t> events_;
+  std::size_t used_ = 0;
+};
+#endif
+
+}  // namespace
+
+std::unique_ptr<Stopwatch> make_stopwatch([[maybe_unused]] System& system) {
+#if defined(TATR_HAS_CUDA)
+  if (system.is_cuda()) return std::make_unique<CudaStopwatch>(system);
+#endif
+  return std::make_unique<CpuStopwatch>();
+}
+
+}  // namespace tatr
