@@ -120,6 +120,8 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, bool cuda) {
 ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, const RunOptions& options) {
   ExperimentRecord record;
   record.config = config;
+  record.estimated_bytes = estimate_memory(config, system.is_cuda()).total();
+  system.reset_peak();
   const std::vector<std::string> layers =
       is_trace(config) ? inspect_trace(config.router.source).tensors : std::vector<std::string>{""};
   const std::vector<Setting> settings = settings_of(config);
@@ -153,6 +155,7 @@ ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, 
     const std::size_t first = record.strategies.size() - settings.size();
     for (std::size_t i = 0; i < settings.size(); ++i) record.strategies[first + i].timing = timings[i];
   }
+  record.peak_bytes = system.peak_bytes();
   record.documented = compare_documented(record);
   return record;
 }

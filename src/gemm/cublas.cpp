@@ -14,13 +14,22 @@ namespace tatr {
 
 namespace {
 
+// The header overloads these two for C++, so decltype cannot name them.
+using GemmEx = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*,
+                                  const void*, cudaDataType, int, const void*, cudaDataType, int, const void*, void*,
+                                  cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t);
+using GemmStridedBatchedEx = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int,
+                                                const void*, const void*, cudaDataType, int, long long, const void*,
+                                                cudaDataType, int, long long, const void*, void*, cudaDataType, int,
+                                                long long, int, cublasComputeType_t, cublasGemmAlgo_t);
+
 /// The functions of libcublas that are used, and the library that they come from.
 struct CublasLibrary {
   decltype(&cublasCreate_v2) create = nullptr;
   decltype(&cublasDestroy_v2) destroy = nullptr;
   decltype(&cublasSetStream_v2) set_stream = nullptr;
-  decltype(&cublasGemmEx) gemm = nullptr;
-  decltype(&cublasGemmStridedBatchedEx) gemm_strided = nullptr;
+  GemmEx gemm = nullptr;
+  GemmStridedBatchedEx gemm_strided = nullptr;
   decltype(&cublasGemmGroupedBatchedEx) gemm_grouped = nullptr;
 
   static const CublasLibrary& get() {

@@ -158,6 +158,7 @@ Json experiment_json(const ExperimentRecord& experiment) {
           {"strategies", list_json(experiment.strategies, strategy_json)},
           {"network", list_json(summarise_network(experiment), network_json)},
           {"documented", list_json(experiment.documented, documented_json)},
+          {"memory", {{"estimated_bytes", experiment.estimated_bytes}, {"peak_bytes", experiment.peak_bytes}}},
           {"warnings", experiment.warnings},
           {"error", text(experiment.error)}};
 }

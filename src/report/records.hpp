@@ -72,6 +72,7 @@ struct ExperimentRecord {
   std::vector<RoutingRecord> routing;      // one per layer
   std::vector<StrategyRecord> strategies;  // layer-major, then tile, then strategy in config order
   std::vector<DocumentedRecord> documented;
+  std::size_t estimated_bytes = 0, peak_bytes = 0;  // of the system's memory: what --dry-run says and what it was
   std::vector<std::string> warnings;
   std::optional<std::string> error;  // set where the experiment could not be finished (out of memory)
 };

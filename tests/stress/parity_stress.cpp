@@ -177,6 +177,10 @@ int main(int argc, char** argv) {
   const int workers = argc > 3 ? std::atoi(argv[3]) : 1;
   const bool cuda = argc > 4 ? std::strcmp(argv[4], "cuda") == 0 : cuda_device_count() > 0;
   std::atomic<std::int64_t> next{0}, failures{0};
+  if (cuda && cuda_device_count() == 0) {
+    std::puts("skipped: no usable GPU");
+    return 77;  // ctest's SKIP_RETURN_CODE
+  }
   const auto work = [&] {
     const auto one = make_cpu_system(1);
     const auto other = cuda ? make_cuda_system(0) : make_cpu_system(3);

@@ -1,0 +1,76 @@
+"""Runs tatr-sim on a GPU and compares with the CPU. Exits with 77 (skipped) where there is no GPU.
+
+usage: gpu_cli_test.py PROGRAM SOURCE_DIR [unittest arguments]
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import unittest
+
+PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+CONFIGS = sorted(SOURCE.glob("configs/**/*.json"))
+
+
+def run(*arguments):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=600)
+
+
+def result(*arguments):
+    completed = run("run", *arguments, "--json", "-", "--quiet")
+    assert completed.returncode == 0, completed.stderr
+    return json.loads(completed.stdout)
+
+
+def without_times(document):
+    """What must not change from run to run: all but times, clocks and dates."""
+    document["environment"] = None
+    for experiment in document["experiments"]:
+        experiment["memory"] = experiment["warnings"] = experiment["documented"] = None
+        for record in experiment["strategies"] + experiment["network"]:
+            for key in ("timing", "layer_ms", "gemm_ms", "speedup_of_sums", "cpu_reduced"):
+                record.pop(key, None)
+    return document
+
+
+class Gpu(unittest.TestCase):
+    def test_every_shipped_config_gives_the_same_on_cpu_and_gpu(self):
+        for config in CONFIGS:
+            with self.subTest(config.name):
+                arguments = (config, "--set", "/layer=null")
+                self.assertEqual(without_times(result(*arguments, "--device", "cpu")),
+                                 without_times(result(*arguments, "--device", "cuda")))
+
+    def test_memory_is_what_dry_run_said(self):
+        for config in CONFIGS:
+            with self.subTest(config.name):
+                memory = result(config, "--device", "cuda", "--set", "/measure/samples=10")["experiments"][0]["memory"]
+                self.assertAlmostEqual(memory["peak_bytes"] / memory["estimated_bytes"], 1.0, delta=0.05)
+
+    def test_two_runs_differ_only_in_times(self):
+        config = SOURCE / "configs/quick.json"
+        first, second = (result(config, "--device", "cuda") for _ in range(2))
+        for document in (first, second):
+            for strategy in document["experiments"][0]["strategies"]:
+                self.assertIsNotNone(strategy["timing"]["output_error"])
+                strategy["output_error"] = strategy["timing"]["output_error"]
+        self.assertEqual(without_times(first), without_times(second))
+
+    def test_out_of_memory_is_told_and_the_others_are_reported(self):
+        big = SOURCE / "configs/documented.json"
+        completed = run("run", big, SOURCE / "configs/quick.json", "--device", "cuda", "--json", "-", "--quiet",
+                        "--set", "/layer/hidden=65536", "--set", "/layer/intermediate=65536")
+        self.assertEqual(completed.returncode, 3, completed.stderr)
+        self.assertIn("documented", completed.stderr)
+        self.assertRegex(completed.stderr, r"asked for \d+ bytes, \d+ bytes free")
+        document = json.loads(completed.stdout)
+        self.assertEqual([e["name"] for e in document["experiments"]], ["documented", "quick"])
+        self.assertIsNotNone(document["experiments"][0]["error"])
+
+
+if __name__ == "__main__":
+    if "cuda:0" not in run("list", "devices").stdout:
+        print("skipped: no usable GPU")
+        sys.exit(77)
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

@@ -1,0 +1,73 @@
+#include "catch.hpp"
+#include "core/error.hpp"
+#include "gemm/grouped_gemm.hpp"
+#include "layer/elementwise.hpp"
+#include "layer/expert_layer.hpp"
+#include "router/routing.hpp"
+
+using namespace tatr;
+
+namespace {
+
+Routing skewed_routing(System& system, std::int64_t tokens, std::int64_t experts, std::int64_t top_k) {
+  RouterConfig router;
+  router.tokens = tokens;
+  router.experts = experts;
+  router.top_k = top_k;
+  SourceConfig source;
+  source.kind = SourceKind::kZipf;
+  source.exponent = 1.5;
+  return route(system, synthetic_logits(system, source, 1, tokens, experts), router);
+}
+
+}  // namespace
+
+TEST_CASE("every back end passes the layer's verification, with empty experts and every fill") {
+  const auto gpu = make_cuda_system();
+  const Routing routing = skewed_routing(*gpu, 500, 24, 4);
+  for (const std::string& backend : backends_of(true)) {
+    if (backend == "cublas_uniform") continue;
+    for (const StrategyKind kind :
+         {StrategyKind::kNone, StrategyKind::kDown, StrategyKind::kUp, StrategyKind::kNearest}) {
+      for (const Fill fill : {Fill::kNextBest, Fill::kDuplicate, Fill::kPad}) {
+        StrategyConfig strategy;
+        strategy.kind = kind;
+        strategy.fill = fill;
+        const Rounded rounded = round_routing(routing, strategy, 64, 1, 0, *gpu);
+        ExpertLayer layer(*gpu, {500, 24, 264, 136, rounded.dispatch.rows}, 5);
+        INFO(backend << " strategy " << static_cast<int>(kind) << " fill " << static_cast<int>(fill));
+        LayerRun run(layer, rounded.dispatch, backend);
+        REQUIRE_NOTHROW(run.verify());
+      }
+    }
+  }
+}
+
+TEST_CASE("the layer's output has the same bits on every run, and nearly the CPU's values") {
+  const auto gpu = make_cuda_system();
+  const auto cpu = make_cpu_system();
+  const Routing on_gpu = skewed_routing(*gpu, 200, 8, 2), on_cpu = skewed_routing(*cpu, 200, 8, 2);
+  const Rounded a = round_routing(on_gpu, {}, 32, 1, 0, *gpu), b = round_routing(on_cpu, {}, 32, 1, 0, *cpu);
+  ExpertLayer gpu_layer(*gpu, {200, 8, 128, 64, 400}, 5), cpu_layer(*cpu, {200, 8, 128, 64, 400}, 5);
+  LayerRun gpu_run(gpu_layer, a.dispatch, "auto"), cpu_run(cpu_layer, b.dispatch, "auto");
+  gpu_run.run();
+  const std::vector<float> first = elements_to_host(*gpu, gpu_run.output(), 0, gpu_run.output_count());
+  gpu_run.run();
+  CHECK(elements_to_host(*gpu, gpu_run.output(), 0, gpu_run.output_count()) == first);
+  cpu_run.run();
+  CHECK(relative_difference(*cpu, first.data(), cpu_run.output(), gpu_run.output_count()) < 1e-2);
+}
+
+TEST_CASE("a GPU out of memory tells the bytes asked and free") {
+  const auto gpu = make_cuda_system();
+  try {
+    gpu->allocate(std::size_t{1} << 45);
+    FAIL("no error");
+  } catch (const OutOfMemoryError& error) {
+    CHECK(error.asked_bytes() == std::size_t{1} << 45);
+    CHECK(error.free_bytes() > 0);
+  }
+  CHECK(gpu->bytes_in_use() == 0);
+  Buffer<int> works(*gpu, std::vector<int>{1, 2, 3});
+  CHECK(works.to_host() == std::vector<int>{1, 2, 3});
+}

@@ -1,0 +1,142 @@
+#include "layer/expert_layer.hpp"
+
+#include <cmath>
+
+#include "catch.hpp"
+#include "core/error.hpp"
+#include "layer/elementwise.hpp"
+#include "router/routing.hpp"
+
+using namespace tatr;
+
+namespace {
+
+Dispatch dispatch_of(System& system, const std::vector<std::int32_t>& offsets, const std::vector<std::int32_t>& token,
+                     const std::vector<float>& gate) {
+  Dispatch dispatch;
+  dispatch.rows = offsets.back();
+  dispatch.offsets = Buffer<std::int32_t>(system, offsets);
+  dispatch.token = Buffer<std::int32_t>(system, token);
+  dispatch.gate = Buffer<float>(system, gate);
+  return dispatch;
+}
+
+}  // namespace
+
+TEST_CASE("gather copies rows and leaves zeros for padding") {
+  const auto cpu = make_cpu_system(1);
+  std::vector<float> x(3 * 8);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i);
+  const Dispatch dispatch = dispatch_of(*cpu, {0, 3}, {2, -1, 0}, {1, 0, 1});
+  std::vector<float> out(3 * 8, -7);
+  gather_rows(*cpu, x.data(), dispatch, 8, out.data());
+  CHECK(out[0] == 16);
+  CHECK(out[8] == 0);
+  CHECK(out[16] == 0);
+  CHECK(out[23] == 7);
+}
+
+TEST_CASE("swiglu multiplies silu of the gate half with the other half") {
+  const auto cpu = make_cpu_system(1);
+  std::vector<float> up(16, 2.0f), h(8);
+  up[0] = -1.0f;
+  up[8] = 3.0f;
+  swiglu(*cpu, up.data(), 1, 8, h.data());
+  CHECK(h[0] == Approx(-3.0 / (1 + std::exp(1.0))));
+  CHECK(h[1] == Approx(4.0 / (1 + std::exp(-2.0))));
+}
+
+TEST_CASE("combine adds gated rows in row order; tokens without rows become zero") {
+  const auto cpu = make_cpu_system(1);
+  const Dispatch dispatch = dispatch_of(*cpu, {0, 2, 4}, {1, 0, 1, -1}, {0.5f, 1.0f, 0.25f, 0.0f});
+  std::vector<float> rows(4 * 8);
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(i / 8 + 1);
+  std::vector<float> y(3 * 8, -7);
+  combine_rows(*cpu, rows.data(), dispatch, rows_by_token(*cpu, dispatch, 3), 3, 8, y.data());
+  CHECK(y[0] == 2.0f);
+  CHECK(y[8] == 0.5f * 1 + 0.25f * 3);
+  CHECK(y[16] == 0.0f);
+}
+
+TEST_CASE("random tensors do not depend on threads and have the deviation asked for") {
+  const auto one = make_cpu_system(1), three = make_cpu_system(3);
+  std::vector<float> a(80000), b(80000);
+  fill_normal(*one, a.data(), 80000, 0.5f, 1, 2);
+  fill_normal(*three, b.data(), 80000, 0.5f, 1, 2);
+  CHECK(a == b);
+  double squares = 0;
+  for (const float value : a) squares += static_cast<double>(value) * value;
+  CHECK(std::sqrt(squares / 80000) == Approx(0.5).epsilon(0.02));
+}
+
+TEST_CASE("relative_difference and count_not_finite see what they should") {
+  const auto cpu = make_cpu_system(2);
+  std::vector<float> a(16000, 3.0f), b(16000, 4.0f);
+  CHECK(relative_difference(*cpu, a.data(), b.data(), 16000) == Approx(0.25));
+  CHECK(relative_difference(*cpu, a.data(), a.data(), 16000) == 0.0);
+  CHECK(count_not_finite(*cpu, a.data(), 16000) == 0);
+  poison(*cpu, a.data(), 800);
+  CHECK(count_not_finite(*cpu, a.data(), 16000) == 800);
+}
+
+TEST_CASE("the layer passes its own verification for every fill, with starved and empty experts") {
+  const auto cpu = make_cpu_system();
+  RouterConfig router;
+  router.tokens = 200;
+  router.experts = 12;
+  router.top_k = 3;
+  SourceConfig source;
+  source.kind = SourceKind::kZipf;
+  source.exponent = 3.0;
+  const Routing routing = route(*cpu, synthetic_logits(*cpu, source, 1, 200, 12), router);
+  for (const StrategyKind kind : {StrategyKind::kNone, StrategyKind::kDown, StrategyKind::kUp}) {
+    for (const Fill fill : {Fill::kNextBest, Fill::kDuplicate, Fill::kPad}) {
+      StrategyConfig strategy;
+      strategy.kind = kind;
+      strategy.fill = fill;
+      const Rounded rounded = round_routing(routing, strategy, 64, 1, 0, *cpu);
+      ExpertLayer layer(*cpu, {200, 12, 64, 32, rounded.dispatch.rows}, 5);
+      LayerRun run(layer, rounded.dispatch, "openblas");
+      REQUIRE_NOTHROW(run.verify());
+    }
+  }
+}
+
+TEST_CASE("verification finds a stage that is wrong") {
+  const auto cpu = make_cpu_system(1);
+  RouterConfig router;
+  router.tokens = 40;
+  router.experts = 4;
+  router.top_k = 2;
+  const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 1, 40, 4), router);
+  Rounded rounded = round_routing(routing, {}, 8, 1, 0, *cpu);
+  ExpertLayer layer(*cpu, {40, 4, 16, 8, rounded.dispatch.rows}, 5);
+  LayerRun run(layer, rounded.dispatch, "auto");
+  rounded.dispatch.gate.data()[0] += 1.0f;  // after the run has bound its lists: combine and check read the same gate
+  REQUIRE_NOTHROW(run.verify());
+  std::int32_t& token = rounded.dispatch.token.data()[0];
+  token = (token + 1) % 40;  // the list by token still says otherwise
+  CHECK_THROWS_AS(run.verify(), VerificationError);
+}
+
+TEST_CASE("padding and duplicates do not change the output; a back end that is not there is refused") {
+  const auto cpu = make_cpu_system();
+  RouterConfig router;
+  router.tokens = 100;
+  router.experts = 6;
+  router.top_k = 2;
+  const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 1, 100, 6), router);
+  StrategyConfig up;
+  up.kind = StrategyKind::kUp;
+  up.fill = Fill::kPad;
+  const Rounded none = round_routing(routing, {}, 32, 1, 0, *cpu);
+  const Rounded padded = round_routing(routing, up, 32, 1, 0, *cpu);
+  ExpertLayer layer(*cpu, {100, 6, 32, 16, padded.dispatch.rows}, 5);
+  LayerRun plain(layer, none.dispatch, "auto"), with_padding(layer, padded.dispatch, "auto");
+  plain.run();
+  const std::vector<float> reference(static_cast<const float*>(plain.output()),
+                                     static_cast<const float*>(plain.output()) + 3200);
+  with_padding.run();
+  CHECK(relative_difference(*cpu, with_padding.output(), reference.data(), 3200) < 1e-6);
+  CHECK_THROWS_AS(LayerRun(layer, none.dispatch, "cublas_loop"), ConfigError);
+}

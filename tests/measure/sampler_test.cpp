@@ -1,0 +1,103 @@
+// The timing protocol on a fake clock: no device, no waiting.
+#include "measure/sampler.hpp"
+
+#include <string>
+
+#include "catch.hpp"
+
+using namespace tatr;
+
+namespace {
+
+/// Time passes only as the candidates say; every event is written down.
+class FakeWatch final : public Stopwatch {
+ public:
+  double now_ms = 0;
+  std::string log;
+
+  void flush_caches() override {
+    log += 'f';
+    now_ms += 1000;  // must never count
+  }
+  void start() override { marks_.clear(); }
+  void mark() override { marks_.push_back(now_ms); }
+  std::vector<double> elapsed_ms() override {
+    std::vector<double> elapsed;
+    for (std::size_t i = 1; i < marks_.size(); ++i) elapsed.push_back(marks_[i] - marks_[i - 1]);
+    return elapsed;
+  }
+
+ private:
+  std::vector<double> marks_;
+};
+
+Candidate work(FakeWatch& watch, char name, std::vector<double> stage_ms) {
+  Candidate candidate{std::string(1, name), {}};
+  for (const double ms : stage_ms) {
+    candidate.stages.push_back([&watch, name, ms] {
+      watch.log += name;
+      watch.now_ms += ms;
+    });
+  }
+  return candidate;
+}
+
+SamplingRules rules(int least, int most) {
+  SamplingRules rules;
+  rules.least_rounds = least;
+  rules.most_rounds = most;
+  rules.least_warm_up_ms = 1;
+  return rules;
+}
+
+}  // namespace
+
+TEST_CASE("candidates are interleaved, each behind a flush, after a warm-up that leaves no samples") {
+  FakeWatch watch;
+  const auto series = sample_interleaved({work(watch, 'A', {3}), work(watch, 'B', {5})}, rules(2, 2), watch);
+  CHECK(watch.log ==
+        "fAfB"
+        "fAfBfAfB");
+  CHECK(series[0].total_ms == std::vector<double>{3, 3});
+  CHECK(series[1].total_ms == std::vector<double>{5, 5});
+}
+
+TEST_CASE("warm caches are not flushed") {
+  FakeWatch watch;
+  SamplingRules warm = rules(1, 1);
+  warm.cold_caches = false;
+  sample_interleaved({work(watch, 'A', {3})}, warm, watch);
+  CHECK(watch.log == "AA");
+}
+
+TEST_CASE("the warm-up lasts as long as the rules say, but ends") {
+  FakeWatch watch;
+  SamplingRules slow = rules(1, 1);
+  slow.least_warm_up_ms = 10;
+  sample_interleaved({work(watch, 'A', {3})}, slow, watch);
+  CHECK(watch.log ==
+        "fAfAfAfA"
+        "fA");
+  watch.log.clear();
+  slow.most_warm_up_rounds = 3;
+  sample_interleaved({work(watch, 'A', {0})}, slow, watch);
+  CHECK(watch.log ==
+        "fAfAfA"
+        "fA");
+}
+
+TEST_CASE("stages are timed apart and together, and all raw samples are kept") {
+  FakeWatch watch;
+  const auto series = sample_interleaved({work(watch, 'A', {1, 2, 4})}, rules(3, 3), watch);
+  CHECK(series[0].stage_ms == std::vector<std::vector<double>>{{1, 1, 1}, {2, 2, 2}, {4, 4, 4}});
+  CHECK(series[0].total_ms == std::vector<double>{7, 7, 7});
+}
+
+TEST_CASE("sampling stops early once the medians are precise, but not before the least") {
+  FakeWatch watch;
+  CHECK(sample_interleaved({work(watch, 'A', {3})}, rules(10, 50), watch)[0].total_ms.size() == 10);
+  Candidate noisy{"N", {}};
+  int turn = 0;
+  noisy.stages.push_back([&] { watch.now_ms += 1 + turn++ % 2; });
+  CHECK(sample_interleaved({noisy}, rules(10, 50), watch)[0].total_ms.size() == 50);
+}
