@@ -101,7 +101,7 @@ void resolve_trace(ExperimentConfig& config) {
   check_router(router, config.file);
 }
 
-MemoryEstimate estimate_memory(const ExperimentConfig& config, bool cuda) {
+MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& system) {
   const auto tokens = static_cast<std::size_t>(config.router.tokens);
   const auto experts = static_cast<std::size_t>(config.router.experts);
   const std::size_t assignments = tokens * static_cast<std::size_t>(config.router.top_k);
@@ -113,14 +113,14 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, bool cuda) {
   const std::size_t dispatches = settings * (assignments + experts * tile / 2) * 8;
   estimate.routing_bytes = routing + ranking + dispatches;
   const auto most_rows = static_cast<std::int64_t>(assignments + experts * tile / 2);
-  if (config.layer) estimate.layer_bytes = timing_bytes(config, most_rows, static_cast<std::int64_t>(settings), cuda);
+  if (config.layer) estimate.layer_bytes = timing_bytes(config, most_rows, static_cast<std::int64_t>(settings), system);
   return estimate;
 }
 
 ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, const RunOptions& options) {
   ExperimentRecord record;
   record.config = config;
-  record.estimated_bytes = estimate_memory(config, system.is_cuda()).total();
+  record.estimated_bytes = estimate_memory(config, system).total();
   system.reset_peak();
   const std::vector<std::string> layers =
       is_trace(config) ? inspect_trace(config.router.source).tensors : std::vector<std::string>{""};

@@ -26,7 +26,7 @@ struct MemoryEstimate {
   std::size_t routing_bytes = 0, layer_bytes = 0;
   std::size_t total() const { return routing_bytes + layer_bytes; }
 };
-MemoryEstimate estimate_memory(const ExperimentConfig& config, bool cuda);
+MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& system);
 
 /// Throws what the stages throw; OutOfMemoryError is left to the caller, who goes on with the next experiment.
 ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, const RunOptions& options);

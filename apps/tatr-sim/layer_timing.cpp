@@ -140,13 +140,15 @@ void add_rates(LayerTiming& timing, const RoundingMetrics& metrics) {
 
 }  // namespace
 
-std::size_t timing_bytes(const ExperimentConfig& config, std::int64_t most_rows, std::int64_t settings, bool cuda) {
-  const LayerShape shape = shape_of(config, most_rows, cuda);
-  const std::size_t element = cuda ? 2 : 4;
+std::size_t timing_bytes(const ExperimentConfig& config, std::int64_t most_rows, std::int64_t settings,
+                         const System& system) {
+  const LayerShape shape = shape_of(config, most_rows, system.is_cuda());
+  const std::size_t element = element_bytes(system);
+
   const auto tokens = static_cast<std::size_t>(shape.tokens);
   const std::size_t by_token = (tokens + static_cast<std::size_t>(most_rows)) * 4 * static_cast<std::size_t>(settings);
   const std::size_t reference = tokens * static_cast<std::size_t>(shape.hidden) * element;
-  return layer_bytes(shape, element) + reference + by_token;
+  return layer_bytes(shape, element) + reference + by_token + stopwatch_bytes(system);
 }
 
 std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& system, Routing& routing,
@@ -163,9 +165,12 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
   progress("timing");
   const auto watch = make_stopwatch(system);
   const auto monitor = system.is_cuda() ? make_device_monitor(system.index()) : nullptr;
-  const DeviceState before = monitor ? monitor->read() : DeviceState{};
-  const std::vector<Series> series = sample_interleaved(plan.candidates, rules_of(config.measure), *watch);
-  const DeviceState after = monitor ? monitor->read() : DeviceState{};
+  const auto read_state = [&] { return monitor ? monitor->read() : DeviceState{}; };
+  DeviceState before;
+  const std::vector<Series> series =
+      sample_interleaved(plan.candidates, rules_of(config.measure), *watch, [&] { before = read_state(); });
+  const DeviceState after = read_state();
+
   if (const auto warning = clock_warning(before, after)) warnings.push_back(*warning);
 
   std::vector<LayerTiming> timings;
@@ -185,6 +190,9 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
     timing.down_ms = series_of(own.stage_ms[kDown]);
     timing.combine_ms = series_of(own.stage_ms[kCombine]);
     timing.output_error = output_errors[i];
+    timing.sm_clock_mhz = after.sm_clock_mhz;
+    timing.power_w = after.power_w;
+
     if (system.is_cuda()) timing.uniform_ms = quantile(series[plan.yardstick(i)].total_ms, 0.5);
     add_rates(timing, settings[i].rounded->metrics);
     timings.push_back(std::move(timing));

@@ -53,12 +53,12 @@ std::string check_experts(const std::string& experts) {
   return "'" + experts + "' is no number of experts; allowed: a number or 'all'";
 }
 
-void print_plan(const std::vector<ExperimentConfig>& configs, bool cuda) {
+void print_plan(const std::vector<ExperimentConfig>& configs, const System& system) {
   for (const ExperimentConfig& config : configs) {
-    const MemoryEstimate memory = estimate_memory(config, cuda);
+    const MemoryEstimate memory = estimate_memory(config, system);
     fmt::print("{}\n", nlohmann::ordered_json::parse(config.effective_json).dump(2));
     fmt::print("{}: {} memory needed: {} bytes ({:.1f} MiB: routing and rounding {:.1f}, layer {:.1f})\n", config.file,
-               cuda ? "device" : "host", memory.total(), static_cast<double>(memory.total()) / 1048576.0,
+               system.is_cuda() ? "device" : "host", memory.total(), static_cast<double>(memory.total()) / 1048576.0,
                static_cast<double>(memory.routing_bytes) / 1048576.0,
                static_cast<double>(memory.layer_bytes) / 1048576.0);
   }
@@ -79,7 +79,7 @@ ExitCode run(const RunArguments& arguments) {
   }
   const auto system = make_system(arguments);
   if (arguments.dry_run) {
-    print_plan(configs, system->is_cuda());
+    print_plan(configs, *system);
     return ExitCode::kDone;
   }
   std::optional<OutputFile> json;

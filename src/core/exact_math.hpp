@@ -26,7 +26,8 @@ TATR_HD inline float float_from_bits(std::uint32_t bits) {
   return value;
 }
 
-/// e^x for x <= 88 (more is taken as 88); 0 below -87.3, where results would be subnormal. Error under 2 ulp. Polynomial: Moshier, Cephes library, expf.
+/// e^x for x <= 88 (more is taken as 88); 0 below -87.3, where results would be subnormal. Error under 2 ulp.
+/// Polynomial: Moshier, Cephes library, expf.
 TATR_HD inline float exact_exp(float x) {
   constexpr float kLowest = -87.3f;
   constexpr float kHighest = 88.0f;

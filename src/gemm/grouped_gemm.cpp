@@ -9,7 +9,7 @@
 
 namespace tatr {
 
-std::string default_backend(const System& system) { return system.is_cuda() ? "cublas_grouped" : "openblas"; }
+std::string default_backend(const System& system) { return system.is_cuda() ? "cublas_loop" : "openblas"; }
 
 std::vector<std::string> backends_of(bool cuda) {
   if (!cuda) return {"openblas"};

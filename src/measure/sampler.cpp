@@ -31,7 +31,7 @@ bool precise_enough(const std::vector<Series>& series, double width) {
 }  // namespace
 
 std::vector<Series> sample_interleaved(const std::vector<Candidate>& candidates, const SamplingRules& rules,
-                                       Stopwatch& watch) {
+                                       Stopwatch& watch, const std::function<void()>& when_warm) {
   double warm_ms = 0.0;
   for (int round = 0; round < rules.most_warm_up_rounds && (round == 0 || warm_ms < rules.least_warm_up_ms); ++round) {
     for (const Candidate& candidate : candidates) {
@@ -39,6 +39,7 @@ std::vector<Series> sample_interleaved(const std::vector<Candidate>& candidates,
       warm_ms += std::accumulate(stages.begin(), stages.end(), 0.0);
     }
   }
+  when_warm();
   std::vector<Series> series(candidates.size());
   for (std::size_t i = 0; i < candidates.size(); ++i) series[i].stage_ms.resize(candidates[i].stages.size());
   for (int round = 0; round < rules.most_rounds; ++round) {

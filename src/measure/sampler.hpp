@@ -43,9 +43,10 @@ struct SamplingRules {
   int most_warm_up_rounds = 50;
 };
 
-/// Warms up, then samples A B C A B C … until the rules say stop. Every candidate has as many samples as there were
-/// rounds.
-std::vector<Series> sample_interleaved(const std::vector<Candidate>& candidates, const SamplingRules& rules,
-                                       Stopwatch& watch);
+/// Warms up, calls `when_warm`, then samples A B C A B C … until the rules say stop. Every candidate has as many
+/// samples as there were rounds.
+std::vector<Series> sample_interleaved(
+    const std::vector<Candidate>& candidates, const SamplingRules& rules, Stopwatch& watch,
+    const std::function<void()>& when_warm = [] {});
 
 }  // namespace tatr

@@ -45,12 +45,8 @@ class CpuStopwatch final : public Stopwatch {
 #if defined(TATR_HAS_CUDA)
 class CudaStopwatch final : public Stopwatch {
  public:
-  explicit CudaStopwatch(System& system) : system_(system) {
-    int device = 0, l2_bytes = 0;
-    TATR_CUDA_CHECK(cudaGetDevice(&device));
-    TATR_CUDA_CHECK(cudaDeviceGetAttribute(&l2_bytes, cudaDevAttrL2CacheSize, device));
-    flush_ = Buffer<std::uint8_t>(system, 2 * static_cast<std::size_t>(l2_bytes));
-  }
+  explicit CudaStopwatch(System& system) : system_(system), flush_(system, stopwatch_bytes(system)) {}
+
   ~CudaStopwatch() override {
     for (cudaEvent_t event : events_) cudaEventDestroy(event);
   }
@@ -86,6 +82,17 @@ class CudaStopwatch final : public Stopwatch {
 #endif
 
 }  // namespace
+
+std::size_t stopwatch_bytes([[maybe_unused]] const System& system) {
+#if defined(TATR_HAS_CUDA)
+  if (system.is_cuda()) {
+    int l2_bytes = 0;
+    TATR_CUDA_CHECK(cudaDeviceGetAttribute(&l2_bytes, cudaDevAttrL2CacheSize, system.index()));
+    return 2 * static_cast<std::size_t>(l2_bytes);
+  }
+#endif
+  return 0;  // the host's own memory, not the system's
+}
 
 std::unique_ptr<Stopwatch> make_stopwatch([[maybe_unused]] System& system) {
 #if defined(TATR_HAS_CUDA)

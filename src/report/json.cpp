@@ -54,6 +54,8 @@ Json timing_json(const std::optional<LayerTiming>& timing) {
   json["speedup"] = interval_json(timing->speedup);
   json["end_to_end_speedup"] = interval_json(timing->end_to_end_speedup);
   json["output_error"] = number(timing->output_error);
+  json["sm_clock_mhz"] = number(timing->sm_clock_mhz);
+  json["power_w"] = number(timing->power_w);
   json["uniform_ms"] = number(timing->uniform_ms);
   return json;
 }

@@ -31,6 +31,8 @@ struct LayerTiming {
   double useful_tflops = 0, hardware_tflops = 0;
   std::optional<RatioInterval> speedup, end_to_end_speedup;
   std::optional<double> output_error;
+  std::optional<double> sm_clock_mhz, power_w;  // of the GPU, at the end of the samples
+
   std::optional<double> uniform_ms;  // the yardstick: equal counts, strided batched GEMMs
 };
 
