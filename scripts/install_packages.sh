@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what building and testing need, from Debian or Ubuntu packages. Does nothing where all of it is there.
+# Installs what building and testing need, and the packages named as arguments, from Debian or Ubuntu. Does nothing where all of
+# it is there.
 set -euo pipefail
 
 packages=(g++ cmake make git python3 python3-numpy libcli11-dev libfmt-dev nlohmann-json3-dev libvalijson-dev
-  libopenblas-dev libthrust-dev catch2)
-[ "${1:-}" = "--check-tools" ] && packages+=(clang-format)
+  libopenblas-dev libthrust-dev catch2 "$@")
 
 missing=()
 for package in "${packages[@]}"; do
@@ -18,7 +18,6 @@ if [ "$(id -u)" -ne 0 ]; then
   as_root=(sudo)
 fi
 echo "Installing ${#missing[@]} packages: ${missing[*]}"
-export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 "${as_root[@]}" apt-get update -qq >"$log" 2>&1 &&

@@ -112,8 +112,8 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& sys
   const std::size_t ranking = assignments * 8 * 2 + experts * 1024 * 4 + experts * tile * 8 * 2;
   const std::size_t dispatches = settings * (assignments + experts * tile / 2) * 8;
   estimate.routing_bytes = routing + ranking + dispatches;
-  const auto most_rows = static_cast<std::int64_t>(assignments + experts * tile / 2);
-  if (config.layer) estimate.layer_bytes = timing_bytes(config, most_rows, static_cast<std::int64_t>(settings), system);
+  if (config.layer) estimate.layer_bytes = timing_bytes(config, settings, system);
+
   return estimate;
 }
 

@@ -18,10 +18,19 @@ namespace tatr {
 
 namespace {
 
-LayerShape shape_of(const ExperimentConfig& config, std::int64_t most_rows, bool cuda) {
+/// Rows that no strategy at any tile can exceed: T K + E (M - 1).
+std::int64_t rows_bound(const ExperimentConfig& config) {
+  std::int64_t most_tile = *std::max_element(config.tiles.begin(), config.tiles.end());
+  for (const StrategyConfig& strategy : config.strategies) {
+    for (const TileByLoad& step : strategy.tiles_by_load) most_tile = std::max(most_tile, step.tile);
+  }
+  return config.router.tokens * config.router.top_k + config.router.experts * (most_tile - 1);
+}
+
+LayerShape shape_of(const ExperimentConfig& config, bool cuda) {
   const LayerConfig& layer = *config.layer;
   return {config.router.tokens, config.router.experts, cuda ? layer.hidden : layer.cpu_hidden,
-          cuda ? layer.intermediate : layer.cpu_intermediate, most_rows};
+          cuda ? layer.intermediate : layer.cpu_intermediate, rows_bound(config)};
 }
 
 TimingSeries series_of(std::vector<double> samples, double scale = 1.0) {
@@ -77,7 +86,9 @@ Plan make_plan(const ExperimentConfig& config, System& system, Routing& routing,
                                  round_dispatch(routing, *setting.strategy, setting.tile, config.seed, layer_index,
                                                 system);
                                }}});
-    plan.runs.push_back(std::make_unique<LayerRun>(layer, setting.rounded->dispatch, config.layer->backend));
+    plan.runs.push_back(std::make_unique<LayerRun>(
+        layer, setting.rounded->dispatch,
+        LayerOptions{config.layer->backend, setting.tile, config.layer->fuse_gather, config.layer->fuse_swiglu}));
     LayerRun* run = plan.runs.back().get();
     plan.candidates.push_back({setting.strategy->label,
                                {[run] { run->gather(); }, [run] { run->up(); }, [run] { run->activate(); },
@@ -92,7 +103,7 @@ Plan make_plan(const ExperimentConfig& config, System& system, Routing& routing,
 
 /// Verifies every setting and gives its output's distance to that of `none`; the settings without a `none` get none.
 std::vector<std::optional<double>> verify_all(System& system, Plan& plan, const std::vector<TimedSetting>& settings,
-                                              const std::function<void(const std::string&)>& progress) {
+                                              bool autotune, const std::function<void(const std::string&)>& progress) {
   const auto is_none = [](const TimedSetting& setting) { return setting.strategy->kind == StrategyKind::kNone; };
   const auto none = std::find_if(settings.begin(), settings.end(), is_none);
   std::vector<std::optional<double>> errors(settings.size());
@@ -101,6 +112,7 @@ std::vector<std::optional<double>> verify_all(System& system, Plan& plan, const 
     stop_if_interrupted();
     progress("checking the outputs of " + settings[i].strategy->label);
     plan.runs[i]->verify();
+    if (autotune) plan.runs[i]->tune();
   };
   if (none != settings.end()) {  // its rows are the same at every tile
     const auto first = static_cast<std::size_t>(none - settings.begin());
@@ -140,13 +152,13 @@ void add_rates(LayerTiming& timing, const RoundingMetrics& metrics) {
 
 }  // namespace
 
-std::size_t timing_bytes(const ExperimentConfig& config, std::int64_t most_rows, std::int64_t settings,
-                         const System& system) {
-  const LayerShape shape = shape_of(config, most_rows, system.is_cuda());
+std::size_t timing_bytes(const ExperimentConfig& config, std::size_t settings, const System& system) {
+  const LayerShape shape = shape_of(config, system.is_cuda());
   const std::size_t element = element_bytes(system);
 
   const auto tokens = static_cast<std::size_t>(shape.tokens);
-  const std::size_t by_token = (tokens + static_cast<std::size_t>(most_rows)) * 4 * static_cast<std::size_t>(settings);
+  const std::size_t assignments = tokens * static_cast<std::size_t>(config.router.top_k);
+  const std::size_t by_token = (tokens + assignments) * 4 * settings;
   const std::size_t reference = tokens * static_cast<std::size_t>(shape.hidden) * element;
   return layer_bytes(shape, element) + reference + by_token + stopwatch_bytes(system);
 }
@@ -155,12 +167,12 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
                                     std::int64_t layer_index, const std::vector<TimedSetting>& settings,
                                     const std::function<void(const std::string&)>& progress,
                                     std::vector<std::string>& warnings) {
-  std::int64_t most_rows = 0;
-  for (const TimedSetting& setting : settings) most_rows = std::max(most_rows, setting.rounded->dispatch.rows);
-  const LayerShape shape = shape_of(config, most_rows, system.is_cuda());
+  const LayerShape shape = shape_of(config, system.is_cuda());
+
   ExpertLayer layer(system, shape, config.seed);
   Plan plan = make_plan(config, system, routing, layer_index, layer, settings);
-  const std::vector<std::optional<double>> output_errors = verify_all(system, plan, settings, progress);
+  const std::vector<std::optional<double>> output_errors =
+      verify_all(system, plan, settings, config.layer->autotune, progress);
 
   progress("timing");
   const auto watch = make_stopwatch(system);
@@ -177,7 +189,11 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
   for (std::size_t i = 0; i < settings.size(); ++i) {
     const Series& own = series[plan.layer(i)];
     LayerTiming timing;
-    timing.backend = config.layer->backend == "auto" ? default_backend(system) : config.layer->backend;
+    timing.backend = plan.runs[i]->backend();
+    timing.fuses_gather = plan.runs[i]->fuses_gather();
+    timing.fuses_swiglu = plan.runs[i]->fuses_swiglu();
+    timing.granule_rows = plan.runs[i]->granule_rows();
+
     timing.hidden = shape.hidden;
     timing.intermediate = shape.intermediate;
     timing.cpu_reduced = shape.hidden != config.layer->hidden || shape.intermediate != config.layer->intermediate;

@@ -24,10 +24,8 @@ struct TimedSetting {
   const Rounded* rounded;
 };
 
-/// Bytes of tensors and workspace that timing this config's layer allocates on the system, for rows of at most
-/// `most_rows`.
-std::size_t timing_bytes(const ExperimentConfig& config, std::int64_t most_rows, std::int64_t settings,
-                         const System& system);
+/// Bytes of tensors and workspace that timing this config's layer allocates on the system, for so many settings.
+std::size_t timing_bytes(const ExperimentConfig& config, std::size_t settings, const System& system);
 
 /// Timings in the order of the settings; `warnings` gets what cast doubt on them. The routing is made anew as it is
 /// timed, with the same result. Throws VerificationError before anything is timed if an output is wrong.

@@ -124,17 +124,24 @@ ExitCode run(const RunArguments& arguments) {
 void add_run(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<RunArguments>();
   CLI::App* command = app.add_subcommand("run", "Run experiments and report them");
-  command->add_option("CONFIG", arguments->configs, "Experiment files")->required();
+  command->add_option("CONFIG", arguments->configs, "Experiment files")->type_name("FILE")->required();
   command->add_option("--device", arguments->device, "auto (a GPU if there is one), cpu, cuda or cuda:N")
+      ->type_name("DEVICE")
       ->check(check_device);
-  command->add_option("--threads", arguments->threads, "CPU threads (default: all cores)")->check(CLI::Range(1, 4096));
-  command->add_option("--json", arguments->json, "Write the result to this file; - is stdout (text goes to stderr)");
+  command->add_option("--threads", arguments->threads, "CPU threads (default: all cores)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096).description(""));
+  command->add_option("--json", arguments->json, "Write the result to this file; - is stdout (text goes to stderr)")
+      ->type_name("FILE");
   command->add_option("--set", arguments->overrides, "Override a value of every config: --set /router/tokens=1024")
+      ->type_name("POINTER=VALUE")
       ->allow_extra_args(false);
   command->add_flag("--dry-run", arguments->dry_run, "Print the effective config and the memory it needs, run nothing");
   command->add_option("--experts", arguments->experts, "Experts to list in the text: a number or 'all'")
+      ->type_name("N")
       ->check(check_experts);
-  command->add_option("--export", arguments->export_folder, "Write targets and dispatch lists to this folder as .npy");
+  command->add_option("--export", arguments->export_folder, "Write targets and dispatch lists to this folder as .npy")
+      ->type_name("FOLDER");
   command->add_flag("--quiet", arguments->quiet, "No text report");
   command->callback([arguments, &action] { action = [arguments] { return run(*arguments); }; });
 }

@@ -38,8 +38,11 @@ ExitCode validate(const ValidateOptions& options) {
 void add_validate(CLI::App& app, Action& action) {
   const auto options = std::make_shared<ValidateOptions>();
   CLI::App* command = app.add_subcommand("validate", "Check configs without running them");
-  command->add_option("CONFIG", options->configs, "Experiment files")->required();
-  command->add_option("--set", options->overrides, "Override a value: --set /router/tokens=1024")
+  command->add_option("CONFIG", options->configs, "Experiment files")->type_name("FILE")->required();
+  command
+      ->add_option("--set", options->overrides, "Override a value: --set /router/tokens=1024")
+
+      ->type_name("POINTER=VALUE")
       ->allow_extra_args(false);
   command->callback([options, &action] { action = [options] { return validate(*options); }; });
 }
