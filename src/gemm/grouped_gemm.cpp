@@ -5,15 +5,25 @@
 
 #if defined(TATR_HAS_CUDA)
 #include "gemm/cublas.hpp"
+#include "gemm/tatr_backend.hpp"
 #endif
 
 namespace tatr {
 
-std::string default_backend(const System& system) { return system.is_cuda() ? "cublas_loop" : "openblas"; }
+#if !defined(TATR_HAS_CUDA)
+static bool tatr_backend_runs(const System&) { return false; }
+#endif
+
+bool can_fuse(const std::string& backend) { return backend == "tatr"; }
+
+std::string default_backend(const System& system) {
+  if (!system.is_cuda()) return "openblas";
+  return tatr_backend_runs(system) ? "tatr" : "cublas_loop";
+}
 
 std::vector<std::string> backends_of(bool cuda) {
   if (!cuda) return {"openblas"};
-  return {"cublas_grouped", "cublas_loop", "cublas_uniform"};
+  return {"tatr", "cublas_grouped", "cublas_loop", "cublas_uniform"};
 }
 
 std::unique_ptr<GroupedGemm> make_grouped_gemm(System& system, const std::string& backend,
@@ -22,6 +32,7 @@ std::unique_ptr<GroupedGemm> make_grouped_gemm(System& system, const std::string
   const std::string name = backend == "auto" ? default_backend(system) : backend;
   if (!system.is_cuda() && name == "openblas") return make_openblas_gemm(system.threads(), shape, offsets, data);
 #if defined(TATR_HAS_CUDA)
+  if (system.is_cuda() && name == "tatr") return make_tatr_backend(system, shape, data);
   if (system.is_cuda() && name == "cublas_grouped")
     return make_cublas_gemm(system, CublasMode::kGrouped, shape, offsets, data);
   if (system.is_cuda() && name == "cublas_loop")

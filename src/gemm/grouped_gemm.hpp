@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ namespace tatr {
 
 struct GroupedGemmShape {
   std::int64_t experts = 0, n = 0, k = 0;
+  std::int64_t tile_rows = 128;  // what an expert's rows are cut into, where the back end lets itself be told
+  std::int64_t rows_bound = 0;   // rows that A and C have room for
 };
 
 struct GroupedGemmData {
@@ -23,13 +26,26 @@ struct GroupedGemmData {
   const void* w = nullptr;
   void* c = nullptr;
   const std::int32_t* offsets = nullptr;  // [E+1] in the system's memory
+  // Only where can_fuse() says so:
+  const std::int32_t* token_index =
+      nullptr;          // [R]: A is x [T, k], and row r of the GEMM is x[token_index[r]]; -1: zeros
+  bool swiglu = false;  // C is [R, n/2]: silu of the first half of the columns times the second
 };
 
 class GroupedGemm {
  public:
   virtual ~GroupedGemm() = default;
   virtual void run() = 0;
+  /// Measures the back end's own variants on the data as they are and keeps the fastest. Overwrites C.
+  virtual void tune() {}
+  /// Rows that an expert's count is really rounded up to; nothing where a library keeps it to itself.
+  virtual std::optional<std::int64_t> granule_rows() const { return std::nullopt; }
+  /// What differs from what was asked, for the report; or empty.
+  virtual std::string note() const { return {}; }
 };
+
+/// Whether a back end takes token_index and swiglu.
+bool can_fuse(const std::string& backend);
 
 /// The back end that `auto` means on this system.
 std::string default_backend(const System& system);

@@ -1,0 +1,64 @@
+#include "gemm/tatr_plan.hpp"
+
+#include <limits>
+
+#include "core/error.hpp"
+#include "core/integer_math.hpp"
+#include "gemm/gemm_config.hpp"
+
+namespace tatr {
+namespace {
+
+// 2048 rows of A are 16 MB at k = 4096: they stay in L2 (50 MB) beside the weights of the columns that are walked
+// meanwhile.
+constexpr std::int32_t kBandPairs = 8;
+
+std::string why_not(const TatrProblem& problem, const TatrDevice& device) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max() - 2 * kBlockRows;
+  const std::int64_t unit = problem.swiglu ? 16 : 8, tile = problem.tile_rows;
+  const auto is = [](std::int64_t value) { return " is " + std::to_string(value) + ", needs "; };
+  if (device.compute_capability != 90) return "compute capability" + is(device.compute_capability) + "90 (H100, H200)";
+  if (device.multiprocessors < kCluster)
+    return "multiprocessors" + is(device.multiprocessors) + std::to_string(kCluster);
+  if (problem.experts < 1) return "experts" + is(problem.experts) + "1 or more";
+  if (tile != 32 && tile != 64 && tile != 128 && tile != 256) return "tile" + is(tile) + "32, 64, 128 or 256";
+  // Rows of bulk copies begin at multiples of 16 bytes.
+  if (problem.k < 8 || problem.k % 8 != 0 || problem.k > kMost) return "k" + is(problem.k) + "a multiple of 8";
+  if (problem.n < unit || problem.n % unit != 0 || problem.n > kMost) {
+    return "n" + is(problem.n) + "a multiple of " + std::to_string(unit);
+  }
+  if (problem.rows_bound < 0 || problem.rows_bound > kMost) return "rows" + is(problem.rows_bound) + "0 to 2^31 - 257";
+  return "";
+}
+
+}  // namespace
+
+bool can_run(const TatrProblem& problem, const TatrDevice& device, std::string* reason) {
+  const std::string why = why_not(problem, device);
+  if (reason != nullptr) *reason = why;
+  return why.empty();
+}
+
+TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device) {
+  if (const std::string why = why_not(problem, device); !why.empty()) throw ConfigError("back end tatr", why);
+  TatrPlan plan;
+  plan.problem = problem;
+  plan.granule_rows = problem.tile_rows == 32 ? 64 : problem.tile_rows;
+  plan.clusters = device.multiprocessors / kCluster;
+  plan.band_pairs = kBandPairs;
+  if (problem.tile_rows == 32) plan.note = "tiles of 32 rows run as 64, the fewest that a matrix instruction takes";
+  return plan;
+}
+
+std::vector<TatrPlan> candidate_plans(const TatrProblem& problem, const TatrDevice& device) {
+  std::vector<TatrPlan> plans{make_plan(problem, device)};
+  TatrPlan staggered = plans[0];
+  staggered.k_stagger = 3;
+  if (ceil_div<std::int64_t>(problem.k, kBlockDepth) > staggered.k_stagger) plans.push_back(staggered);
+  TatrPlan narrow = plans[0];
+  narrow.band_pairs = 2;
+  if (problem.rows_bound > 2LL * kCluster * kBlockRows * problem.experts) plans.push_back(narrow);
+  return plans;
+}
+
+}  // namespace tatr

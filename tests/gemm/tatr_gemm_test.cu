@@ -1,0 +1,17 @@
+#include "catch.hpp"
+#include "gemm/gemm_check.cuh"
+
+namespace tatr {
+
+TEST_CASE("The grouped GEMM agrees with sums in fp32 and writes nothing else") {
+  std::uint64_t seed = 1;
+  for (const testing::GemmCase& test : testing::gemm_cases(false)) {
+    INFO(test.name);
+    const testing::GemmErrors errors = testing::check_gemm(test, ++seed);
+    CHECK(errors.overall < 5e-3);
+    CHECK(errors.worst_row < 1e-2);
+    CHECK(errors.touched == 0);
+  }
+}
+
+}  // namespace tatr
