@@ -106,6 +106,9 @@ struct LayerConfig {
   std::int64_t intermediate = 0;
   DataType dtype = DataType::kBf16;
   std::string backend = "auto";
+  bool fuse_gather = true, fuse_swiglu = true;  // by back ends that can
+  bool autotune = false;                        // measure the back end's variants and keep the fastest
+
   std::int64_t cpu_hidden = 0;  // the shape that the CPU runs; equal to the above unless the config reduces it
   std::int64_t cpu_intermediate = 0;
 };

@@ -194,6 +194,9 @@ LayerConfig build_layer(const json& from, const std::string& file) {
   layer.intermediate = from["intermediate"];
   layer.dtype = from["dtype"] == "fp32" ? DataType::kFp32 : DataType::kBf16;
   layer.backend = from["backend"];
+  layer.fuse_gather = from["fuse"]["gather"];
+  layer.fuse_swiglu = from["fuse"]["swiglu"];
+  layer.autotune = from["autotune"];
   layer.cpu_hidden = from["cpu"]["hidden"];
   layer.cpu_intermediate = from["cpu"]["intermediate"];
   for (const char* key : {"hidden", "intermediate"}) {

@@ -13,7 +13,7 @@ namespace tatr {
 namespace {
 
 /// Which tensor a random element belongs to.
-enum Tensor : std::uint32_t { kInput = 0, kUpWeights = 1, kDownWeights = 2 };
+enum Tensor : std::uint32_t { kInput = 0, kUpWeights = 1, kDownWeights = 2, kGathered = 3, kActivated = 4 };
 
 constexpr int kSampledRows = 48, kSampledColumns = 32;
 
@@ -83,29 +83,44 @@ ExpertLayer::ExpertLayer(System& system, const LayerShape& shape, std::uint64_t 
   const auto fan_in = [](std::int64_t width) { return 1.0f / std::sqrt(static_cast<float>(width)); };
   fill_normal(system, x_.data(), n.x, 1.0f, seed, kInput);
   fill_normal(system, up_weights_.data(), n.up_weights, fan_in(shape.hidden), seed, kUpWeights);
+  // The uniform yardstick multiplies the workspace as it is: never zeros, never what was there before.
+  fill_normal(system, gathered_.data(), n.gathered, 1.0f, seed, kGathered);
+  fill_normal(system, activated_.data(), n.activated, 1.0f, seed, kActivated);
   fill_normal(system, down_weights_.data(), n.down_weights, fan_in(shape.intermediate), seed, kDownWeights);
 }
 
-LayerRun::LayerRun(ExpertLayer& layer, const Dispatch& dispatch, const std::string& backend)
+LayerRun::LayerRun(ExpertLayer& layer, const Dispatch& dispatch, const LayerOptions& options)
     : layer_(layer),
       dispatch_(dispatch),
-      backend_(backend),
+      options_(options),
       offsets_(dispatch.offsets.to_host()),
       by_token_(rows_by_token(layer.system(), dispatch, layer.shape().tokens)) {
   const LayerShape& s = layer.shape();
-  up_gemm_ =
-      make_grouped_gemm(layer.system(), backend, {s.experts, 2 * s.intermediate, s.hidden}, offsets_,
-                        {layer.gathered_.data(), layer.up_weights_.data(), layer.up_.data(), dispatch.offsets.data()});
+  if (options_.backend == "auto") options_.backend = default_backend(layer.system());
+  fuses_gather_ = options.fuse_gather && can_fuse(options_.backend);
+  fuses_swiglu_ = options.fuse_swiglu && can_fuse(options_.backend);
+  up_gemm_ = make_grouped_gemm(layer.system(), options_.backend,
+                               {s.experts, 2 * s.intermediate, s.hidden, options.tile_rows, s.most_rows}, offsets_,
+                               {fuses_gather_ ? layer.x_.data() : layer.gathered_.data(), layer.up_weights_.data(),
+                                fuses_swiglu_ ? layer.activated_.data() : layer.up_.data(), dispatch.offsets.data(),
+                                fuses_gather_ ? dispatch.token.data() : nullptr, fuses_swiglu_});
   down_gemm_ = make_grouped_gemm(
-      layer.system(), backend, {s.experts, s.hidden, s.intermediate}, offsets_,
+      layer.system(), options_.backend, {s.experts, s.hidden, s.intermediate, options.tile_rows, s.most_rows}, offsets_,
       {layer.activated_.data(), layer.down_weights_.data(), layer.down_.data(), dispatch.offsets.data()});
 }
 
+void LayerRun::tune() {
+  up_gemm_->tune();
+  down_gemm_->tune();
+}
+
 void LayerRun::gather() {
+  if (fuses_gather_) return;
   gather_rows(layer_.system_, layer_.x_.data(), dispatch_, layer_.shape_.hidden, layer_.gathered_.data());
 }
 void LayerRun::up() { up_gemm_->run(); }
 void LayerRun::activate() {
+  if (fuses_swiglu_) return;
   swiglu(layer_.system_, layer_.up_.data(), dispatch_.rows, layer_.shape_.intermediate, layer_.activated_.data());
 }
 void LayerRun::down() { down_gemm_->run(); }
@@ -128,23 +143,24 @@ std::int64_t LayerRun::output_count() const { return layer_.shape_.tokens * laye
 void LayerRun::verify() {
   const LayerShape& s = layer_.shape_;
   const std::int64_t rows = dispatch_.rows;
-  poison(layer_.system_, layer_.gathered_.data(), rows * s.hidden);
-  poison(layer_.system_, layer_.up_.data(), rows * 2 * s.intermediate);
-  poison(layer_.system_, layer_.activated_.data(), rows * s.intermediate);
-  poison(layer_.system_, layer_.down_.data(), rows * s.hidden);
-  poison(layer_.system_, layer_.y_.data(), s.tokens * s.hidden);
+  struct Output {
+    const char* stage;
+    void* data;
+    std::int64_t count;
+  };
+  std::vector<Output> outputs = {{"down-projection", layer_.down_.data(), rows * s.hidden},
+                                 {"combine", layer_.y_.data(), s.tokens * s.hidden},
+                                 {"SwiGLU", layer_.activated_.data(), rows * s.intermediate}};
+  if (!fuses_gather_) outputs.push_back({"gather", layer_.gathered_.data(), rows * s.hidden});
+  if (!fuses_swiglu_) outputs.push_back({"up-projection", layer_.up_.data(), rows * 2 * s.intermediate});
+  for (const Output& output : outputs) poison(layer_.system_, output.data, output.count);
   run();
-  check_finite("gather", layer_.gathered_.data(), rows * s.hidden);
-  check_finite("up-projection", layer_.up_.data(), rows * 2 * s.intermediate);
-  check_finite("SwiGLU", layer_.activated_.data(), rows * s.intermediate);
-  check_finite("down-projection", layer_.down_.data(), rows * s.hidden);
-  check_finite("combine", layer_.y_.data(), s.tokens * s.hidden);
+  for (const Output& output : outputs) check_finite(output.stage, output.data, output.count);
   if (rows > 0) {
-    verify_gemm("up-projection", layer_.gathered_.data(), layer_.up_weights_, layer_.up_.data(),
-                {s.experts, 2 * s.intermediate, s.hidden});
-    verify_activation();
-    verify_gemm("down-projection", layer_.activated_.data(), layer_.down_weights_, layer_.down_.data(),
-                {s.experts, s.hidden, s.intermediate});
+    if (!fuses_gather_) verify_gather();
+    verify_up();
+    if (!fuses_swiglu_) verify_activation();
+    verify_down();
   }
   verify_combine();
 }
@@ -153,7 +169,7 @@ void LayerRun::check_finite(const char* stage, const void* data, std::int64_t co
   const std::int64_t bad = count_not_finite(layer_.system_, data, count);
   if (bad == 0) return;
   throw VerificationError(
-      fmt::format("{}: {}: {} of {} elements were not written or are not finite", backend_, stage, bad, count));
+      fmt::format("{}: {}: {} of {} elements were not written or are not finite", options_.backend, stage, bad, count));
 }
 
 namespace {
@@ -164,26 +180,61 @@ void demand(const Comparison& comparison, const System& system, const std::strin
                                       backend, stage, comparison.error(), tolerance(system)));
 }
 
+std::int64_t expert_of(const std::vector<std::int32_t>& offsets, std::int64_t row) {
+  return std::upper_bound(offsets.begin(), offsets.end(), row) - offsets.begin() - 1;
+}
+
+/// fp64 product of `input` with row `row` of weights [.., input.size()].
+double dot(System& system, const std::vector<float>& input, const void* weights, std::int64_t row) {
+  const auto width = static_cast<std::int64_t>(input.size());
+  const std::vector<float> weight = elements_to_host(system, weights, row * width, width);
+  double sum = 0.0;
+  for (std::size_t i = 0; i < input.size(); ++i) sum += static_cast<double>(input[i]) * static_cast<double>(weight[i]);
+  return sum;
+}
+
 }  // namespace
 
-void LayerRun::verify_gemm(const char* stage, const void* a, const Buffer<std::byte>& weights, const void* c,
-                           const GroupedGemmShape& shape) {
+/// A fused up-projection is compared with what its three stages would give from x itself.
+void LayerRun::verify_up() {
   System& system = layer_.system_;
+  const LayerShape& s = layer_.shape_;
+  const std::int64_t width = fuses_swiglu_ ? s.intermediate : 2 * s.intermediate;
+  const std::vector<std::int32_t> token_of = dispatch_.token.to_host();
   Comparison comparison;
   for (const std::int64_t row : spread(dispatch_.rows, kSampledRows)) {
-    const std::int64_t expert = std::upper_bound(offsets_.begin(), offsets_.end(), row) - offsets_.begin() - 1;
-    const std::vector<float> input = elements_to_host(system, a, row * shape.k, shape.k);
-    const std::vector<float> output = elements_to_host(system, c, row * shape.n, shape.n);
-    for (const std::int64_t column : spread(shape.n, kSampledColumns)) {
-      const std::vector<float> weight =
-          elements_to_host(system, weights.data(), (expert * shape.n + column) * shape.k, shape.k);
-      double sum = 0.0;
-      for (std::size_t i = 0; i < weight.size(); ++i)
-        sum += static_cast<double>(input[i]) * static_cast<double>(weight[i]);
-      comparison.add(output[static_cast<std::size_t>(column)], sum);
+    const std::int64_t token = token_of[static_cast<std::size_t>(row)];
+    std::vector<float> input(static_cast<std::size_t>(s.hidden), 0.0f);
+    if (!fuses_gather_) input = elements_to_host(system, layer_.gathered_.data(), row * s.hidden, s.hidden);
+    if (fuses_gather_ && token >= 0) input = elements_to_host(system, layer_.x_.data(), token * s.hidden, s.hidden);
+    const void* output_data = fuses_swiglu_ ? layer_.activated_.data() : layer_.up_.data();
+    const std::vector<float> output = elements_to_host(system, output_data, row * width, width);
+    const std::int64_t first = expert_of(offsets_, row) * 2 * s.intermediate;
+    for (const std::int64_t column : spread(width, kSampledColumns)) {
+      double expected = dot(system, input, layer_.up_weights_.data(), first + column);
+      if (fuses_swiglu_)
+        expected = silu(expected) * dot(system, input, layer_.up_weights_.data(), first + width + column);
+      comparison.add(output[static_cast<std::size_t>(column)], expected);
     }
   }
-  demand(comparison, system, backend_, stage);
+  demand(comparison, system, options_.backend, "up-projection");
+}
+
+void LayerRun::verify_down() {
+  System& system = layer_.system_;
+  const LayerShape& s = layer_.shape_;
+  Comparison comparison;
+  for (const std::int64_t row : spread(dispatch_.rows, kSampledRows)) {
+    const std::vector<float> input =
+        elements_to_host(system, layer_.activated_.data(), row * s.intermediate, s.intermediate);
+    const std::vector<float> output = elements_to_host(system, layer_.down_.data(), row * s.hidden, s.hidden);
+    const std::int64_t first = expert_of(offsets_, row) * s.hidden;
+    for (const std::int64_t column : spread(s.hidden, kSampledColumns)) {
+      comparison.add(output[static_cast<std::size_t>(column)],
+                     dot(system, input, layer_.down_weights_.data(), first + column));
+    }
+  }
+  demand(comparison, system, options_.backend, "down-projection");
 }
 
 void LayerRun::verify_activation() {
@@ -195,7 +246,22 @@ void LayerRun::verify_activation() {
     const std::vector<float> h = elements_to_host(system, layer_.activated_.data(), row * width, width);
     for (std::size_t i = 0; i < h.size(); ++i) comparison.add(h[i], silu(up[i]) * up[i + h.size()]);
   }
-  demand(comparison, system, backend_, "SwiGLU");
+  demand(comparison, system, options_.backend, "SwiGLU");
+}
+
+void LayerRun::verify_gather() {
+  System& system = layer_.system_;
+  const std::int64_t width = layer_.shape_.hidden;
+  const std::vector<std::int32_t> token_of = dispatch_.token.to_host();
+  Comparison comparison;
+  for (const std::int64_t row : spread(dispatch_.rows, kSampledRows)) {
+    const std::int64_t token = token_of[static_cast<std::size_t>(row)];
+    std::vector<float> x(static_cast<std::size_t>(width), 0.0f);
+    if (token >= 0) x = elements_to_host(system, layer_.x_.data(), token * width, width);
+    const std::vector<float> gathered = elements_to_host(system, layer_.gathered_.data(), row * width, width);
+    for (std::size_t i = 0; i < x.size(); ++i) comparison.add(gathered[i], x[i]);
+  }
+  demand(comparison, system, options_.backend, "gather");
 }
 
 /// From the rows themselves, not from the list by token that combine uses.
@@ -204,26 +270,19 @@ void LayerRun::verify_combine() {
   const std::int64_t width = layer_.shape_.hidden;
   const std::vector<std::int32_t> token_of = dispatch_.token.to_host();
   const std::vector<float> gates = dispatch_.gate.to_host();
-  Comparison gathered, combined;
+  Comparison comparison;
   for (const std::int64_t token : spread(layer_.shape_.tokens, kSampledRows)) {
-    const std::vector<float> x = elements_to_host(system, layer_.x_.data(), token * width, width);
     const std::vector<float> y = elements_to_host(system, layer_.y_.data(), token * width, width);
     std::vector<double> sum(y.size(), 0.0);
     for (std::size_t row = 0; row < token_of.size(); ++row) {
       if (token_of[row] != token) continue;
-      const std::vector<float> in =
-          elements_to_host(system, layer_.gathered_.data(), static_cast<std::int64_t>(row) * width, width);
       const std::vector<float> out =
           elements_to_host(system, layer_.down_.data(), static_cast<std::int64_t>(row) * width, width);
-      for (std::size_t i = 0; i < sum.size(); ++i) {
-        gathered.add(in[i], x[i]);
-        sum[i] += static_cast<double>(gates[row]) * out[i];
-      }
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(gates[row]) * out[i];
     }
-    for (std::size_t i = 0; i < sum.size(); ++i) combined.add(y[i], sum[i]);
+    for (std::size_t i = 0; i < sum.size(); ++i) comparison.add(y[i], sum[i]);
   }
-  demand(gathered, system, backend_, "gather");
-  demand(combined, system, backend_, "combine");
+  demand(comparison, system, options_.backend, "combine");
 }
 
 UniformYardstick::UniformYardstick(ExpertLayer& layer, const Dispatch& dispatch) {

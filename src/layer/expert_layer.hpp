@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,11 +41,23 @@ class ExpertLayer {
   Buffer<std::byte> gathered_, up_, activated_, down_, y_;
 };
 
-/// The layer bound to one dispatch and one back end. Both must outlive it.
+/// How a LayerRun computes. The fusions are taken by back ends that can; others keep their own stages.
+struct LayerOptions {
+  std::string backend = "auto";
+  std::int64_t tile_rows = 128;
+  bool fuse_gather = true;  // gather in the up-projection's operand load
+  bool fuse_swiglu = true;  // SwiGLU in its epilogue
+};
+
+/// The layer bound to one dispatch and one back end. Layer and dispatch must outlive it.
 class LayerRun {
  public:
-  LayerRun(ExpertLayer& layer, const Dispatch& dispatch, const std::string& backend);
+  LayerRun(ExpertLayer& layer, const Dispatch& dispatch, const LayerOptions& options);
 
+  /// Measures the back end's variants on the data of the last run and keeps the fastest.
+  void tune();
+
+  /// A stage that is fused into the up-projection does nothing here.
   void gather();
   void up();
   void activate();
@@ -56,20 +69,29 @@ class LayerRun {
   /// input. VerificationError names the back end, the stage and the error.
   void verify();
 
+  const std::string& backend() const { return options_.backend; }
+  bool fuses_gather() const { return fuses_gather_; }
+  bool fuses_swiglu() const { return fuses_swiglu_; }
+  std::optional<std::int64_t> granule_rows() const { return up_gemm_->granule_rows(); }
+  std::string note() const { return up_gemm_->note(); }
+
   /// y [T, H] of the last run, in the system's memory.
   const void* output() const;
   std::int64_t output_count() const;
 
  private:
-  void verify_gemm(const char* stage, const void* a, const Buffer<std::byte>& weights, const void* c,
-                   const GroupedGemmShape& shape);
+  void verify_up();
+  void verify_down();
   void verify_activation();
+  void verify_gather();
   void verify_combine();
   void check_finite(const char* stage, const void* data, std::int64_t count);
 
   ExpertLayer& layer_;
   const Dispatch& dispatch_;
-  std::string backend_;
+  LayerOptions options_;
+  bool fuses_gather_, fuses_swiglu_;
+
   std::vector<std::int32_t> offsets_;  // [E+1] on the host
   TokenRows by_token_;
   std::unique_ptr<GroupedGemm> up_gemm_, down_gemm_;

@@ -39,7 +39,7 @@ struct SamplingRules {
   int most_rounds = 20;
   double enough_width = 0.005;  // stop early once each median's 95 % interval is within +- this share
   bool cold_caches = true;
-  double least_warm_up_ms = 200.0;  // of work; clocks and caches settle
+  double least_warm_up_ms = 1000.0;  // of work: a GPU takes that long to settle at its power cap
   int most_warm_up_rounds = 50;
 };
 

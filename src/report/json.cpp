@@ -46,6 +46,8 @@ Json timing_json(const std::optional<LayerTiming>& timing) {
   if (!timing) return nullptr;
   const bool timed = !timing->layer_ms.samples.empty();
   Json json = {{"backend", timing->backend},
+               {"granule_rows", timing->granule_rows ? Json(*timing->granule_rows) : Json(nullptr)},
+               {"fused", {{"gather", timing->fuses_gather}, {"swiglu", timing->fuses_swiglu}}},
                {"cpu_reduced", timing->cpu_reduced},
                {"shape", {{"hidden", timing->hidden}, {"intermediate", timing->intermediate}}}};
   for (const TimingMetric& metric : kTimingMetrics) json[metric.name] = series_json((*timing).*metric.member);

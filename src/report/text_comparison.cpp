@@ -15,7 +15,14 @@ std::string timing_heading(const LayerTiming& timing) {
   const std::string shape = fmt::format("{} x {}", timing.hidden, timing.intermediate);
   const std::string place =
       timing.cpu_reduced ? fmt::format("CPU, reduced shape {}", shape) : fmt::format("layer {}", shape);
-  return fmt::format("{}, {}", place, timing.backend);
+  std::string fused;
+  if (timing.fuses_gather || timing.fuses_swiglu) {
+    fused = fmt::format(", {} fused", timing.fuses_gather && timing.fuses_swiglu ? "gather and SwiGLU"
+                                      : timing.fuses_gather                      ? "gather"
+                                                                                 : "SwiGLU");
+  }
+  const std::string granule = timing.granule_rows ? fmt::format(", granule {} rows", *timing.granule_rows) : "";
+  return fmt::format("{}, {}{}{}", place, timing.backend, granule, fused);
 }
 
 std::string samples_words(const LayerTiming& timing) {

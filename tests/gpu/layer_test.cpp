@@ -35,9 +35,12 @@ TEST_CASE("every back end passes the layer's verification, with empty experts an
         strategy.fill = fill;
         const Rounded rounded = round_routing(routing, strategy, 64, 1, 0, *gpu);
         ExpertLayer layer(*gpu, {500, 24, 264, 136, rounded.dispatch.rows}, 5);
-        INFO(backend << " strategy " << static_cast<int>(kind) << " fill " << static_cast<int>(fill));
-        LayerRun run(layer, rounded.dispatch, backend);
-        REQUIRE_NOTHROW(run.verify());
+        for (const bool fused : {true, false}) {
+          INFO(backend << " strategy " << static_cast<int>(kind) << " fill " << static_cast<int>(fill) << " fused "
+                       << fused);
+          LayerRun run(layer, rounded.dispatch, {backend, 64, fused, fused});
+          REQUIRE_NOTHROW(run.verify());
+        }
       }
     }
   }
@@ -49,7 +52,7 @@ TEST_CASE("the layer's output has the same bits on every run, and nearly the CPU
   const Routing on_gpu = skewed_routing(*gpu, 200, 8, 2), on_cpu = skewed_routing(*cpu, 200, 8, 2);
   const Rounded a = round_routing(on_gpu, {}, 32, 1, 0, *gpu), b = round_routing(on_cpu, {}, 32, 1, 0, *cpu);
   ExpertLayer gpu_layer(*gpu, {200, 8, 128, 64, 400}, 5), cpu_layer(*cpu, {200, 8, 128, 64, 400}, 5);
-  LayerRun gpu_run(gpu_layer, a.dispatch, "auto"), cpu_run(cpu_layer, b.dispatch, "auto");
+  LayerRun gpu_run(gpu_layer, a.dispatch, {}), cpu_run(cpu_layer, b.dispatch, {});
   gpu_run.run();
   const std::vector<float> first = elements_to_host(*gpu, gpu_run.output(), 0, gpu_run.output_count());
   gpu_run.run();

@@ -96,7 +96,7 @@ TEST_CASE("the layer passes its own verification for every fill, with starved an
       strategy.fill = fill;
       const Rounded rounded = round_routing(routing, strategy, 64, 1, 0, *cpu);
       ExpertLayer layer(*cpu, {200, 12, 64, 32, rounded.dispatch.rows}, 5);
-      LayerRun run(layer, rounded.dispatch, "openblas");
+      LayerRun run(layer, rounded.dispatch, {"openblas"});
       REQUIRE_NOTHROW(run.verify());
     }
   }
@@ -111,7 +111,7 @@ TEST_CASE("verification finds a stage that is wrong") {
   const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 1, 40, 4), router);
   Rounded rounded = round_routing(routing, {}, 8, 1, 0, *cpu);
   ExpertLayer layer(*cpu, {40, 4, 16, 8, rounded.dispatch.rows}, 5);
-  LayerRun run(layer, rounded.dispatch, "auto");
+  LayerRun run(layer, rounded.dispatch, {});
   rounded.dispatch.gate.data()[0] += 1.0f;  // after the run has bound its lists: combine and check read the same gate
   REQUIRE_NOTHROW(run.verify());
   std::int32_t& token = rounded.dispatch.token.data()[0];
@@ -132,11 +132,11 @@ TEST_CASE("padding and duplicates do not change the output; a back end that is n
   const Rounded none = round_routing(routing, {}, 32, 1, 0, *cpu);
   const Rounded padded = round_routing(routing, up, 32, 1, 0, *cpu);
   ExpertLayer layer(*cpu, {100, 6, 32, 16, padded.dispatch.rows}, 5);
-  LayerRun plain(layer, none.dispatch, "auto"), with_padding(layer, padded.dispatch, "auto");
+  LayerRun plain(layer, none.dispatch, {}), with_padding(layer, padded.dispatch, {});
   plain.run();
   const std::vector<float> reference(static_cast<const float*>(plain.output()),
                                      static_cast<const float*>(plain.output()) + 3200);
   with_padding.run();
   CHECK(relative_difference(*cpu, with_padding.output(), reference.data(), 3200) < 1e-6);
-  CHECK_THROWS_AS(LayerRun(layer, none.dispatch, "cublas_loop"), ConfigError);
+  CHECK_THROWS_AS(LayerRun(layer, none.dispatch, {"cublas_loop"}), ConfigError);
 }
