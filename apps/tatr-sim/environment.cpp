@@ -50,6 +50,14 @@ std::string version_text() {
   return fmt::format("tatr-sim {} ({}), back ends: {}", TATR_VERSION, TATR_GIT, fmt::join(built_back_ends(), ", "));
 }
 
+std::string device_name(const System& system) {
+#if defined(TATR_HAS_CUDA)
+  cudaDeviceProp properties{};
+  if (system.is_cuda() && cudaGetDeviceProperties(&properties, system.index()) == cudaSuccess) return properties.name;
+#endif
+  return system.name();
+}
+
 Environment describe_environment(const System& system) {
   Environment environment;
   char host[256] = "unknown";
@@ -58,12 +66,10 @@ Environment describe_environment(const System& system) {
   environment.cpu = cpu_model();
   environment.date = utc_now();
   environment.threads = system.threads();
-  environment.device = "cpu";
+  environment.device = device_name(system);
   environment.back_ends = built_back_ends();
 #if defined(TATR_HAS_CUDA)
   if (system.is_cuda()) {
-    cudaDeviceProp properties{};
-    if (cudaGetDeviceProperties(&properties, system.index()) == cudaSuccess) environment.device = properties.name;
     if (const auto monitor = make_device_monitor(system.index())) {
       environment.driver = monitor->driver_version();
       environment.sm_clock_mhz = monitor->read().sm_clock_mhz;

@@ -15,6 +15,9 @@ std::string version_text();
 /// Back ends of the grouped GEMM that this build has.
 std::vector<std::string> built_back_ends();
 
+/// "cpu", or the GPU's name.
+std::string device_name(const System& system);
+
 /// Machine, device and date.
 Environment describe_environment(const System& system);
 

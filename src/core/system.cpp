@@ -46,8 +46,10 @@ class CpuSystem final : public System {
  protected:
   void* allocate_bytes(std::size_t bytes) override {
     constexpr std::size_t kAlignment = 256;
-    void* pointer = std::aligned_alloc(kAlignment, round_up(bytes, kAlignment));
-    if (pointer == nullptr) throw OutOfMemoryError("cpu", bytes, free_bytes());
+    // What exceeds all memory is refused here: the kernel may promise it, and kill the program when it is used.
+    void* pointer =
+        bytes > bytes_of(_SC_PHYS_PAGES) ? nullptr : std::aligned_alloc(kAlignment, round_up(bytes, kAlignment));
+    if (pointer == nullptr) throw OutOfMemoryError("cpu", bytes, bytes_of(_SC_AVPHYS_PAGES));
     return pointer;
   }
   void deallocate_bytes(void* pointer, std::size_t) noexcept override { std::free(pointer); }
@@ -55,8 +57,8 @@ class CpuSystem final : public System {
  private:
   int threads_;
 
-  static std::size_t free_bytes() {
-    return static_cast<std::size_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  static std::size_t bytes_of(int pages) {
+    return static_cast<std::size_t>(sysconf(pages)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   }
 };
 

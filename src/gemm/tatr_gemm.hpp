@@ -14,7 +14,7 @@ namespace tatr {
 
 /// Device buffers, all 16-byte aligned; bf16 unless said otherwise, row-major. Nothing is owned.
 struct TatrBuffers {
-  const void* a = nullptr;                    // [rows_bound, k]; with gather [tokens, k]
+  const void* a = nullptr;                    // [rows_bound, k]; with gather [tokens, k], below 64 GiB
   const std::int32_t* token_index = nullptr;  // [rows_bound]; only with gather
   const void* weights = nullptr;              // [experts, n, k]
   const std::int32_t* offsets = nullptr;      // [experts + 1]; rows of expert e are offsets[e] to offsets[e + 1] - 1

@@ -42,6 +42,11 @@ Json interval_json(const std::optional<RatioInterval>& ratio) {
   return {{"value", number(ratio->value)}, {"low", number(ratio->low)}, {"high", number(ratio->high)}};
 }
 
+Json floor_json(const std::optional<GemmFloor>& floor) {
+  if (!floor) return nullptr;
+  return {{"ms", number(floor->ms)}, {"bound", floor->by_bytes ? "bytes" : "flops"}};
+}
+
 Json timing_json(const std::optional<LayerTiming>& timing) {
   if (!timing) return nullptr;
   const bool timed = !timing->layer_ms.samples.empty();
@@ -58,6 +63,7 @@ Json timing_json(const std::optional<LayerTiming>& timing) {
   json["output_error"] = number(timing->output_error);
   json["sm_clock_mhz"] = number(timing->sm_clock_mhz);
   json["power_w"] = number(timing->power_w);
+  json["floors"] = {{"up", floor_json(timing->up_floor)}, {"down", floor_json(timing->down_floor)}};
   json["uniform_ms"] = number(timing->uniform_ms);
   return json;
 }

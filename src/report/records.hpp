@@ -23,6 +23,13 @@ struct RatioInterval {
   double value = 0, low = 0, high = 0;
 };
 
+/// What a GEMM cannot beat: the larger of the FLOPs of its whole tiles and its bytes, over the device's measured
+/// ceilings.
+struct GemmFloor {
+  double ms = 0;
+  bool by_bytes = false;  // bytes bind, not FLOPs
+};
+
 struct LayerTiming {
   std::string backend;                              // "openblas", "cublas_grouped", "tatr", …
   bool fuses_gather = false, fuses_swiglu = false;  // into the up-projection: their own times are zero
@@ -35,7 +42,8 @@ struct LayerTiming {
   std::optional<double> output_error;
   std::optional<double> sm_clock_mhz, power_w;  // of the GPU, at the end of the samples
 
-  std::optional<double> uniform_ms;  // the yardstick: equal counts, strided batched GEMMs
+  std::optional<GemmFloor> up_floor, down_floor;  // modelled; null where the device's ceilings are not known
+  std::optional<double> uniform_ms;               // the yardstick: equal counts, strided batched GEMMs
 };
 
 struct StrategyRecord {

@@ -124,15 +124,32 @@ std::vector<std::int64_t> tiles_of(const TextContext& context) {
   return tiles;
 }
 
-std::string yardstick_line(const std::vector<const NetworkRecord*>& networks) {
+std::string floor_cell(const std::optional<GemmFloor>& floor) {
+  return floor ? fmt::format("{} {}", format_value(floor->ms), floor->by_bytes ? "bytes" : "FLOPs") : kAbsent;
+}
+
+/// The two GEMMs beside what they cannot beat and the library's yardstick. For devices with either.
+std::string gemm_table(const std::vector<const NetworkRecord*>& networks) {
+  Table table({"Strategy", "Up ms", "Floor", "Down ms", "Floor", "Uniform ms"});
+  bool any = false, floors = false;
   for (const NetworkRecord* network : networks) {
     const auto& timing = network->layers.front()->timing;
-    if (!timing || !timing->uniform_ms) continue;
-    return wrap(fmt::format("Yardstick, equal counts for every expert: {} ms for the GEMMs.",
-                            format_value(*timing->uniform_ms)),
-                0, 2);
+    if (!timing || (!timing->uniform_ms && !timing->up_floor)) continue;
+    any = true;
+    floors = floors || timing->up_floor;
+    table.add_row({strategy_cell(network->label), format_value(median_of(timing->up_ms)), floor_cell(timing->up_floor),
+                   format_value(median_of(timing->down_ms)), floor_cell(timing->down_floor),
+                   format_value(timing->uniform_ms)});
   }
-  return {};
+  if (!any) return {};
+  std::string text = "GEMMs:\n" + table.render();
+  if (floors) {
+    text += wrap(
+        "Floor (modelled): the larger of the FLOPs of whole tiles and of bytes, at the rates measured on such a "
+        "device.",
+        2);
+  }
+  return text + wrap("Uniform: both GEMMs by cuBLAS with equal counts, a yardstick that does no ragged work.", 2);
 }
 
 }  // namespace
@@ -152,7 +169,7 @@ std::string comparison_section(const TextContext& context) {
               (tile > 0 ? fmt::format("Tile {}\n\n", tile) : std::string("Own tiles\n\n"));
     }
     text += counted_table(networks, layered) + "\n" + measured_tables(networks, layered);
-    if (!layered) text += yardstick_line(networks);
+    if (!layered) text += gemm_table(networks);
   }
   return text;
 }

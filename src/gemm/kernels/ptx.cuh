@@ -159,9 +159,12 @@ __device__ __forceinline__ void copy_16_or_zero(std::uint32_t target, const void
                : "memory");
 }
 
-/// Arrives at the barrier when all copies that this thread has started have landed; does not wait for them.
-__device__ __forceinline__ void mbarrier_arrive_after_copies(std::uint32_t barrier) {
-  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
+__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+/// Until at most kPending of this thread's committed groups of copies are still on their way.
+template <int kPending>
+__device__ __forceinline__ void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
 // --- ordinary shared memory, fences, registers ---

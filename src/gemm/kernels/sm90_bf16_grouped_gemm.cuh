@@ -23,6 +23,7 @@ inline constexpr int kMultipliers = 2;    // warpgroups 0 and 1, 64 rows each; w
 inline constexpr int kItemRing = 2;       // items that the scheduler may be ahead
 inline constexpr int kStoreColumns = 64;  // 128 bytes of results, one row of the 128-byte swizzle
 inline constexpr int kGatherWarps = 2;
+inline constexpr int kGatherLag = 2;  // stages
 
 inline constexpr int kBytesA = kBlockRows * kBlockDepth * 2, kBytesB = kBlockColumns * kBlockDepth * 2;
 inline constexpr int kSums = kBlockColumns / 2;  // a thread's, of 64 rows
@@ -240,21 +241,33 @@ struct Gatherer {
     }
   }
 
+  /// A stage is announced kGatherLag stages later, when its copies are known to have landed. (Announced by the copies
+  /// themselves, with cp.async.mbarrier.arrive.noinc, the kernel hung once in some hundred launches.)
   __device__ void run() {
     const int k_blocks = ceil_div(params.k, kBlockDepth);
     ItemReader items(shared);
-    RingPosition<kStages> stage;
+    RingPosition<kStages> stage, landed;
+    int under_way = 0;
     for (TileItem item; items.next(item);) {
       find_rows(item);
       int k_block = first_k_block(params, item.expert, k_blocks);
       for (int i = 0; i < k_blocks; ++i, stage.advance()) {
         ptx::mbarrier_wait(ptx::shared_address(&shared.empty[stage.index]), stage.parity ^ 1);
-        __syncwarp();
         copy(stage.index, k_block * kBlockDepth);
-        ptx::mbarrier_arrive_after_copies(ptx::shared_address(&shared.full[stage.index]));
+        ptx::commit_copies();
         if (++k_block == k_blocks) k_block = 0;
+        if (under_way < kGatherLag) {
+          ++under_way;
+          continue;
+        }
+        ptx::wait_copies<kGatherLag>();
+        ptx::mbarrier_arrive(ptx::shared_address(&shared.full[landed.index]));
+        landed.advance();
       }
     }
+    ptx::wait_copies<0>();
+    for (; landed.index != stage.index; landed.advance())
+      ptx::mbarrier_arrive(ptx::shared_address(&shared.full[landed.index]));
   }
 };
 
