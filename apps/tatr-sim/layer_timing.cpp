@@ -72,7 +72,7 @@ enum Stage : std::size_t { kGather, kUp, kActivation, kDown, kCombine };
 Plan make_plan(const ExperimentConfig& config, System& system, Routing& routing, std::int64_t layer_index,
                ExpertLayer& layer, const std::vector<TimedSetting>& settings) {
   Plan plan;
-  plan.per_setting = system.is_cuda() ? 3 : 2;
+  plan.per_setting = has_uniform_yardstick(system) ? 3 : 2;
   if (routing.has_all_scores()) {
     plan.candidates.push_back({"route", {[&] {
                                  stop_if_interrupted();
@@ -94,7 +94,7 @@ Plan make_plan(const ExperimentConfig& config, System& system, Routing& routing,
     plan.candidates.push_back({setting.strategy->label,
                                {[run] { run->gather(); }, [run] { run->up(); }, [run] { run->activate(); },
                                 [run] { run->down(); }, [run] { run->combine(); }}});
-    if (!system.is_cuda()) continue;
+    if (plan.per_setting == 2) continue;
     plan.yardsticks.push_back(std::make_unique<UniformYardstick>(layer, setting.rounded->dispatch));
     UniformYardstick* yardstick = plan.yardsticks.back().get();
     plan.candidates.push_back({"uniform", {[yardstick] { yardstick->up(); }, [yardstick] { yardstick->down(); }}});
@@ -113,7 +113,9 @@ std::vector<std::optional<double>> verify_all(System& system, Plan& plan, const 
     stop_if_interrupted();
     progress("checking the outputs of " + settings[i].strategy->label);
     plan.runs[i]->verify();
-    if (autotune) plan.runs[i]->tune();
+    if (!autotune) return;
+    plan.runs[i]->tune();
+    plan.runs[i]->verify();  // what will be timed may be another variant
   };
   if (none != settings.end()) {  // its rows are the same at every tile
     const auto first = static_cast<std::size_t>(none - settings.begin());
@@ -236,7 +238,7 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
     timing.sm_clock_mhz = after.sm_clock_mhz;
     timing.power_w = after.power_w;
 
-    if (system.is_cuda()) timing.uniform_ms = quantile(series[plan.yardstick(i)].total_ms, 0.5);
+    if (!plan.yardsticks.empty()) timing.uniform_ms = quantile(series[plan.yardstick(i)].total_ms, 0.5);
     add_rates(timing, settings[i].rounded->metrics);
     if (const auto ceilings = ceilings_of(device_name(system))) {
       const RoundingMetrics& metrics = settings[i].rounded->metrics;
@@ -249,6 +251,7 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
 
     timings.push_back(std::move(timing));
   }
+  if (system.is_cuda() && plan.yardsticks.empty()) warnings.push_back("libcublas is not found: no uniform yardstick");
   // Speed-ups against `none` at the same tile, from pairs of the same round.
   for (std::size_t i = 0; i < settings.size(); ++i) {
     for (std::size_t j = 0; j < settings.size(); ++j) {

@@ -98,13 +98,11 @@ struct StrategyConfig {
   std::string pointer;    // place in the config, for errors
 };
 
-enum class DataType { kBf16, kFp32 };
-
 /// The expert layer: x [T, H] -> up-projection [E, 2I, H] -> SwiGLU -> down-projection [E, H, I] -> y [T, H].
 struct LayerConfig {
   std::int64_t hidden = 0;
   std::int64_t intermediate = 0;
-  DataType dtype = DataType::kBf16;
+
   std::string backend = "auto";
   bool fuse_gather = true, fuse_swiglu = true;  // by back ends that can
   bool autotune = false;                        // measure the back end's variants and keep the fastest

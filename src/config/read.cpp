@@ -192,7 +192,7 @@ LayerConfig build_layer(const json& from, const std::string& file) {
   LayerConfig layer;
   layer.hidden = from["hidden"];
   layer.intermediate = from["intermediate"];
-  layer.dtype = from["dtype"] == "fp32" ? DataType::kFp32 : DataType::kBf16;
+
   layer.backend = from["backend"];
   layer.fuse_gather = from["fuse"]["gather"];
   layer.fuse_swiglu = from["fuse"]["swiglu"];

@@ -168,6 +168,15 @@ class CublasGemm final : public GroupedGemm {
 
 }  // namespace
 
+bool cublas_is_there() noexcept {
+  try {
+    CublasLibrary::get();
+    return true;
+  } catch (const EnvironmentError&) {
+    return false;
+  }
+}
+
 std::unique_ptr<GroupedGemm> make_cublas_gemm(System& system, CublasMode mode, const GroupedGemmShape& shape,
                                               const std::vector<std::int32_t>& offsets, const GroupedGemmData& data) {
   return std::make_unique<CublasGemm>(system, mode, shape, offsets, data);

@@ -6,6 +6,9 @@
 
 namespace tatr {
 
+/// Whether the library is found.
+bool cublas_is_there() noexcept;
+
 enum class CublasMode {
   kGrouped,  // cublasGemmGroupedBatchedEx: one call for all experts
   kLoop,     // cublasGemmEx: one call an expert

@@ -21,6 +21,14 @@ std::string default_backend(const System& system) {
   return tatr_backend_runs(system) ? "tatr" : "cublas_loop";
 }
 
+bool has_uniform_yardstick([[maybe_unused]] const System& system) {
+#if defined(TATR_HAS_CUDA)
+  return system.is_cuda() && cublas_is_there();
+#else
+  return false;
+#endif
+}
+
 std::vector<std::string> backends_of(bool cuda) {
   if (!cuda) return {"openblas"};
   return {"tatr", "cublas_grouped", "cublas_loop", "cublas_uniform"};

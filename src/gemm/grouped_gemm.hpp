@@ -56,6 +56,9 @@ std::unique_ptr<GroupedGemm> make_grouped_gemm(System& system, const std::string
                                                const GroupedGemmShape& shape, const std::vector<std::int32_t>& offsets,
                                                const GroupedGemmData& data);
 
+/// Whether cublas_uniform, the yardstick, can run: on a GPU, where libcublas is found.
+bool has_uniform_yardstick(const System& system);
+
 /// Back ends that this build has and this system can run.
 std::vector<std::string> backends_of(bool cuda);
 

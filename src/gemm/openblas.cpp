@@ -26,6 +26,8 @@ class OpenBlasGemm final : public GroupedGemm {
     }
   }
 
+  std::optional<std::int64_t> granule_rows() const override { return 1; }
+
  private:
   int threads_;
   GroupedGemmShape shape_;

@@ -15,7 +15,7 @@ namespace {
 /// Which tensor a random element belongs to.
 enum Tensor : std::uint32_t { kInput = 0, kUpWeights = 1, kDownWeights = 2, kGathered = 3, kActivated = 4 };
 
-constexpr int kSampledRows = 48, kSampledColumns = 32;
+constexpr int kSampledRows = 48, kSampledColumns = 32, kEdgeColumns = 8;
 
 /// `count` indices spread over [0, size), the first and the last among them.
 std::vector<std::int64_t> spread(std::int64_t size, int count) {
@@ -25,17 +25,42 @@ std::vector<std::int64_t> spread(std::int64_t size, int count) {
   return indices;
 }
 
-/// Relative error of sampled values against their reference.
+/// A row to compare, and in how many columns.
+struct SampledRow {
+  std::int64_t row;
+  int columns;
+};
+
+/// Rows spread over all, and the first and last of every expert: masks and tiles that are wrong spoil those first.
+std::vector<SampledRow> sampled_rows(const std::vector<std::int32_t>& offsets) {
+  std::vector<SampledRow> rows;
+  for (const std::int64_t row : spread(offsets.back(), kSampledRows)) rows.push_back({row, kSampledColumns});
+  for (std::size_t e = 0; e + 1 < offsets.size(); ++e) {
+    if (offsets[e] == offsets[e + 1]) continue;
+    rows.push_back({offsets[e], kEdgeColumns});
+    rows.push_back({offsets[e + 1] - 1, kEdgeColumns});
+  }
+  return rows;
+}
+
+/// Relative error of sampled values against their reference, and the row (or token) that is furthest off.
 class Comparison {
  public:
-  void add(double value, double reference) {
-    difference_ += (value - reference) * (value - reference);
+  void add(std::int64_t row, double value, double reference) {
+    const double squared = (value - reference) * (value - reference);
+    difference_ += squared;
     base_ += reference * reference;
+    if (squared > worst_) {
+      worst_ = squared;
+      worst_row_ = row;
+    }
   }
   double error() const { return difference_ == 0.0 ? 0.0 : std::sqrt(difference_ / base_); }
+  std::int64_t worst_row() const { return worst_row_; }
 
  private:
-  double difference_ = 0.0, base_ = 0.0;
+  double difference_ = 0.0, base_ = 0.0, worst_ = 0.0;
+  std::int64_t worst_row_ = 0;
 };
 
 /// bf16 rounds each output to 8 bits; sums of fp32 over a few thousand terms stay far below the other limit.
@@ -176,8 +201,9 @@ namespace {
 
 void demand(const Comparison& comparison, const System& system, const std::string& backend, const char* stage) {
   if (comparison.error() <= tolerance(system)) return;
-  throw VerificationError(fmt::format("{}: {}: relative error {:.2e} against fp64 on sampled elements, allowed {:.0e}",
-                                      backend, stage, comparison.error(), tolerance(system)));
+  throw VerificationError(
+      fmt::format("{}: {}: relative error {:.2e} against fp64 on sampled elements, allowed {:.0e}; worst in row {}",
+                  backend, stage, comparison.error(), tolerance(system), comparison.worst_row()));
 }
 
 std::int64_t expert_of(const std::vector<std::int32_t>& offsets, std::int64_t row) {
@@ -202,7 +228,7 @@ void LayerRun::verify_up() {
   const std::int64_t width = fuses_swiglu_ ? s.intermediate : 2 * s.intermediate;
   const std::vector<std::int32_t> token_of = dispatch_.token.to_host();
   Comparison comparison;
-  for (const std::int64_t row : spread(dispatch_.rows, kSampledRows)) {
+  for (const auto& [row, columns] : sampled_rows(offsets_)) {
     const std::int64_t token = token_of[static_cast<std::size_t>(row)];
     std::vector<float> input(static_cast<std::size_t>(s.hidden), 0.0f);
     if (!fuses_gather_) input = elements_to_host(system, layer_.gathered_.data(), row * s.hidden, s.hidden);
@@ -210,11 +236,11 @@ void LayerRun::verify_up() {
     const void* output_data = fuses_swiglu_ ? layer_.activated_.data() : layer_.up_.data();
     const std::vector<float> output = elements_to_host(system, output_data, row * width, width);
     const std::int64_t first = expert_of(offsets_, row) * 2 * s.intermediate;
-    for (const std::int64_t column : spread(width, kSampledColumns)) {
+    for (const std::int64_t column : spread(width, columns)) {
       double expected = dot(system, input, layer_.up_weights_.data(), first + column);
       if (fuses_swiglu_)
         expected = silu(expected) * dot(system, input, layer_.up_weights_.data(), first + width + column);
-      comparison.add(output[static_cast<std::size_t>(column)], expected);
+      comparison.add(row, output[static_cast<std::size_t>(column)], expected);
     }
   }
   demand(comparison, system, options_.backend, "up-projection");
@@ -224,13 +250,13 @@ void LayerRun::verify_down() {
   System& system = layer_.system_;
   const LayerShape& s = layer_.shape_;
   Comparison comparison;
-  for (const std::int64_t row : spread(dispatch_.rows, kSampledRows)) {
+  for (const auto& [row, columns] : sampled_rows(offsets_)) {
     const std::vector<float> input =
         elements_to_host(system, layer_.activated_.data(), row * s.intermediate, s.intermediate);
     const std::vector<float> output = elements_to_host(system, layer_.down_.data(), row * s.hidden, s.hidden);
     const std::int64_t first = expert_of(offsets_, row) * s.hidden;
-    for (const std::int64_t column : spread(s.hidden, kSampledColumns)) {
-      comparison.add(output[static_cast<std::size_t>(column)],
+    for (const std::int64_t column : spread(s.hidden, columns)) {
+      comparison.add(row, output[static_cast<std::size_t>(column)],
                      dot(system, input, layer_.down_weights_.data(), first + column));
     }
   }
@@ -244,7 +270,7 @@ void LayerRun::verify_activation() {
   for (const std::int64_t row : spread(dispatch_.rows, kSampledRows)) {
     const std::vector<float> up = elements_to_host(system, layer_.up_.data(), row * 2 * width, 2 * width);
     const std::vector<float> h = elements_to_host(system, layer_.activated_.data(), row * width, width);
-    for (std::size_t i = 0; i < h.size(); ++i) comparison.add(h[i], silu(up[i]) * up[i + h.size()]);
+    for (std::size_t i = 0; i < h.size(); ++i) comparison.add(row, h[i], silu(up[i]) * up[i + h.size()]);
   }
   demand(comparison, system, options_.backend, "SwiGLU");
 }
@@ -259,7 +285,7 @@ void LayerRun::verify_gather() {
     std::vector<float> x(static_cast<std::size_t>(width), 0.0f);
     if (token >= 0) x = elements_to_host(system, layer_.x_.data(), token * width, width);
     const std::vector<float> gathered = elements_to_host(system, layer_.gathered_.data(), row * width, width);
-    for (std::size_t i = 0; i < x.size(); ++i) comparison.add(gathered[i], x[i]);
+    for (std::size_t i = 0; i < x.size(); ++i) comparison.add(row, gathered[i], x[i]);
   }
   demand(comparison, system, options_.backend, "gather");
 }
@@ -280,7 +306,7 @@ void LayerRun::verify_combine() {
           elements_to_host(system, layer_.down_.data(), static_cast<std::int64_t>(row) * width, width);
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(gates[row]) * out[i];
     }
-    for (std::size_t i = 0; i < sum.size(); ++i) comparison.add(y[i], sum[i]);
+    for (std::size_t i = 0; i < sum.size(); ++i) comparison.add(token, y[i], sum[i]);
   }
   demand(comparison, system, options_.backend, "combine");
 }

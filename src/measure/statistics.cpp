@@ -22,12 +22,13 @@ Interval median_interval(std::vector<double> samples) {
   const std::size_t n = samples.size();
   // The number of samples below the true median is binomial(n, 1/2). Take the largest rank whose tail stays within 2.5
   // %.
-  double tail = std::pow(0.5, static_cast<double>(n)), term = tail;
+  // In logarithms: 0.5^n is below the least double from n = 1075 on.
+  double log_term = static_cast<double>(n) * std::log(0.5), tail = std::exp(log_term);
   std::size_t rank = 0;
   while (rank + 1 < n / 2) {
-    term *= static_cast<double>(n - rank) / static_cast<double>(rank + 1);
-    if (tail + term > 0.025) break;
-    tail += term;
+    log_term += std::log(static_cast<double>(n - rank) / static_cast<double>(rank + 1));
+    if (tail + std::exp(log_term) > 0.025) break;
+    tail += std::exp(log_term);
     ++rank;
   }
   interval.low = samples[rank];

@@ -21,7 +21,9 @@ std::string timing_heading(const LayerTiming& timing) {
                                       : timing.fuses_gather                      ? "gather"
                                                                                  : "SwiGLU");
   }
-  const std::string granule = timing.granule_rows ? fmt::format(", granule {} rows", *timing.granule_rows) : "";
+  const std::string granule = timing.granule_rows ? fmt::format(", granule {} row{}", *timing.granule_rows,
+                                                                *timing.granule_rows == 1 ? "" : "s")
+                                                  : "";
   return fmt::format("{}, {}{}{}", place, timing.backend, granule, fused);
 }
 

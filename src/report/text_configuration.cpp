@@ -39,8 +39,7 @@ std::string scoring_words(const RouterConfig& router) {
 
 std::string layer_words(const ExperimentConfig& config) {
   if (!config.layer) return "none: routing and rounding only";
-  return fmt::format("hidden {}, intermediate {}, {}", config.layer->hidden, config.layer->intermediate,
-                     config.layer->dtype == DataType::kBf16 ? "bf16" : "fp32");
+  return fmt::format("hidden {}, intermediate {}", config.layer->hidden, config.layer->intermediate);
 }
 
 std::string tile_words(const std::vector<std::int64_t>& tiles) {

@@ -36,6 +36,15 @@ TEST_CASE("the median's interval uses binomial ranks") {
   CHECK(median_interval(samples).low == 1);
 }
 
+TEST_CASE("the median's interval stays as wide as it must be with very many samples") {
+  for (const int n : {1000, 1076, 10000}) {
+    std::vector<double> samples;
+    for (int i = 0; i < n; ++i) samples.push_back(i);
+    const Interval interval = median_interval(samples);
+    CHECK((interval.high - interval.low) / n == Approx(1.96 / std::sqrt(n)).epsilon(0.06));
+  }
+}
+
 TEST_CASE("95 % intervals of the median hold the truth about 95 times in 100") {
   int held = 0;
   for (std::uint32_t trial = 0; trial < 400; ++trial) {

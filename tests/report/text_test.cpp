@@ -57,7 +57,7 @@ Configuration:
   - Router Logits: synthetic, Gaussian (deviation 1)
   - Scores: softmax, gates normalised
   - Seed: 7
-  - Expert Layer: hidden 4096, intermediate 1024, bf16
+  - Expert Layer: hidden 4096, intermediate 1024
   - Machine: Test CPU, 2 threads
 
 Before Rounding:
