@@ -24,7 +24,7 @@ void watch_for_interrupts() {
 }
 
 void stop_if_interrupted() {
-  if (interrupted != 0) throw Error(ExitCode::kInterrupted, "interrupted; nothing was written");
+  if (interrupted != 0) throw Error(ExitCode::kInterrupted, "interrupted; no result was written");
 }
 
 }  // namespace tatr
