@@ -117,15 +117,19 @@ std::vector<std::optional<double>> verify_all(System& system, Plan& plan, const 
     plan.runs[i]->tune();
     plan.runs[i]->verify();  // what will be timed may be another variant
   };
+  const auto first = static_cast<std::size_t>(none - settings.begin());
   if (none != settings.end()) {  // its rows are the same at every tile
-    const auto first = static_cast<std::size_t>(none - settings.begin());
     verify(first);
     const std::size_t bytes = static_cast<std::size_t>(plan.runs[first]->output_count()) * element_bytes(system);
     reference = Buffer<std::byte>(system, bytes);
     system.copy(reference.data(), plan.runs[first]->output(), bytes);
   }
   for (std::size_t i = 0; i < settings.size(); ++i) {
-    verify(i);
+    if (i == first) {
+      plan.runs[i]->run();  // verified above; its output was written over since
+    } else {
+      verify(i);
+    }
     if (reference.size() == 0) continue;
     errors[i] = relative_difference(system, plan.runs[i]->output(), reference.data(), plan.runs[i]->output_count());
   }

@@ -1,26 +1,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 
 #include "report/documented.hpp"
 #include "report/format.hpp"
+#include "report/json.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {
 namespace {
 
-const char* verdict_words(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kReproduced:
-      return "reproduced";
-    case Verdict::kDiffers:
-      return "differs";
-    case Verdict::kInconsistent:
-      return "inconsistent";
-    case Verdict::kNotMeasured:
-      return "not measured";
-  }
-  return "not measured";
+std::string verdict_words(Verdict verdict) {
+  std::string words = verdict_name(verdict);
+  std::replace(words.begin(), words.end(), '_', ' ');
+  return words;
 }
 
 std::string coloured(Verdict verdict, const TextOptions& options) {

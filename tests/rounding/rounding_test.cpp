@@ -8,18 +8,11 @@
 #include "catch.hpp"
 #include "core/error.hpp"
 #include "core/integer_math.hpp"
+#include "router_shape.hpp"
 
 using namespace tatr;
 
 namespace {
-
-RouterConfig shape(std::int64_t tokens, std::int64_t experts, std::int64_t top_k) {
-  RouterConfig config;
-  config.tokens = tokens;
-  config.experts = experts;
-  config.top_k = top_k;
-  return config;
-}
 
 StrategyConfig strategy(StrategyKind kind) {
   StrategyConfig config;
@@ -40,7 +33,7 @@ Routing routing_with_counts(System& cpu, const std::vector<int>& counts) {
       logits.insert(logits.end(), row.begin(), row.end());
     }
   }
-  RouterConfig config = shape(tokens, experts, 1);
+  RouterConfig config = router_shape(tokens, experts, 1);
   config.normalise_gates = false;
   return route(cpu, Buffer<float>(cpu, logits), config);
 }
@@ -143,7 +136,7 @@ TEST_CASE("budget with a limit on the dropped mass rounds up the fewest experts 
 TEST_CASE("rows: own tokens by gate, then the best of the others by score") {
   const auto cpu = make_cpu_system(1);
   // Expert 0 has tokens 0 and 1; of the others, token 3 scores it highest, then 2.
-  RouterConfig config = shape(4, 2, 1);
+  RouterConfig config = router_shape(4, 2, 1);
   config.scoring = Scoring::kSigmoid;
   config.normalise_gates = false;
   const Routing routing = route(*cpu, Buffer<float>(*cpu, std::vector<float>{1, 0, 2, 0, -2, 0, -1, 0}), config);
@@ -188,7 +181,7 @@ TEST_CASE("dropped metrics are those of the lowest-ranked tokens") {
 
 TEST_CASE("renormalise gives each token its sum of gates back") {
   const auto cpu = make_cpu_system();
-  const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 3, 500, 20), shape(500, 20, 4));
+  const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 3, 500, 20), router_shape(500, 20, 4));
   StrategyConfig nearest = strategy(StrategyKind::kNearest);
   nearest.renormalise = true;
   const Rounded rounded = round_routing(routing, nearest, 16, 1, 0, *cpu);
@@ -204,7 +197,7 @@ TEST_CASE("properties of every strategy on every source") {
   for (const SourceKind source_kind : {SourceKind::kGaussian, SourceKind::kZipf, SourceKind::kTopics}) {
     SourceConfig source;
     source.kind = source_kind;
-    const Routing routing = route(*cpu, synthetic_logits(*cpu, source, 9, 700, 40), shape(700, 40, 4));
+    const Routing routing = route(*cpu, synthetic_logits(*cpu, source, 9, 700, 40), router_shape(700, 40, 4));
     const auto counts = routing.counts.to_host();
     for (const StrategyKind kind :
          {StrategyKind::kNone, StrategyKind::kDown, StrategyKind::kUp, StrategyKind::kNearest, StrategyKind::kAdaptive,
@@ -236,7 +229,7 @@ TEST_CASE("a routing that lacks the scores of all experts pads, and says what it
   const std::vector<std::int32_t> chosen = {0, 0, 1};
   const std::vector<float> scores = {0.5f, 0.25f, 0.5f};
   const Routing routing =
-      routing_from_top_k(*cpu, Buffer<std::int32_t>(*cpu, chosen), Buffer<float>(*cpu, scores), shape(3, 2, 1));
+      routing_from_top_k(*cpu, Buffer<std::int32_t>(*cpu, chosen), Buffer<float>(*cpu, scores), router_shape(3, 2, 1));
   const Rounded rounded = round_routing(routing, strategy(StrategyKind::kUp), 8, 1, 0, *cpu);
   CHECK(rounded.metrics.padded == 13);
   CHECK(rounded.warnings.size() == 1);
@@ -248,7 +241,7 @@ TEST_CASE("a routing that lacks the scores of all experts pads, and says what it
 
 TEST_CASE("dispatch lists every row of a token once in rows_by_token") {
   const auto cpu = make_cpu_system();
-  const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 3, 100, 10), shape(100, 10, 2));
+  const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 3, 100, 10), router_shape(100, 10, 2));
   const Rounded rounded = round_routing(routing, strategy(StrategyKind::kUp), 32, 1, 0, *cpu);
   const TokenRows by_token = rows_by_token(*cpu, rounded.dispatch, 100);
   const auto offsets = by_token.offsets.to_host();

@@ -5,18 +5,11 @@
 #include <numeric>
 
 #include "catch.hpp"
+#include "router_shape.hpp"
 
 using namespace tatr;
 
 namespace {
-
-RouterConfig shape(std::int64_t tokens, std::int64_t experts, std::int64_t top_k) {
-  RouterConfig config;
-  config.tokens = tokens;
-  config.experts = experts;
-  config.top_k = top_k;
-  return config;
-}
 
 Routing route_rows(System& cpu, const std::vector<float>& logits, const RouterConfig& config) {
   return route(cpu, Buffer<float>(cpu, logits), config);
@@ -26,14 +19,14 @@ Routing route_rows(System& cpu, const std::vector<float>& logits, const RouterCo
 
 TEST_CASE("top-k takes the largest logits, best first, and ties go to the lower expert") {
   const auto cpu = make_cpu_system(1);
-  const Routing routing = route_rows(*cpu, {1, 3, 3, 2, 0, -0.0f, 0.0f, -1}, shape(2, 4, 3));
+  const Routing routing = route_rows(*cpu, {1, 3, 3, 2, 0, -0.0f, 0.0f, -1}, router_shape(2, 4, 3));
   CHECK(routing.chosen.to_host() == std::vector<std::int32_t>{1, 2, 3, 0, 1, 2});
   CHECK(routing.counts.to_host() == std::vector<std::int32_t>{1, 2, 2, 1});
 }
 
 TEST_CASE("gates are softmax over the chosen, or over all experts where they are not normalised") {
   const auto cpu = make_cpu_system(1);
-  RouterConfig config = shape(1, 3, 2);
+  RouterConfig config = router_shape(1, 3, 2);
   const double e1 = std::exp(-1.0), e2 = std::exp(-2.0);
   const auto gates = route_rows(*cpu, {2, 1, 0}, config).gates.to_host();
   CHECK(gates[0] == Approx(1 / (1 + e1)));
@@ -47,7 +40,7 @@ TEST_CASE("gates are softmax over the chosen, or over all experts where they are
 
 TEST_CASE("a selection bias changes the choice but not the gate") {
   const auto cpu = make_cpu_system(1);
-  RouterConfig config = shape(1, 3, 1);
+  RouterConfig config = router_shape(1, 3, 1);
   config.scoring = Scoring::kSigmoid;
   config.normalise_gates = false;
   config.selection_bias = {0, 0, 0.9};
@@ -58,7 +51,7 @@ TEST_CASE("a selection bias changes the choice but not the gate") {
 
 TEST_CASE("groups: only experts of the best groups, each scored by its two best, may be chosen") {
   const auto cpu = make_cpu_system(1);
-  RouterConfig config = shape(1, 6, 2);
+  RouterConfig config = router_shape(1, 6, 2);
   config.groups = ExpertGroups{2, 1};
   // The first group holds the best expert, but the second the better pair.
   CHECK(route_rows(*cpu, {9, 0, 0, 5, 5, 1}, config).chosen.to_host() == std::vector<std::int32_t>{3, 4});
@@ -67,7 +60,7 @@ TEST_CASE("groups: only experts of the best groups, each scored by its two best,
 TEST_CASE("gates of a token sum to one") {
   const auto cpu = make_cpu_system();
   SourceConfig source;
-  const RouterConfig config = shape(300, 200, 7);
+  const RouterConfig config = router_shape(300, 200, 7);
   const Routing routing = route(*cpu, synthetic_logits(*cpu, source, 5, 300, 200), config);
   const auto gates = routing.gates.to_host();
   for (int t = 0; t < 300; ++t) {
@@ -79,7 +72,7 @@ TEST_CASE("gates of a token sum to one") {
 
 TEST_CASE("scores of all experts sum to one and agree with those of the chosen") {
   const auto cpu = make_cpu_system();
-  const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 5, 20, 150), shape(20, 150, 4));
+  const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 5, 20, 150), router_shape(20, 150, 4));
   const auto chosen = routing.chosen.to_host();
   const auto scores = routing.scores.to_host();
   const ScoreView view = routing.score_view();
@@ -96,7 +89,7 @@ TEST_CASE("known top-k are put in order, ties to the lower expert") {
   const std::vector<std::int32_t> chosen = {5, 2, 7};
   const std::vector<float> scores = {0.25f, 0.25f, 0.5f};
   const Routing routing =
-      routing_from_top_k(*cpu, Buffer<std::int32_t>(*cpu, chosen), Buffer<float>(*cpu, scores), shape(1, 8, 3));
+      routing_from_top_k(*cpu, Buffer<std::int32_t>(*cpu, chosen), Buffer<float>(*cpu, scores), router_shape(1, 8, 3));
   CHECK(routing.chosen.to_host() == std::vector<std::int32_t>{7, 2, 5});
   CHECK(routing.gates.to_host() == std::vector<float>{0.5f, 0.25f, 0.25f});
   CHECK_FALSE(routing.has_all_scores());
@@ -123,7 +116,7 @@ TEST_CASE("synthetic logits do not depend on the number of threads and have the 
 TEST_CASE("each source gives the load it promises") {
   const auto cpu = make_cpu_system();
   const auto counts_of = [&](const SourceConfig& source) {
-    return route(*cpu, synthetic_logits(*cpu, source, 1, 2048, 64), shape(2048, 64, 4)).counts.to_host();
+    return route(*cpu, synthetic_logits(*cpu, source, 1, 2048, 64), router_shape(2048, 64, 4)).counts.to_host();
   };
   const auto spread = [](const std::vector<std::int32_t>& counts) {
     return *std::max_element(counts.begin(), counts.end()) - *std::min_element(counts.begin(), counts.end());
