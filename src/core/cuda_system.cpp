@@ -11,6 +11,34 @@ namespace tatr {
 
 namespace {
 
+class CudaGraph final : public Recording {
+ public:
+  CudaGraph(cudaStream_t stream, const std::function<void()>& work) : stream_(stream) {
+    cudaGraph_t graph = nullptr;
+    TATR_CUDA_CHECK(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    try {
+      work();
+    } catch (...) {
+      cudaStreamEndCapture(stream_, &graph);
+      if (graph != nullptr) cudaGraphDestroy(graph);
+      cudaGetLastError();
+      throw;
+    }
+    TATR_CUDA_CHECK(cudaStreamEndCapture(stream_, &graph));
+    const cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
+    cudaGraphDestroy(graph);
+    TATR_CUDA_CHECK(status);
+  }
+  ~CudaGraph() override { cudaGraphExecDestroy(graph_); }
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+  void replay() override { TATR_CUDA_CHECK(cudaGraphLaunch(graph_, stream_)); }
+
+ private:
+  cudaStream_t stream_;
+  cudaGraphExec_t graph_ = nullptr;
+};
+
 class CudaSystem final : public System {
  public:
   explicit CudaSystem(int index) : index_(index) {
@@ -44,6 +72,9 @@ class CudaSystem final : public System {
     TATR_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_));
   }
   void synchronize() override { TATR_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
+  std::unique_ptr<Recording> record(std::function<void()> work) override {
+    return std::make_unique<CudaGraph>(stream_, work);
+  }
 
  protected:
   void* allocate_bytes(std::size_t bytes) override {

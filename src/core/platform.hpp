@@ -6,3 +6,10 @@
 #else
 #define TATR_HD
 #endif
+
+/// Before a loop: a GPU's compiler repeats the body, so that loads run ahead of a chain of sums.
+#if defined(__CUDA_ARCH__)
+#define TATR_UNROLL_ON_GPU _Pragma("unroll 8")
+#else
+#define TATR_UNROLL_ON_GPU
+#endif

@@ -31,6 +31,15 @@ void System::deallocate(void* pointer, std::size_t bytes) noexcept {
 
 namespace {
 
+class RecordedFunction final : public Recording {
+ public:
+  explicit RecordedFunction(std::function<void()> work) : work_(std::move(work)) {}
+  void replay() override { work_(); }
+
+ private:
+  std::function<void()> work_;
+};
+
 class CpuSystem final : public System {
  public:
   explicit CpuSystem(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {}
@@ -42,6 +51,9 @@ class CpuSystem final : public System {
   void copy_from_host(void* data, const void* host, std::size_t bytes) override { std::memcpy(data, host, bytes); }
   void copy(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
   void synchronize() override {}
+  std::unique_ptr<Recording> record(std::function<void()> work) override {
+    return std::make_unique<RecordedFunction>(std::move(work));
+  }
 
  protected:
   void* allocate_bytes(std::size_t bytes) override {

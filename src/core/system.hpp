@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +13,13 @@
 struct CUstream_st;
 
 namespace tatr {
+
+/// Work that a system can be given again and again at little cost.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void replay() = 0;
+};
 
 class System {
  public:
@@ -36,6 +44,10 @@ class System {
   /// From one place in the system's memory to another, in the order of its work.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
+
+  /// What `work` gives to the system, for replay: a graph on a GPU, where `work` runs once here, without effect on
+  /// data, and may neither wait nor copy to or from the host; the function itself on a CPU.
+  virtual std::unique_ptr<Recording> record(std::function<void()> work) = 0;
 
   std::size_t bytes_in_use() const { return bytes_in_use_; }
   std::size_t peak_bytes() const { return peak_bytes_; }

@@ -10,8 +10,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <type_traits>
 
+#include "core/integer_math.hpp"
 #include "core/platform.hpp"
 #include "core/system.hpp"
 
@@ -21,20 +23,46 @@
 
 namespace tatr {
 
-/// Gives Thrust its scratch from the system, so that it is counted and comes from the stream's pool.
+/// Room made once for the scratch of Thrust's algorithms on a GPU, so that none is allocated while they are timed or
+/// captured. Enough for a scan of the most tokens there can be.
+class ThrustScratch {
+ public:
+  static constexpr std::size_t kBytes = 256 * 1024;
+  explicit ThrustScratch(System& system) : room_(system, system.is_cuda() ? kBytes : 0) {}
+  char* take(std::size_t bytes) {
+    const std::size_t first = used_;
+    used_ += round_up<std::size_t>(bytes, 256);
+    if (used_ > room_.size()) throw std::bad_alloc();
+    return room_.data() + first;
+  }
+  void give_back(std::size_t bytes) { used_ -= round_up<std::size_t>(bytes, 256); }
+
+ private:
+  Buffer<char> room_;
+  std::size_t used_ = 0;
+};
+
+/// Gives Thrust its scratch: from room made before, or else from the system, so that it is counted and comes from the
+/// stream's pool.
 struct ScratchAllocator {
   using value_type = char;
   System* system;
-  char* allocate(std::ptrdiff_t bytes) { return static_cast<char*>(system->allocate(static_cast<std::size_t>(bytes))); }
-  void deallocate(char* pointer, std::size_t bytes) { system->deallocate(pointer, bytes); }
+  ThrustScratch* room;
+  char* allocate(std::ptrdiff_t bytes) {
+    const auto size = static_cast<std::size_t>(bytes);
+    return room != nullptr ? room->take(size) : static_cast<char*>(system->allocate(size));
+  }
+  void deallocate(char* pointer, std::size_t bytes) {
+    room != nullptr ? room->give_back(bytes) : system->deallocate(pointer, bytes);
+  }
 };
 
 /// Calls body(policy) with the policy of the system.
 template <class Body>
-auto with_policy(System& system, Body&& body) {
+auto with_policy(System& system, Body&& body, [[maybe_unused]] ThrustScratch* room = nullptr) {
 #if defined(__CUDACC__)
   if (system.is_cuda()) {
-    ScratchAllocator scratch{&system};
+    ScratchAllocator scratch{&system, room};
     return body(thrust::cuda::par_nosync(scratch).on(system.stream()));
   }
 #endif

@@ -20,9 +20,27 @@ namespace {
 /// in a fixed tree, so that threads, vector lanes and warps can share a row in any way and still agree in the last bit.
 constexpr std::int32_t kPartials = 128;
 
+/// Columns of a row that is looked at 32 values at a time, as vectors.
+constexpr std::int32_t kColumns = 32;
+
+/// The largest value of each column of the row's whole lines of 32: all of it but experts mod 32 values.
+TATR_HD inline void column_maxima(const float* row, std::int32_t experts, float* best) {
+  for (std::int32_t j = 0; j < kColumns; ++j) best[j] = row[j];
+  for (std::int32_t first = kColumns; first + kColumns <= experts; first += kColumns) {
+    for (std::int32_t j = 0; j < kColumns; ++j) best[j] = row[first + j] > best[j] ? row[first + j] : best[j];
+  }
+}
+
 TATR_HD inline float row_maximum(const float* row, std::int32_t experts) {
   float best = row[0];
-  for (std::int32_t e = 1; e < experts; ++e) best = row[e] > best ? row[e] : best;
+  std::int32_t first = 0;
+  if (experts >= kColumns) {
+    float columns[kColumns];
+    column_maxima(row, experts, columns);
+    for (std::int32_t j = 0; j < kColumns; ++j) best = columns[j] > best ? columns[j] : best;
+    first = round_down(experts, kColumns);
+  }
+  for (std::int32_t e = first; e < experts; ++e) best = row[e] > best ? row[e] : best;
   return best;
 }
 
@@ -60,6 +78,32 @@ struct BestFirst {
   }
 };
 
+/// The best of a row. The capacity-th best of the columns' maxima bounds the capacity-th best of all from below; few
+/// values reach it, and whole vectors of those that do not are passed over.
+TATR_HD inline void choose_of_row(const float* row, std::int32_t experts, BestFirst& best) {
+  std::int32_t first = 0;
+  if (experts >= 2 * kColumns && best.capacity <= kColumns) {
+    float columns[kColumns];
+    column_maxima(row, experts, columns);
+    BestFirst maxima(best.capacity);
+    for (std::int32_t j = 0; j < kColumns; ++j) maxima.insert(columns[j], j);
+    const float bound = maxima.value[maxima.size - 1];
+    for (; first + kColumns <= experts; first += kColumns) {
+      unsigned char reaches[kColumns];
+      for (std::int32_t j = 0; j < kColumns; ++j) reaches[j] = row[first + j] >= bound;
+      std::uint64_t any[kColumns / 8];
+      memcpy(any, reaches, sizeof any);
+      for (std::int32_t part = 0; part < kColumns / 8; ++part) {
+        if (any[part] == 0) continue;
+        for (std::int32_t j = 8 * part; j < 8 * part + 8; ++j) {
+          if (reaches[j] != 0) best.insert(row[first + j], first + j);
+        }
+      }
+    }
+  }
+  for (std::int32_t e = first; e < experts; ++e) best.insert(row[e], e);
+}
+
 /// Where one token's choice goes, and what every way of choosing does with it.
 struct ChoiceWriter {
   std::int32_t top_k, member_words;
@@ -74,6 +118,7 @@ struct ChoiceWriter {
   template <class Score>
   TATR_HD void operator()(std::int64_t token, const BestFirst& best, Score score) const {
     double sum = 0.0;
+    for (std::int32_t word = 0; word < member_words; ++word) members[token * member_words + word] = 0;
     for (std::int32_t i = 0; i < top_k; ++i) {
       const float p = score(i);
       chosen[token * top_k + i] = best.expert[i];
@@ -115,8 +160,10 @@ struct RouteToken {
     BestFirst best(write.top_k);
     if (group_count > 1) {
       choose_within_groups(token, best);
-    } else {
+    } else if (bias != nullptr) {
       for (std::int32_t e = 0; e < experts; ++e) best.insert(value(token, e), e);
+    } else {
+      choose_of_row(row, experts, best);
     }
     write(token, best, [&](std::int32_t i) { return view(token, best.expert[i]); });
   }
@@ -159,7 +206,7 @@ struct TakeKnownTopK {
   }
 };
 
-/// A routing with its buffers allocated, counts and members zeroed.
+/// A routing with its buffers allocated.
 Routing empty_routing(System& system, const RouterConfig& config) {
   Routing routing;
   routing.tokens = static_cast<std::int32_t>(config.tokens);
@@ -173,10 +220,6 @@ Routing empty_routing(System& system, const RouterConfig& config) {
   routing.members = Buffer<std::uint32_t>(
       system, static_cast<std::size_t>(config.tokens * ceil_div<std::int64_t>(config.experts, 32)));
   routing.counts = Buffer<std::int32_t>(system, static_cast<std::size_t>(config.experts));
-  with_policy(system, [&](auto policy) {
-    thrust::fill_n(policy, routing.members.data(), routing.members.size(), 0u);
-    thrust::fill_n(policy, routing.counts.data(), routing.counts.size(), 0);
-  });
   return routing;
 }
 
@@ -188,15 +231,11 @@ ChoiceWriter writer_of(Routing& routing, bool normalise) {
 
 #if defined(__CUDACC__)
 void route_with_kernel(System& system, Routing& routing, const RouterConfig& config) {
-  constexpr int kBlocksPerMultiprocessor = 4;
-  int device = 0, multiprocessors = 0;
-  TATR_CUDA_CHECK(cudaGetDevice(&device));
-  TATR_CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
   launch_top_k(
       {routing.logits.data(), routing.tokens, routing.experts, routing.top_k, ceil_div(routing.experts, 32),
        config.scoring, config.normalise_gates, routing.chosen.data(), routing.gates.data(), routing.scores.data(),
        routing.members.data(), routing.counts.data(), routing.row_max.data(), routing.row_inverse.data()},
-      kBlocksPerMultiprocessor * multiprocessors, system.stream());
+      system.index(), system.stream());
   TATR_CUDA_CHECK(cudaGetLastError());
 }
 #endif
@@ -218,33 +257,37 @@ Routing route(System& system, Buffer<float> logits, const RouterConfig& config) 
   routing.logits = std::move(logits);
   routing.row_max = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
   routing.row_inverse = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
-#if defined(__CUDACC__)
-  if (system.is_cuda() && top_k_kernel_takes(config)) {
-    route_with_kernel(system, routing, config);
-    return routing;
-  }
-#endif
-  const Buffer<float> bias = expanded_bias(system, config);
-  const ExpertGroups groups = config.groups.value_or(ExpertGroups{});
-  const RouteToken route_token{routing.logits.data(),
-                               routing.experts,
-                               static_cast<std::int32_t>(groups.count),
-                               static_cast<std::int32_t>(groups.top),
-                               config.scoring,
-                               bias.data(),
-                               routing.row_max.data(),
-                               routing.row_inverse.data(),
-                               routing.score_view(),
-                               writer_of(routing, config.normalise_gates)};
-  with_policy(system, [&](auto policy) { for_each_index(policy, config.tokens, route_token); });
+  routing.selection_bias = expanded_bias(system, config);
+  route_again(system, routing, config);
   return routing;
+}
+
+void route_again(System& system, Routing& routing, const RouterConfig& config) {
+  const ExpertGroups groups = config.groups.value_or(ExpertGroups{});
+  with_policy(system, [&](auto policy) {
+    thrust::fill_n(policy, routing.counts.data(), routing.counts.size(), 0);
+#if defined(__CUDACC__)
+    if (system.is_cuda() && top_k_kernel_takes(config)) {
+      route_with_kernel(system, routing, config);
+      return;
+    }
+#endif
+    for_each_index(policy, config.tokens,
+                   RouteToken{routing.logits.data(), routing.experts, static_cast<std::int32_t>(groups.count),
+                              static_cast<std::int32_t>(groups.top), config.scoring, routing.selection_bias.data(),
+                              routing.row_max.data(), routing.row_inverse.data(), routing.score_view(),
+                              writer_of(routing, config.normalise_gates)});
+  });
 }
 
 Routing routing_from_top_k(System& system, Buffer<std::int32_t> chosen, Buffer<float> scores,
                            const RouterConfig& config) {
   Routing routing = empty_routing(system, config);
   const TakeKnownTopK take{chosen.data(), scores.data(), writer_of(routing, config.normalise_gates)};
-  with_policy(system, [&](auto policy) { for_each_index(policy, config.tokens, take); });
+  with_policy(system, [&](auto policy) {
+    thrust::fill_n(policy, routing.counts.data(), routing.counts.size(), 0);
+    for_each_index(policy, config.tokens, take);
+  });
   return routing;
 }
 

@@ -26,6 +26,10 @@ struct ScoreView {
   std::int32_t experts = 0;
   Scoring scoring = Scoring::kSoftmax;
 
+  TATR_HD static float exact_score(Scoring scoring, float logit, float maximum, float inverse) {
+    return scoring == Scoring::kSigmoid ? exact_sigmoid(logit) : exact_exp(logit - maximum) * inverse;
+  }
+
   TATR_HD float operator()(std::int64_t token, std::int32_t expert) const {
     float score;
     of_experts(token, expert, 1, &score);
@@ -57,6 +61,7 @@ struct Routing {
   Buffer<float> logits;           // [T, E]; empty for a trace of top-k ids and scores
   Buffer<float> row_max;          // [T]
   Buffer<float> row_inverse;      // [T]
+  Buffer<float> selection_bias;   // [E]; empty: none
   Scoring scoring = Scoring::kSoftmax;
 
   bool has_all_scores() const { return logits.size() > 0; }
@@ -69,6 +74,10 @@ Buffer<float> synthetic_logits(System& system, const SourceConfig& source, std::
 
 /// Routes logits [tokens, experts] (finite; taken over by the result). config.tokens and .experts are the shape.
 Routing route(System& system, Buffer<float> logits, const RouterConfig& config);
+
+/// Routes the logits that `routing` holds once more, into the same buffers, as timed work: gives the system its work
+/// and returns; allocates nothing, waits for nothing, and can be recorded for replay. `config` as before.
+void route_again(System& system, Routing& routing, const RouterConfig& config);
 
 /// Routing from known top-k: `chosen` and `scores` [tokens, top_k] with distinct experts a row, scores in [0, 1].
 /// The order within a row becomes high to low score, ties to the lower expert; gates follow config.normalise_gates.

@@ -1,14 +1,18 @@
 // Top-k routing on a GPU: one warp a token, one pass over the logits. Same bits as the portable text in
 // router/routing.cu.
 //
-// Floor at T = 16384, E = 256: 16.8 MB of logits at 3.0 TB/s, 5.6 us. What a warp issues for a token (8 exponentials a
-// lane at about 26 instructions, K rounds of selection at about 30) takes about as long again, so the two must overlap.
+// Floor at T = 16384, E = 256: 16.8 MB of logits at 3.0 TB/s, 5.6 us. The warp schedulers bind instead: the
+// exponentials of a token take 240 instructions a warp, so everything else is kept short. Half a warp takes a token
+// where that leaves few enough values a lane, so that what is done once a token is shared by two. Selection looks at
+// few values: the K-th best of the lanes' maxima bounds the K-th best of all from below, and about K + 3 of 256 reach
+// it.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <cstdint>
 
+#include "core/cuda_check.hpp"
 #include "core/exact_math.hpp"
 #include "router/routing.hpp"
 
@@ -23,154 +27,231 @@ struct TopKParams {
   float* gates;
   float* scores;
   std::uint32_t* members;
-  std::int32_t* counts;  // zeroed before
+  std::int32_t* counts;  // zeroed before; the rest is written whole
   float* row_max;
   float* row_inverse;
 };
 
 namespace top_k_detail {
 
-constexpr int kWarps = 8;  // per block
+constexpr int kWarps = 16;  // per block
+constexpr int kWarpLanes = 32;
 constexpr unsigned kAllLanes = 0xFFFFFFFFu;
+constexpr int kRoom = 32;                    // candidates of a token
+constexpr float kLowest = -3.402823466e38f;  // of the finite numbers
+constexpr float kAbsent = -__builtin_huge_valf();
 
-/// Orders like the float, with -0 equal to +0; 0 stands below every finite number.
+/// Orders like the float, with -0 equal to +0.
 __device__ inline std::uint32_t order_key(float value) {
   const std::uint32_t bits = float_bits(value + 0.0f);
   return bits ^ ((bits >> 31) != 0 ? 0xFFFFFFFFu : 0x80000000u);
 }
 
-/// One token's logits, four neighbouring experts a lane and chunk: expert 128 chunk + 4 lane + i.
-template <int kChunks>
-struct Row {
-  float4 part[kChunks];
-
-  __device__ void load(const TopKParams& p, std::int64_t token, int lane) {
-    const auto* row = reinterpret_cast<const float4*>(p.logits + token * p.experts);
-#pragma unroll
-    for (int c = 0; c < kChunks; ++c) {
-      if (128 * c + 4 * lane < p.experts) part[c] = __ldcs(row + 32 * c + lane);
-    }
-  }
-  __device__ bool holds(int chunk, int lane, std::int32_t experts) const { return 128 * chunk + 4 * lane < experts; }
-  __device__ static float get(const float4& four, int i) {
-    return i == 0 ? four.x : i == 1 ? four.y : i == 2 ? four.z : four.w;
-  }
-};
-
-/// The sum of row_exp_sum in router/routing.cu: a partial sum for each expert mod 128, then neighbours joined in a
-/// tree.
-template <int kChunks>
-__device__ float exp_sum(const Row<kChunks>& row, float maximum, int lane, std::int32_t experts) {
-  float partial[4] = {};
-#pragma unroll
-  for (int c = 0; c < kChunks; ++c) {
-    if (!row.holds(c, lane, experts)) continue;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) partial[i] += exact_exp(Row<kChunks>::get(row.part[c], i) - maximum);
-  }
-  float sum = (partial[0] + partial[1]) + (partial[2] + partial[3]);
-#pragma unroll
-  for (int distance = 1; distance < 32; distance *= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
-  return sum;
+__device__ inline float ordered_value(std::uint32_t key) {
+  return float_from_bits(key ^ ((key >> 31) != 0 ? 0x80000000u : 0xFFFFFFFFu));
 }
 
-/// The lane's best key and the lowest expert that has it.
-template <int kChunks>
-struct LaneBest {
-  std::uint32_t key[4 * kChunks];
-  std::uint32_t best;
-  std::int32_t expert;
+/// Orders logits, and of equal ones the lower expert first, by descending value.
+__device__ inline std::uint64_t candidate(float value, std::int32_t expert) {
+  return std::uint64_t{order_key(value)} << 32 | static_cast<std::uint32_t>(~expert);
+}
 
-  __device__ void fill(const Row<kChunks>& row, int lane, std::int32_t experts) {
+/// What a group of lanes keeps in shared memory while it works on a token.
+struct TokenScratch {
+  std::int32_t expert[kRoom];  // of the candidates
+  std::uint64_t key[kRoom];
+  std::uint64_t chosen[kRoom];   // best first
+  std::uint32_t members[kRoom];  // bit e: expert e is chosen
+};
+
+/// One token's logits over kGroup lanes, 128 / kGroup neighbouring experts a lane and chunk of 128; kAbsent, which no
+/// logit is, where there is no such expert.
+template <int kGroup, int kChunks>
+struct Row {
+  static constexpr int kEach = 128 / kGroup;
+  static constexpr int kValues = kEach * kChunks;
+  float value[kValues];
+
+  __device__ static std::int32_t expert(int j, int lane) { return 128 * (j / kEach) + kEach * lane + j % kEach; }
+
+  /// `logits` of the token. kWhole: there are 128 kChunks experts.
+  template <bool kWhole>
+  __device__ void load(const float* logits, std::int32_t experts, int lane) {
 #pragma unroll
-    for (int j = 0; j < 4 * kChunks; ++j) {
-      key[j] = row.holds(j / 4, lane, experts) ? order_key(Row<kChunks>::get(row.part[j / 4], j % 4)) : 0;
+    for (int j = 0; j < kValues; j += 4) {
+      float4 part{kAbsent, kAbsent, kAbsent, kAbsent};
+      if (kWhole || expert(j, lane) < experts) part = __ldg(reinterpret_cast<const float4*>(logits + expert(j, lane)));
+      value[j] = part.x;
+      value[j + 1] = part.y;
+      value[j + 2] = part.z;
+      value[j + 3] = part.w;
     }
-    find(lane);
   }
-  __device__ void find(int lane) {
-    best = key[0];
-    int at = 0;
+
+  __device__ float maximum() const {
+    float best = value[0];
 #pragma unroll
-    for (int j = 1; j < 4 * kChunks; ++j) {
-      if (key[j] > best) {
-        best = key[j];
-        at = j;
+    for (int j = 1; j < kValues; ++j) best = fmaxf(best, value[j]);
+    return best;
+  }
+
+  /// The sum of row_exp_sum in router/routing.cu: a partial sum for each expert mod 128, then neighbours joined in a
+  /// tree. Absent experts add 0.
+  __device__ float exp_sum(float maximum) const {
+    float partial[kEach] = {};
+#pragma unroll
+    for (int j = 0; j < kValues; ++j) partial[j % kEach] += exact_exp(value[j] - maximum);
+#pragma unroll
+    for (int distance = 1; distance < kEach; distance *= 2) {
+#pragma unroll
+      for (int j = 0; j < kEach; j += 2 * distance) partial[j] += partial[j + distance];
+    }
+    float sum = partial[0];
+#pragma unroll
+    for (int distance = 1; distance < kGroup; distance *= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
+    return sum;
+  }
+
+  /// Bit j: value[j] is at least `bound`.
+  __device__ std::uint32_t reaching(float bound) const {
+    static_assert(kValues <= 32);
+    std::uint32_t mask = 0;
+#pragma unroll
+    for (int j = 0; j < kValues; ++j) mask |= value[j] >= bound ? 1u << j : 0u;
+    return mask;
+  }
+
+  /// The general way, for ties and for few experts: the best of all, K times. Uses the row up.
+  __device__ void collect_one_by_one(std::int32_t top_k, int lane, TokenScratch& scratch) {
+    for (int k = 0; k < top_k; ++k) {
+      std::uint64_t best = 0;
+#pragma unroll
+      for (int j = 0; j < kValues; ++j) {
+        const std::uint64_t own = candidate(value[j], expert(j, lane));
+        best = own > best ? own : best;
+      }
+#pragma unroll
+      for (int distance = 1; distance < kGroup; distance *= 2) {
+        const std::uint64_t other = __shfl_xor_sync(kAllLanes, best, distance);
+        best = other > best ? other : best;
+      }
+#pragma unroll
+      for (int j = 0; j < kValues; ++j) {
+        if (candidate(value[j], expert(j, lane)) != best) continue;
+        scratch.expert[k] = expert(j, lane);
+        value[j] = kAbsent;
       }
     }
-    expert = 128 * (at / 4) + 4 * lane + at % 4;
-  }
-  __device__ void remove(int lane) {
-#pragma unroll
-    for (int j = 0; j < 4 * kChunks; ++j) {
-      if (128 * (j / 4) + 4 * lane + j % 4 == expert) key[j] = 0;
-    }
-    find(lane);
   }
 };
 
-template <int kChunks>
-__device__ void route_token(const TopKParams& p, const Row<kChunks>& row, std::int64_t token, int lane,
-                            std::int32_t* histogram) {
-  LaneBest<kChunks> lane_best;
-  lane_best.fill(row, lane, p.experts);
+/// Lists the experts that the group's masks name. Returns how many there are; beyond kRoom they overwrite each other.
+template <int kGroup, class ExpertOf>
+__device__ int list_experts(std::uint32_t mask, int lane, ExpertOf expert_of, TokenScratch& scratch) {
+  int before = __popc(mask);
+#pragma unroll
+  for (int distance = 1; distance < kGroup; distance *= 2) {
+    const int other = __shfl_up_sync(kAllLanes, before, distance, kGroup);
+    if (lane >= distance) before += other;
+  }
+  const int found = __shfl_sync(kAllLanes, before, kGroup - 1, kGroup);
+  int place = before - __popc(mask);
+  while (__any_sync(kAllLanes, mask != 0)) {
+    if (mask != 0) scratch.expert[place % kRoom] = expert_of(__ffs(static_cast<int>(mask)) - 1);
+    mask &= mask - 1;
+    ++place;
+  }
+  return found;
+}
 
-  float maximum = 0.0f, inverse = 0.0f;
-  std::int32_t my_expert = 0;
-  std::uint32_t my_key = 0, member_word = 0;
-  for (int k = 0; k < p.top_k; ++k) {
-    const std::uint32_t key = __reduce_max_sync(kAllLanes, lane_best.best);
-    const std::int32_t expert = __reduce_min_sync(kAllLanes, lane_best.best == key ? lane_best.expert : 1 << 30);
-    if (lane_best.best == key && lane_best.expert == expert) lane_best.remove(lane);
-    if (expert / 32 == lane) member_word |= 1u << (expert % 32);
-    if (k == lane) {
-      my_expert = expert;
-      my_key = key;
+/// Sorts the group's values, high to low (bitonic sort; Batcher, 1968).
+template <int kGroup>
+__device__ float sort_descending(float value, int lane) {
+#pragma unroll
+  for (int run = 2; run <= kGroup; run *= 2) {
+#pragma unroll
+    for (int distance = run / 2; distance > 0; distance /= 2) {
+      const float other = __shfl_xor_sync(kAllLanes, value, distance);
+      const bool takes_larger = ((lane & run) == 0 || run == kGroup) == ((lane & distance) == 0);
+      value = takes_larger ? fmaxf(value, other) : fminf(value, other);
     }
   }
-  const float my_logit = float_from_bits(my_key ^ ((my_key >> 31) != 0 ? 0x80000000u : 0xFFFFFFFFu));
-  if (p.scoring == Scoring::kSoftmax) {
-    maximum = __shfl_sync(kAllLanes, my_logit, 0);
-    inverse = 1.0f / exp_sum(row, maximum, lane, p.experts);
-  }
-  const float score =
-      p.scoring == Scoring::kSigmoid ? exact_sigmoid(my_logit) : exact_exp(my_logit - maximum) * inverse;
-  double sum = 0.0;
-  for (int k = 0; k < p.top_k; ++k) sum += static_cast<double>(__shfl_sync(kAllLanes, score, k));
+  return value;
+}
 
-  if (lane < p.top_k) {
-    const std::int64_t slot = token * p.top_k + lane;
-    p.chosen[slot] = my_expert;
+/// All lanes of a warp call it, each group with its token; `valid` is false where a group has none left.
+template <int kGroup, int kChunks>
+__device__ void route_token(const TopKParams& p, Row<kGroup, kChunks>& row, const float* logits, std::int32_t token,
+                            bool valid, int lane, TokenScratch& scratch, std::int32_t* histogram) {
+  const float sorted = sort_descending<kGroup>(row.maximum(), lane);
+  const float maximum = __shfl_sync(kAllLanes, sorted, 0, kGroup);
+  // With fewer lanes in use than K, the bound falls to the lowest finite number: absent experts stay out.
+  const float bound = fmaxf(__shfl_sync(kAllLanes, sorted, p.top_k - 1, kGroup), kLowest);
+  const float inverse = p.scoring == Scoring::kSoftmax ? 1.0f / row.exp_sum(maximum) : 0.0f;
+  int found = list_experts<kGroup>(
+      row.reaching(bound), lane, [lane](int j) { return Row<kGroup, kChunks>::expert(j, lane); }, scratch);
+  if (__any_sync(kAllLanes, found > kRoom)) {
+    __syncwarp();
+    row.collect_one_by_one(p.top_k, lane, scratch);
+    found = p.top_k;
+  }
+  for (int word = lane; word < p.member_words; word += kGroup) scratch.members[word] = 0;
+  __syncwarp();
+  for (int i = lane; i < found; i += kGroup) {
+    scratch.key[i] = candidate(logits[scratch.expert[i]], scratch.expert[i]);
+  }
+  __syncwarp();
+  for (int i = lane; i < found; i += kGroup) {
+    const std::uint64_t own = scratch.key[i];
+    int rank = 0;
+    for (int other = 0; other < found; ++other) rank += scratch.key[other] > own;
+    if (rank < p.top_k) scratch.chosen[rank] = own;
+  }
+  __syncwarp();
+  const bool is_slot = valid && lane < p.top_k;
+  const std::uint64_t chosen = scratch.chosen[lane];
+  const auto expert = static_cast<std::int32_t>(~static_cast<std::uint32_t>(chosen));
+  const float logit = ordered_value(static_cast<std::uint32_t>(chosen >> 32));
+  const float score = ScoreView::exact_score(p.scoring, logit, maximum, inverse);
+  double sum = 0.0;
+  for (int k = 0; k < p.top_k; ++k) sum += static_cast<double>(__shfl_sync(kAllLanes, score, k, kGroup));
+  if (is_slot) {
+    atomicOr(&scratch.members[expert / 32], 1u << (expert % 32));
+    atomicAdd(&histogram[expert], 1);
+    const std::int32_t slot = token * p.top_k + lane;  // below 2^26
+    p.chosen[slot] = expert;
     p.scores[slot] = score;
     p.gates[slot] = !p.normalise ? score : (sum > 0.0 ? static_cast<float>(static_cast<double>(score) / sum) : 0.0f);
-    atomicAdd(&histogram[my_expert], 1);
   }
-  if (lane < p.member_words) p.members[token * p.member_words + lane] = member_word;
+  __syncwarp();
+  if (!valid) return;
+  for (int word = lane; word < p.member_words; word += kGroup) {
+    p.members[token * p.member_words + word] = scratch.members[word];
+  }
   if (lane == 0 && p.scoring == Scoring::kSoftmax) {
     p.row_max[token] = maximum;
     p.row_inverse[token] = inverse;
   }
 }
 
-/// Warps walk over the tokens and load the next row before they work on the last. Counts are gathered in shared memory:
-/// adding each choice to the experts' few global counters at once would take longer than all the rest.
-template <int kChunks>
-__global__ void __launch_bounds__(32 * kWarps) top_k_kernel(const TopKParams p) {
+/// Counts are gathered in shared memory: adding each choice to the experts' few global counters at once would take
+/// longer than all the rest.
+template <int kGroup, int kChunks, bool kWhole>
+__global__ void __launch_bounds__(kWarpLanes* kWarps, kChunks <= 2 ? 2 : 1) top_k_kernel(const TopKParams p) {
   extern __shared__ std::int32_t histogram[];
+  constexpr int kTokens = kWarpLanes / kGroup;  // of a warp at once
+  __shared__ TokenScratch scratch[kWarps * kTokens];
   for (int e = threadIdx.x; e < p.experts; e += blockDim.x) histogram[e] = 0;
   __syncthreads();
-  const int lane = threadIdx.x % 32;
-  const std::int64_t stride = std::int64_t{gridDim.x} * kWarps;
-  std::int64_t token = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
-  Row<kChunks> row;
-  if (token < p.tokens) row.load(p, token, lane);
-  while (token < p.tokens) {
-    const std::int64_t next = token + stride;
-    Row<kChunks> next_row;
-    if (next < p.tokens) next_row.load(p, next, lane);
-    route_token(p, row, token, lane, histogram);
-    row = next_row;
-    token = next;
+  const int lane = threadIdx.x % kGroup, group = threadIdx.x / kGroup;
+  const auto stride = static_cast<std::int32_t>(gridDim.x) * kWarps * kTokens;
+  std::int32_t token = static_cast<std::int32_t>(blockIdx.x) * kWarps * kTokens + group;
+  for (; token - group % kTokens < p.tokens; token += stride) {  // the warp's first token
+    const bool valid = token < p.tokens;
+    const float* const logits = p.logits + std::int64_t{valid ? token : 0} * p.experts;
+    Row<kGroup, kChunks> row;
+    row.template load<kWhole>(logits, p.experts, lane);
+    route_token(p, row, logits, token, valid, lane, scratch[group], histogram);
   }
   __syncthreads();
   for (int e = threadIdx.x; e < p.experts; e += blockDim.x) {
@@ -186,19 +267,28 @@ inline bool top_k_kernel_takes(const RouterConfig& config) {
          config.groups.value_or(ExpertGroups{}).count == 1;
 }
 
-/// `blocks`: enough to fill the GPU once, so that few blocks add their counts.
-inline void launch_top_k(const TopKParams& params, int blocks, cudaStream_t stream) {
+/// As many blocks as the GPU holds at once, so that few add their counts.
+inline void launch_top_k(const TopKParams& params, int device, cudaStream_t stream) {
   using namespace top_k_detail;
   const std::size_t shared = static_cast<std::size_t>(params.experts) * sizeof(std::int32_t);
-  const auto launch = [&](auto kernel) { kernel<<<blocks, 32 * kWarps, shared, stream>>>(params); };
+  int multiprocessors = 0;
+  TATR_CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
+  const auto launch = [&](auto kernel) {
+    int resident = 0;
+    TATR_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kWarpLanes * kWarps, shared));
+    kernel<<<resident * multiprocessors, kWarpLanes * kWarps, shared, stream>>>(params);
+  };
+  const bool halves = params.top_k <= 16;
   if (params.experts <= 128) {
-    launch(top_k_kernel<1>);
+    halves ? launch(top_k_kernel<16, 1, false>) : launch(top_k_kernel<32, 1, false>);
+  } else if (params.experts == 256 && halves) {
+    launch(top_k_kernel<16, 2, true>);
   } else if (params.experts <= 256) {
-    launch(top_k_kernel<2>);
+    halves ? launch(top_k_kernel<16, 2, false>) : launch(top_k_kernel<32, 2, false>);
   } else if (params.experts <= 512) {
-    launch(top_k_kernel<4>);
+    halves ? launch(top_k_kernel<16, 4, false>) : launch(top_k_kernel<32, 4, false>);
   } else {
-    launch(top_k_kernel<8>);
+    launch(top_k_kernel<32, 8, false>);
   }
 }
 
