@@ -106,12 +106,14 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& sys
   const auto experts = static_cast<std::size_t>(config.router.experts);
   const std::size_t assignments = tokens * static_cast<std::size_t>(config.router.top_k);
   const std::size_t settings = settings_of(config).size();
-  const auto tile = static_cast<std::size_t>(*std::max_element(config.tiles.begin(), config.tiles.end()));
+  const std::int64_t tile = most_tile(config);
   MemoryEstimate estimate;
   const std::size_t routing = tokens * experts * 4 + assignments * 12 + tokens * ((experts + 31) / 32) * 4 + tokens * 8;
-  const std::size_t ranking = assignments * 8 * 2 + experts * 1024 * 4 + experts * tile * 8 * 2;
-  const std::size_t dispatches = settings * (assignments + experts * tile / 2) * 8;
-  estimate.routing_bytes = routing + ranking + dispatches;
+  const std::size_t scratch =
+      RoundingScratch::bytes(system, config.router.tokens, config.router.experts, config.router.top_k, tile);
+  const std::size_t sums = (assignments + tokens) * 4 + tokens / 2;
+  const std::size_t dispatches = settings * (assignments + experts * static_cast<std::size_t>(tile)) * 8;
+  estimate.routing_bytes = routing + scratch + sums + dispatches;
   if (config.layer) estimate.layer_bytes = timing_bytes(config, settings, system);
 
   return estimate;
@@ -131,12 +133,13 @@ ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, 
     stop_if_interrupted();
     Routing routing = make_routing(config, layers[index], system);
     record.routing.push_back(describe_routing(routing, layer, layers[index]));
+    RoundingScratch scratch(system, routing.tokens, routing.experts, routing.top_k, most_tile(config));
     std::vector<Rounded> rounded;
     for (const Setting& setting : settings) {
       options.progress(fmt::format("{}: layer {} of {}: {} at tile {}", config.name, layer + 1, layers.size(),
                                    setting.strategy->label, setting.tile));
       stop_if_interrupted();
-      rounded.push_back(round_routing(routing, *setting.strategy, setting.tile, config.seed, layer, system));
+      rounded.push_back(round_routing(routing, *setting.strategy, setting.tile, config.seed, layer, system, scratch));
       const Rounded& result = rounded.back();
       record.strategies.push_back({*setting.strategy, layer, result.metrics, std::nullopt, result.warnings});
       if (!options.export_folder.empty()) {
@@ -151,7 +154,7 @@ ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, 
       options.progress(fmt::format("{}: layer {} of {}: {}", config.name, layer + 1, layers.size(), doing));
     };
     const std::vector<LayerTiming> timings =
-        time_layer(config, system, routing, layer, timed, progress, record.warnings);
+        time_layer(config, system, routing, scratch, layer, timed, progress, record.warnings);
     const std::size_t first = record.strategies.size() - settings.size();
     for (std::size_t i = 0; i < settings.size(); ++i) record.strategies[first + i].timing = timings[i];
   }

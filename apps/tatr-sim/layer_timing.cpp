@@ -21,11 +21,7 @@ namespace {
 
 /// Rows that no strategy at any tile can exceed: T K + E (M - 1).
 std::int64_t rows_bound(const ExperimentConfig& config) {
-  std::int64_t most_tile = *std::max_element(config.tiles.begin(), config.tiles.end());
-  for (const StrategyConfig& strategy : config.strategies) {
-    for (const TileByLoad& step : strategy.tiles_by_load) most_tile = std::max(most_tile, step.tile);
-  }
-  return config.router.tokens * config.router.top_k + config.router.experts * (most_tile - 1);
+  return config.router.tokens * config.router.top_k + config.router.experts * (most_tile(config) - 1);
 }
 
 LayerShape shape_of(const ExperimentConfig& config, bool cuda) {
@@ -57,6 +53,7 @@ std::vector<double> sum_of(std::vector<double> a, const std::vector<double>& b) 
 /// What is sampled: routing once, and for each setting its rounding, its layer and, on a GPU, the uniform yardstick.
 struct Plan {
   std::vector<Candidate> candidates;
+  std::vector<std::unique_ptr<Recording>> recordings;
   std::vector<std::unique_ptr<LayerRun>> runs;
   std::vector<std::unique_ptr<UniformYardstick>> yardsticks;
   std::size_t per_setting = 2;
@@ -69,24 +66,31 @@ struct Plan {
 
 enum Stage : std::size_t { kGather, kUp, kActivation, kDown, kCombine };
 
-Plan make_plan(const ExperimentConfig& config, System& system, Routing& routing, std::int64_t layer_index,
-               ExpertLayer& layer, const std::vector<TimedSetting>& settings) {
+/// Records work and gives what replays it.
+std::function<void()> replay_of(Plan& plan, System& system, std::function<void()> work) {
+  plan.recordings.push_back(system.record(std::move(work)));
+  Recording* recording = plan.recordings.back().get();
+  return [recording] {
+    stop_if_interrupted();
+    recording->replay();
+  };
+}
+
+Plan make_plan(const ExperimentConfig& config, System& system, Routing& routing, RoundingScratch& scratch,
+               std::int64_t layer_index, ExpertLayer& layer, const std::vector<TimedSetting>& settings) {
   Plan plan;
   plan.per_setting = has_uniform_yardstick(system) ? 3 : 2;
   if (routing.has_all_scores()) {
-    plan.candidates.push_back({"route", {[&] {
-                                 stop_if_interrupted();
-                                 routing = route(system, std::move(routing.logits), config.router);
-                               }}});
+    plan.candidates.push_back(
+        {"route", {replay_of(plan, system, [&] { route_again(system, routing, config.router); })}});
   } else {
     plan.candidates.push_back({"route", {}});  // a trace of top-k: there is nothing to route
   }
   for (const TimedSetting& setting : settings) {
-    plan.candidates.push_back({"round", {[&, setting, layer_index] {
-                                 stop_if_interrupted();
-                                 round_dispatch(routing, *setting.strategy, setting.tile, config.seed, layer_index,
-                                                system);
-                               }}});
+    plan.candidates.push_back({"round", {replay_of(plan, system, [&, setting, layer_index] {
+                                 round_into(routing, *setting.strategy, setting.tile, config.seed, layer_index, system,
+                                            scratch);
+                               })}});
     plan.runs.push_back(std::make_unique<LayerRun>(
         layer, setting.rounded->dispatch,
         LayerOptions{config.layer->backend, setting.tile, config.layer->fuse_gather, config.layer->fuse_swiglu}));
@@ -185,6 +189,13 @@ void add_rates(LayerTiming& timing, const RoundingMetrics& metrics) {
 
 }  // namespace
 
+std::int64_t most_tile(const ExperimentConfig& config) {
+  const std::int64_t largest = *std::max_element(config.tiles.begin(), config.tiles.end());
+  std::int64_t most = largest;
+  for (const StrategyConfig& strategy : config.strategies) most = std::max(most, most_tile_of(strategy, largest));
+  return most;
+}
+
 std::size_t timing_bytes(const ExperimentConfig& config, std::size_t settings, const System& system) {
   const LayerShape shape = shape_of(config, system.is_cuda());
   const std::size_t element = element_bytes(system);
@@ -197,13 +208,14 @@ std::size_t timing_bytes(const ExperimentConfig& config, std::size_t settings, c
 }
 
 std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& system, Routing& routing,
-                                    std::int64_t layer_index, const std::vector<TimedSetting>& settings,
+                                    RoundingScratch& scratch, std::int64_t layer_index,
+                                    const std::vector<TimedSetting>& settings,
                                     const std::function<void(const std::string&)>& progress,
                                     std::vector<std::string>& warnings) {
   const LayerShape shape = shape_of(config, system.is_cuda());
 
   ExpertLayer layer(system, shape, config.seed);
-  Plan plan = make_plan(config, system, routing, layer_index, layer, settings);
+  Plan plan = make_plan(config, system, routing, scratch, layer_index, layer, settings);
   const std::vector<std::optional<double>> output_errors =
       verify_all(system, plan, settings, config.layer->autotune, progress);
 

@@ -1,102 +1,110 @@
 // Turns targets into rows: which token and gate stands in each row of each expert.
 #pragma once
 
-#include <thrust/sort.h>
-
 #include "core/thrust_policy.cuh"
-#include "rounding/fill.cuh"
 #include "rounding/ranking.cuh"
 #include "rounding/rounding.hpp"
 #include "rounding/targets.cuh"
 
 namespace tatr {
 
-/// The expert that owns a row: the last one whose offset is at most `row`.
-TATR_HD inline std::int32_t expert_of_row(const std::int32_t* offsets, std::int32_t experts, std::int64_t row) {
-  std::int32_t low = 0, high = experts;
-  while (high - low > 1) {
-    const std::int32_t middle = (low + high) / 2;
-    (offsets[middle] <= row ? low : high) = middle;
-  }
-  return low;
-}
+/// Where the rows of one expert come from.
+struct RowSource {
+  std::int32_t kept;  // own tokens before rounding
+  std::int32_t need;  // next best that stand ready
+  Fill fill;
+  const std::uint64_t* own;    // ranking of the own tokens
+  const std::uint64_t* fills;  // [need]
 
-struct WriteRow {
+  TATR_HD void write(std::int32_t rank, std::int32_t* token, float* gate) const {
+    std::int32_t row_token = -1;
+    float row_gate = 0.0f;
+    if (rank < kept) {
+      row_token = key_token(own[rank]);
+      row_gate = key_score(own[rank]);
+    } else if (fill == Fill::kNextBest && rank - kept < need) {
+      row_token = key_token(fills[rank - kept]);
+      row_gate = key_score(fills[rank - kept]);
+    } else if (fill == Fill::kDuplicate) {
+      row_token = key_token(own[(rank - kept) % kept]);
+    }
+    *token = row_token;
+    *gate = row_gate;
+  }
+};
+
+/// Writes the rows of one expert. On the CPU.
+struct WriteExpert {
   Loads loads;
   Fill fill;
-  std::int32_t experts;
-  const std::int32_t* offsets;
+  const std::int32_t* offsets;  // [E+1] rows
   const std::uint64_t* own_keys;
   const std::int32_t* own_offsets;
-  const std::uint64_t* fill_keys;
-  const std::int32_t* fill_offsets;
+  const std::uint64_t* fill_keys;  // [E, fill_stride]
+  std::int32_t fill_stride;
   const std::int32_t* fill_need;
   std::int32_t* token;
   float* gate;
 
-  TATR_HD void operator()(std::int64_t row) const {
-    const std::int32_t expert = expert_of_row(offsets, experts, row);
-    const std::int32_t kept = loads(expert).kept;
-    const auto rank = static_cast<std::int32_t>(row - offsets[expert]);
-    token[row] = -1;
-    gate[row] = 0.0f;
-    if (rank < kept) {
-      const std::uint64_t key = own_keys[own_offsets[expert] + rank];
-      token[row] = key_token(key);
-      gate[row] = key_score(key);
-    } else if (fill == Fill::kNextBest && rank - kept < fill_need[expert]) {
-      const std::uint64_t key = fill_keys[fill_offsets[expert] + rank - kept];
-      token[row] = key_token(key);
-      gate[row] = key_score(key);
-    } else if (fill == Fill::kDuplicate) {
-      token[row] = key_token(own_keys[own_offsets[expert] + (rank - kept) % kept]);
+  TATR_HD void operator()(std::int64_t expert) const {
+    const RowSource source{loads(expert).kept, fill_need[expert], fill, own_keys + own_offsets[expert],
+                           fill_keys + expert * fill_stride};
+    for (std::int32_t row = offsets[expert]; row < offsets[expert + 1]; ++row) {
+      source.write(row - offsets[expert], token + row, gate + row);
     }
   }
 };
 
-struct MakeTokenRowKey {
-  const std::int32_t* token;
-  std::uint64_t* keys;  // padding rows sort last
+/// Whom the rows belong to, while their number is known to the device only.
+struct RowOwners {
+  const std::int32_t* rows;   // how many there are
+  const std::int32_t* token;  // [R]
+  TATR_HD std::int32_t operator()(std::int64_t row) const { return row < *rows ? token[row] : -1; }
+};
+
+struct CountRowOfToken {
+  RowOwners owner;
+  std::int32_t* counts;  // [T]
   TATR_HD void operator()(std::int64_t row) const {
-    keys[row] =
-        static_cast<std::uint64_t>(static_cast<std::uint32_t>(token[row])) << 32 | static_cast<std::uint64_t>(row);
+    const std::int32_t token = owner(row);
+    if (token >= 0) atomic_add(&counts[token], 1);
   }
 };
 
-struct FirstKeyOfToken {
-  const std::uint64_t* keys;
-  std::int64_t rows;
-  std::int32_t* offsets;
-  TATR_HD void operator()(std::int64_t token) const {
-    std::int64_t low = 0, high = rows;
-    while (low < high) {
-      const std::int64_t middle = (low + high) / 2;
-      if (keys[middle] >> 32 < static_cast<std::uint64_t>(token)) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    offsets[token] = static_cast<std::int32_t>(low);
-  }
-};
-
-struct RowOfKey {
-  const std::uint64_t* keys;
+struct ListRowOfToken {
+  RowOwners owner;
+  const std::int32_t* offsets;  // [T+1]
+  std::int32_t* left;           // [T] rows of the token that are not yet listed
   std::int32_t* rows;
-  TATR_HD void operator()(std::int64_t i) const { rows[i] = static_cast<std::int32_t>(keys[i] & 0xFFFFFFFFu); }
+  TATR_HD void operator()(std::int64_t row) const {
+    const std::int32_t token = owner(row);
+    if (token >= 0) rows[offsets[token] + atomic_add(&left[token], -1) - 1] = static_cast<std::int32_t>(row);
+  }
 };
 
+/// By insertion: a token has few rows.
+struct SortRowsOfToken {
+  const std::int32_t* offsets;
+  std::int32_t* rows;
+  TATR_HD void operator()(std::int64_t token) const {
+    for (std::int32_t i = offsets[token] + 1; i < offsets[token + 1]; ++i) {
+      const std::int32_t row = rows[i];
+      std::int32_t place = i;
+      for (; place > offsets[token] && rows[place - 1] > row; --place) rows[place] = rows[place - 1];
+      rows[place] = row;
+    }
+  }
+};
+
+/// `most_rows` bounds the rows, of which there are as many as owner.rows says. `left` [T] is scratch.
 template <class Policy>
-TokenRows list_rows_by_token(const Policy& policy, System& system, const Dispatch& dispatch, std::int64_t tokens) {
-  Buffer<std::uint64_t> keys(system, static_cast<std::size_t>(dispatch.rows));
-  for_each_index(policy, dispatch.rows, MakeTokenRowKey{dispatch.token.data(), keys.data()});
-  thrust::sort(policy, keys.data(), keys.data() + dispatch.rows);
-  TokenRows result{Buffer<std::int32_t>(system, static_cast<std::size_t>(tokens) + 1),
-                   Buffer<std::int32_t>(system, static_cast<std::size_t>(dispatch.rows))};
-  for_each_index(policy, tokens + 1, FirstKeyOfToken{keys.data(), dispatch.rows, result.offsets.data()});
-  for_each_index(policy, dispatch.rows, RowOfKey{keys.data(), result.rows.data()});
-  return result;
+void list_rows_by_token(const Policy& policy, const RowOwners& owner, std::int64_t most_rows, std::int64_t tokens,
+                        std::int32_t* left, TokenRows& result) {
+  thrust::fill_n(policy, left, tokens, 0);
+  for_each_index(policy, most_rows, CountRowOfToken{owner, left});
+  offsets_from_counts(policy, left, tokens, result.offsets.data());
+  for_each_index(policy, most_rows, ListRowOfToken{owner, result.offsets.data(), left, result.rows.data()});
+  for_each_index(policy, tokens, SortRowsOfToken{result.offsets.data(), result.rows.data()});
 }
 
 /// Rescales a token's gates to the sum they had before rounding; sums in fp64, in slot and in row order.

@@ -1,145 +1,136 @@
-// Finds each expert's best non-members: only of experts that need some, only about as many as they need. A radix
-// selection on the ranking key, ten bits at a time, so that no T x E array is ever sorted, and ties of any number end
-// exactly.
+// Finds each expert's best non-members: only of experts that need some, and only as many as they need.
+//
+// Tokens are taken in chunks. A chunk keeps, for each expert, the best it has seen; when an expert's room is full, all
+// but the `need` best go, and the last of them becomes the bound that later tokens must beat. Few do, and most are
+// turned away by one comparison, before their exact score is known. The chunks' best are then merged. So no T x E array
+// is written, nothing is sorted but candidates, the room is bounded, and ties of any number end exactly.
 #pragma once
 
-#include <thrust/fill.h>
-#include <thrust/reduce.h>
-#include <thrust/scan.h>
-#include <thrust/sort.h>
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
 
 #include "core/integer_math.hpp"
 #include "core/thrust_policy.cuh"
 #include "rounding/rank_key.hpp"
-#include "rounding/ranking.cuh"
 #include "router/routing.hpp"
 
 namespace tatr {
 
-/// Non-members in ranking order. An expert's first min(need, T - count) entries are its best; there may be more.
-struct FillCandidates {
-  Buffer<std::uint64_t> keys;
-  Buffer<std::int32_t> offsets;  // [E+1]
-};
-
-inline constexpr int kDigitBits = 10;
-inline constexpr int kBins = 1 << kDigitBits;
-static_assert(kPlaceBits % kDigitBits == 0);
-
-/// State of the selection: for expert e, `prefix[e]` holds the high digits of the key of the last one needed.
-struct SelectionView {
+/// What the search reads and writes. `need` [E] is at most T - count of each expert, and at most `stride`.
+struct FillSearch {
   ScoreView scores;
   const std::uint32_t* members;
-  std::int32_t member_words, experts;
+  std::int32_t tokens, experts, member_words;
+  std::int32_t chunk_tokens, chunks;
   const std::int32_t* need;  // [E]; 0: the expert wants none
-  std::uint64_t* prefix;     // [E]
-  std::int32_t* remaining;   // [E] still needed among those that share the prefix
-  std::int32_t* within;      // [E] candidates so far
-  std::int32_t* histogram;   // [E, kBins]
+  std::int32_t stride;       // most that any expert can need
+  std::int32_t room;         // candidates of an expert that a list has room for
+  std::uint64_t* found;      // [E, chunks, room] keys of a chunk's best, in any order; on a GPU [E, room]
+  std::int32_t* counts;      // [E, chunks] how many; on a GPU [E]
+  std::uint64_t* keys;       // [E, stride] the result: need[e] keys in ranking order
+  double* mass;              // [E] sum of their scores, in that order
 
-  /// Calls use(expert, place) for each pair that may fill in run `index` of kRun neighbouring experts of one token.
-  template <int kRun, class Use>
-  TATR_HD void visit(std::int64_t index, Use use) const {
-    const std::int32_t runs = ceil_div(experts, kRun);
-    const std::int64_t token = index / runs;
-    const std::int32_t first = static_cast<std::int32_t>(index % runs) * kRun;
-    const std::int32_t count = experts - first < kRun ? experts - first : kRun;
-    if (kRun == 1 && need[first] == 0) return;
-    float score[kRun];
-    scores.of_experts(token, first, count, score);
-    for (std::int32_t i = 0; i < count; ++i) {
-      const std::int32_t expert = first + i;
-      if (need[expert] == 0) continue;
-      if ((members[token * member_words + expert / 32] >> (expert % 32) & 1) != 0) continue;
-      use(expert, rank_place(score[i], token));
+  TATR_HD bool is_member(std::int64_t token, std::int32_t expert) const {
+    return (members[token * member_words + expert / 32] >> (expert % 32) & 1) != 0;
+  }
+};
+
+/// Scores this much below a bound are turned away unseen: far more than the error of the quick comparison.
+inline constexpr float kQuickMargin = 1.0f - 1e-4f;
+/// Bounds below it turn nothing away: quick scores are not precise there.
+inline constexpr float kLeastQuickBound = 1e-30f;
+
+/// One chunk on the CPU: a token's experts are compared side by side, in vectors.
+struct FillChunk {
+  FillSearch search;
+
+  /// A score reaches `score` only where logit - maximum >= quick_bound(score) + quick_shift(token).
+  float quick_bound(float score) const {
+    if (!(score > kLeastQuickBound)) return -std::numeric_limits<float>::infinity();
+    const float least = score * kQuickMargin;
+    return search.scores.scoring == Scoring::kSoftmax ? std::log(least) : std::log(least / (1.0f - least));
+  }
+  float maximum(std::int64_t token) const {
+    return search.scores.scoring == Scoring::kSoftmax ? search.scores.row_max[token] : 0.0f;
+  }
+  float quick_shift(std::int64_t token) const {
+    return search.scores.scoring == Scoring::kSoftmax ? -std::log(search.scores.row_inverse[token]) : 0.0f;
+  }
+
+  void operator()(std::int64_t chunk) const {
+    const std::int32_t experts = search.experts;
+    const std::int64_t first = chunk * search.chunk_tokens;
+    const std::int64_t last = std::min<std::int64_t>(first + search.chunk_tokens, search.tokens);
+    float bound[kMaxExperts];
+    std::uint64_t least[kMaxExperts];  // of the keys kept so far, the worst
+    unsigned char passes[kMaxExperts + 8] = {};
+    for (std::int32_t e = 0; e < experts; ++e) {
+      bound[e] = std::numeric_limits<float>::infinity() * (search.need[e] == 0 ? 1.0f : -1.0f);
+      least[e] = ~std::uint64_t{0};
+      search.counts[e * search.chunks + chunk] = 0;
+    }
+    for (std::int64_t token = first; token < last; ++token) {
+      const float* logits = search.scores.logits + token * experts;
+      const float top = maximum(token), shift = quick_shift(token);
+      for (std::int32_t e = 0; e < experts; ++e) passes[e] = logits[e] - top >= bound[e] + shift;
+      for (std::int32_t eight = 0; eight < experts; eight += 8) {
+        std::uint64_t any;
+        std::memcpy(&any, passes + eight, sizeof any);
+        if (any == 0) continue;
+        for (std::int32_t e = eight; e < eight + 8; ++e) {
+          if (passes[e] == 0 || search.is_member(token, e)) continue;
+          const std::uint64_t key = rank_key(e, rank_place(search.scores(token, e), token));
+          if (key > least[e]) continue;
+          if (keep(chunk, e, key)) {
+            least[e] = last_kept(chunk, e);
+            bound[e] = quick_bound(key_score(least[e]));
+          }
+        }
+      }
     }
   }
-};
 
-template <int kRun>
-struct CountDigit {
-  SelectionView view;
-  int shift;
-  TATR_HD void operator()(std::int64_t index) const {
-    view.visit<kRun>(index, [&](std::int32_t expert, std::uint64_t place) {
-      const std::uint64_t digits = place >> shift;
-      if (digits >> kDigitBits != view.prefix[expert]) return;
-      atomic_add(&view.histogram[static_cast<std::int64_t>(expert) * kBins + static_cast<std::int64_t>(digits % kBins)],
-                 1);
-    });
+  /// Returns whether all but the `need` best were dropped to make room; the last of them then stands at need - 1.
+  bool keep(std::int64_t chunk, std::int32_t expert, std::uint64_t key) const {
+    const std::int64_t list = static_cast<std::int64_t>(expert) * search.chunks + chunk;
+    std::uint64_t* keys = search.found + list * search.room;
+    std::int32_t& count = search.counts[list];
+    keys[count++] = key;
+    if (count < search.room) return false;
+    std::nth_element(keys, keys + search.need[expert] - 1, keys + count);
+    count = search.need[expert];
+    return true;
+  }
+  std::uint64_t last_kept(std::int64_t chunk, std::int32_t expert) const {
+    return search
+        .found[(static_cast<std::int64_t>(expert) * search.chunks + chunk) * search.room + search.need[expert] - 1];
   }
 };
 
-struct PickDigit {
-  SelectionView view;
-  TATR_HD void operator()(std::int64_t expert) const {
-    if (view.need[expert] == 0) return;
-    const std::int32_t* bins = view.histogram + expert * kBins;
-    std::int32_t before = 0, digit = 0;
-    while (before + bins[digit] < view.remaining[expert]) before += bins[digit++];
-    view.prefix[expert] = view.prefix[expert] << kDigitBits | static_cast<std::uint64_t>(digit);
-    view.remaining[expert] -= before;
-    view.within[expert] = view.need[expert] - view.remaining[expert] + bins[digit];
+/// Joins the chunks' best of one expert.
+struct MergeFill {
+  FillSearch search;
+  void operator()(std::int64_t expert) const {
+    const std::int32_t need = search.need[expert];
+    std::uint64_t* all = search.found + expert * search.chunks * search.room;
+    std::uint64_t* end = all;
+    for (std::int32_t chunk = 0; chunk < search.chunks; ++chunk) {
+      const std::uint64_t* keys = all + static_cast<std::int64_t>(chunk) * search.room;
+      end = std::copy(keys, keys + search.counts[expert * search.chunks + chunk], end);
+    }
+    std::uint64_t* keys = search.keys + expert * search.stride;
+    std::partial_sort_copy(all, end, keys, keys + need);
+    search.mass[expert] = sum_scores(keys, need);
   }
 };
 
-template <int kRun>
-struct CollectCandidate {
-  SelectionView view;
-  int shift;
-  std::int32_t* next;  // [E] next free entry
-  std::uint64_t* keys;
-  TATR_HD void operator()(std::int64_t index) const {
-    view.visit<kRun>(index, [&](std::int32_t expert, std::uint64_t place) {
-      if (place >> shift <= view.prefix[expert]) keys[atomic_add(&next[expert], 1)] = rank_key(expert, place);
-    });
-  }
-};
-
-/// `need` [E] is at most T - count of each expert.
+/// On the CPU.
 template <class Policy>
-FillCandidates select_fill(const Policy& policy, System& system, const Routing& routing, const std::int32_t* need) {
-  const auto experts = static_cast<std::size_t>(routing.experts);
-  constexpr int kRun = kRunsOnGpu<Policy> ? 1 : 128;
-  const std::int64_t runs = static_cast<std::int64_t>(routing.tokens) * ceil_div(routing.experts, kRun);
-  Buffer<std::uint64_t> prefix(system, experts);
-  Buffer<std::int32_t> remaining(system, experts), within(system, experts), histogram(system, experts * kBins);
-  thrust::fill_n(policy, prefix.data(), experts, std::uint64_t{0});
-  thrust::fill_n(policy, within.data(), experts, 0);
-  thrust::copy_n(policy, need, experts, remaining.data());
-  const SelectionView view{routing.score_view(),
-                           routing.members.data(),
-                           ceil_div(routing.experts, 32),
-                           routing.experts,
-                           need,
-                           prefix.data(),
-                           remaining.data(),
-                           within.data(),
-                           histogram.data()};
-  const std::int64_t wanted = thrust::reduce(policy, need, need + experts, std::int64_t{0});
-  if (wanted == 0) {
-    FillCandidates none{{}, Buffer<std::int32_t>(system, experts + 1)};
-    thrust::fill_n(policy, none.offsets.data(), experts + 1, 0);
-    return none;
-  }
-  int shift = kPlaceBits;
-  std::int64_t found = 0;
-  // The first digits usually leave few candidates beyond the wanted ones; more digits only where scores crowd together.
-  do {
-    shift -= kDigitBits;
-    thrust::fill_n(policy, histogram.data(), histogram.size(), 0);
-    for_each_index(policy, runs, CountDigit<kRun>{view, shift});
-    for_each_index(policy, routing.experts, PickDigit{view});
-    found = thrust::reduce(policy, within.data(), within.data() + experts, std::int64_t{0});
-  } while (shift > 0 && found > 2 * wanted + (1 << 16));
-
-  FillCandidates fill{Buffer<std::uint64_t>(system, static_cast<std::size_t>(found)),
-                      Buffer<std::int32_t>(system, experts + 1)};
-  offsets_from_counts(policy, within.data(), routing.experts, fill.offsets.data());
-  thrust::copy_n(policy, fill.offsets.data(), experts, remaining.data());
-  for_each_index(policy, runs, CollectCandidate<kRun>{view, shift, remaining.data(), fill.keys.data()});
-  thrust::sort(policy, fill.keys.data(), fill.keys.data() + found);
-  return fill;
+void find_fill(const Policy& policy, const FillSearch& search) {
+  for_each_index(policy, search.chunks, FillChunk{search});
+  for_each_index(policy, search.experts, MergeFill{search});
 }
 
 }  // namespace tatr

@@ -38,14 +38,6 @@ struct RankOfAssignment {
   }
 };
 
-struct CountRowOfToken {
-  const std::int32_t* token;
-  std::int32_t* rows_of_token;
-  TATR_HD void operator()(std::int64_t row) const {
-    if (token[row] >= 0) atomic_add(&rows_of_token[token[row]], 1);
-  }
-};
-
 struct SumChunkOfTokens {
   static constexpr std::int32_t kChunk = 128;
   std::int32_t tokens, top_k;
@@ -85,7 +77,8 @@ TokenSums sum_over_tokens(const Policy& policy, System& system, const Routing& r
       RankOfAssignment{own.keys.data(), own.offsets.data(), routing.chosen.data(), routing.top_k, rank_of.data()});
   Buffer<std::int32_t> rows_of_token(system, static_cast<std::size_t>(routing.tokens));
   thrust::fill_n(policy, rows_of_token.data(), rows_of_token.size(), 0);
-  for_each_index(policy, dispatch.rows, CountRowOfToken{dispatch.token.data(), rows_of_token.data()});
+  const RowOwners owner{dispatch.offsets.data() + routing.experts, dispatch.token.data()};
+  for_each_index(policy, dispatch.rows, CountRowOfToken{owner, rows_of_token.data()});
   const std::int64_t chunks = ceil_div<std::int64_t>(routing.tokens, SumChunkOfTokens::kChunk);
   Buffer<TokenSums> sums(system, static_cast<std::size_t>(chunks));
   for_each_index(policy, chunks,

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -9,7 +11,124 @@
 #include "rounding/rounding.hpp"
 #include "rounding/targets.cuh"
 
+#if defined(__CUDACC__)
+#include "core/cuda_check.hpp"
+#include "rounding/kernels/deal.cuh"
+#include "rounding/kernels/expert.cuh"
+#include "rounding/kernels/fill.cuh"
+#endif
+
 namespace tatr {
+
+namespace {
+
+/// Sizes of what the search for fills keeps.
+struct FillShape {
+  std::int32_t chunk_tokens, chunks, stride, room, lists;  // lists an expert, of `room` candidates
+};
+
+FillShape fill_shape(const System& system, std::int64_t tokens, std::int64_t experts, std::int64_t most_tile) {
+  FillShape shape;
+  shape.stride = static_cast<std::int32_t>(most_tile);  // one less would do
+  const auto token_count = static_cast<std::int32_t>(tokens);
+#if defined(__CUDACC__)
+  if (system.is_cuda()) {
+    int multiprocessors = 0;
+    TATR_CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, system.index()));
+    shape.chunk_tokens = fill_chunk_tokens(token_count, static_cast<std::int32_t>(experts), multiprocessors);
+    shape.chunks = ceil_div(token_count, shape.chunk_tokens);
+    shape.room = std::min(kSortRoom, token_count);
+    shape.lists = 1;
+    return shape;
+  }
+#endif
+  shape.room = std::max(256, 2 * shape.stride);
+  // Few enough that the lists stay below half of the logits.
+  shape.chunk_tokens = std::max(ceil_div(token_count, system.threads()), 4 * shape.room);
+  shape.chunks = ceil_div(token_count, shape.chunk_tokens);
+  shape.lists = shape.chunks;
+  return shape;
+}
+
+}  // namespace
+
+struct RoundingScratch::Parts {
+  std::int64_t tokens, experts, most_rows;
+  FillShape fill;
+  OwnRanking own;
+  Buffer<std::uint64_t> spare_keys;          // [T*K] GPU: for sorting
+  Buffer<std::int32_t> cursor;               // [E] zero between runs
+  Buffer<double> squared, mass, fill_mass;   // [E] at stake
+  Buffer<std::int32_t> target, need, order;  // [E]
+  Buffer<std::int32_t> down_tiles;           // [1] tiles that `down` needs
+  Buffer<std::uint64_t> found, fill_keys;    // [E, lists, room], [E, stride]
+  Buffer<std::int32_t> found_counts;         // [E, chunks]
+  Buffer<std::int32_t> rows_left;            // [T]
+  Dispatch dispatch;                         // of most_rows; how many there are stands in offsets[E] only
+  TokenRows by_token;
+  ThrustScratch thrust;
+
+  Parts(System& system, std::int64_t token_count, std::int64_t expert_count, std::int64_t top_k, std::int64_t most_tile)
+      : tokens(token_count),
+        experts(expert_count),
+        most_rows(token_count * top_k + expert_count * (most_tile - 1)),
+        fill(fill_shape(system, token_count, expert_count, most_tile)),
+        thrust(system) {
+    const auto e = static_cast<std::size_t>(experts), t = static_cast<std::size_t>(tokens);
+    const auto assignments = t * static_cast<std::size_t>(top_k), rows = static_cast<std::size_t>(most_rows);
+    own = {Buffer<std::uint64_t>(system, assignments), Buffer<std::int32_t>(system, e + 1)};
+    if (system.is_cuda()) spare_keys = Buffer<std::uint64_t>(system, assignments);
+    for (Buffer<double>* each : {&squared, &mass, &fill_mass}) *each = Buffer<double>(system, e);
+    for (Buffer<std::int32_t>* each : {&target, &need, &order}) *each = Buffer<std::int32_t>(system, e);
+    cursor = Buffer<std::int32_t>(system, std::vector<std::int32_t>(e, 0));
+    down_tiles = Buffer<std::int32_t>(system, 1);
+    const std::size_t lists = e * static_cast<std::size_t>(fill.lists);
+    found = Buffer<std::uint64_t>(system, lists * static_cast<std::size_t>(fill.room));
+    found_counts = Buffer<std::int32_t>(system, lists);
+    fill_keys = Buffer<std::uint64_t>(system, e * static_cast<std::size_t>(fill.stride));
+    rows_left = Buffer<std::int32_t>(system, t);
+    dispatch.offsets = Buffer<std::int32_t>(system, e + 1);
+    dispatch.token = Buffer<std::int32_t>(system, rows);
+    dispatch.gate = Buffer<float>(system, rows);
+    by_token = {Buffer<std::int32_t>(system, t + 1), Buffer<std::int32_t>(system, rows)};
+  }
+
+  FillSearch search(const Routing& routing) {
+    FillSearch search;
+    search.scores = routing.score_view();
+    search.members = routing.members.data();
+    search.tokens = routing.tokens;
+    search.experts = routing.experts;
+    search.member_words = ceil_div(routing.experts, 32);
+    search.chunk_tokens = fill.chunk_tokens;
+    search.chunks = fill.chunks;
+    search.need = need.data();
+    search.stride = fill.stride;
+    search.room = fill.room;
+    search.found = found.data();
+    search.counts = found_counts.data();
+    search.keys = fill_keys.data();
+    search.mass = fill_mass.data();
+    return search;
+  }
+};
+
+RoundingScratch::RoundingScratch(System& system, std::int64_t tokens, std::int64_t experts, std::int64_t top_k,
+                                 std::int64_t most_tile)
+    : parts_(std::make_unique<Parts>(system, tokens, experts, top_k, most_tile)) {}
+
+RoundingScratch::~RoundingScratch() = default;
+
+std::size_t RoundingScratch::bytes(const System& system, std::int64_t tokens, std::int64_t experts, std::int64_t top_k,
+                                   std::int64_t most_tile) {
+  const FillShape fill = fill_shape(system, tokens, experts, most_tile);
+  const std::int64_t assignments = tokens * top_k, rows = assignments + experts * (most_tile - 1);
+  const std::int64_t keys =
+      assignments * (system.is_cuda() ? 2 : 1) + experts * (std::int64_t{fill.lists} * fill.room + fill.stride);
+  const std::int64_t of_experts = experts * (3 * 8 + 6 * 4 + 4 * std::int64_t{fill.lists}) + 12;
+  return static_cast<std::size_t>(keys * 8 + of_experts + tokens * 8 + 4 + rows * 12) +
+         (system.is_cuda() ? ThrustScratch::kBytes : 0);
+}
 
 namespace {
 
@@ -20,146 +139,232 @@ std::uint64_t text_hash(const std::string& text) {
   return hash;
 }
 
-/// One strategy at one tile on one routing, step by step.
-template <class Policy>
+Fill fill_kind_of(const StrategyConfig& strategy, const Routing& routing) {
+  return strategy.fill.value_or(routing.has_all_scores() ? Fill::kNextBest : Fill::kPad);
+}
+
+void check_scores_suffice(const StrategyConfig& strategy, const Routing& routing) {
+  if (routing.has_all_scores()) return;
+  const std::string cause = "this trace holds only each token's top-k, not the scores of all experts";
+  if (rule_of(strategy) == StrategyKind::kScore)
+    throw ConfigError(strategy.pointer, "strategy score cannot be computed: " + cause);
+  if (fill_kind_of(strategy, routing) == Fill::kNextBest)
+    throw ConfigError(strategy.pointer + "/fill", "next_best cannot be computed: " + cause);
+}
+
+/// One strategy at one tile on one routing: what it needs, made ready for either way of computing it.
 class Rounder {
  public:
-  Rounder(const Policy& policy, System& system, const Routing& routing, const StrategyConfig& strategy,
-          std::int64_t tile)
-      : policy_(policy),
-        system_(system),
-        routing_(routing),
+  Rounder(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
+          std::int64_t layer, RoundingScratch::Parts& parts)
+      : routing_(routing),
         strategy_(strategy),
-        fill_kind_(strategy.fill.value_or(routing.has_all_scores() ? Fill::kNextBest : Fill::kPad)),
+        rule_(rule_of(strategy)),
+        fill_(fill_kind_of(strategy, routing)),
         loads_{routing.counts.data(), capacity_rows(strategy, routing, tile), tile_steps(strategy, tile)},
-        own_(rank_own_tokens(policy, system, routing)),
-        target_(system, static_cast<std::size_t>(routing.experts)),
-        need_(system, static_cast<std::size_t>(routing.experts)) {
-    if (routing.has_all_scores()) return;
-    const std::string cause = "this trace holds only each token's top-k, not the scores of all experts";
-    if (rule_of(strategy) == StrategyKind::kScore)
-      throw ConfigError(strategy.pointer, "strategy score cannot be computed: " + cause);
-    if (fill_kind_ == Fill::kNextBest)
-      throw ConfigError(strategy.pointer + "/fill", "next_best cannot be computed: " + cause);
-  }
+        stake_{loads_, parts.squared.data(), parts.mass.data()},
+        alone_{rule_,
+               loads_,
+               strategy_.threshold,
+               seed ^ text_hash(strategy_.canonical),
+               static_cast<std::uint32_t>(layer),
+               parts.mass.data(),
+               parts.fill_mass.data(),
+               parts.target.data()},
+        budget_(budget_size(strategy, routing.tokens)),
+        budget_stake_(strategy.objective == BudgetObjective::kMass ? parts.mass.data() : parts.squared.data()),
+        search_(parts.search(routing)),
+        parts_(parts) {}
 
-  Dispatch run(std::uint64_t seed, std::int64_t layer) {
-    const StrategyKind rule = rule_of(strategy_);
-    if (rule == StrategyKind::kScore) find_candidates(nullptr);  // all experts: the choice itself looks at them
-    if (rule == StrategyKind::kBalance) {
-      for_each_index(policy_, 1, DecideBalance{loads_, routing_.experts, target_.data()});
-    } else if (rule == StrategyKind::kBudget) {
-      decide_budget();
+  template <class Policy>
+  void run(const Policy& policy, [[maybe_unused]] System& system) {
+    if constexpr (kRunsOnGpu<Policy>) {
+#if defined(__CUDACC__)
+      run_on_gpu(system.stream());
+#endif
     } else {
-      for_each_index(policy_, routing_.experts,
-                     DecideAlone{rule, loads_, strategy_.threshold, seed ^ text_hash(strategy_.canonical),
-                                 static_cast<std::uint32_t>(layer), own_.keys.data(), own_.offsets.data(),
-                                 candidates_.keys.data(), candidates_.offsets.data(), need_.data(), target_.data()});
+      run_on_cpu(policy);
     }
-    if (rule != StrategyKind::kScore && fill_kind_ == Fill::kNextBest && may_go_up(rule))
-      find_candidates(target_.data());
-    return write_dispatch();
+    if (strategy_.renormalise) renormalise(policy);
   }
 
-  RoundingMetrics metrics(const Dispatch& dispatch, std::int64_t tile) {
-    RoundingMetrics metrics;
-    metrics.tile = strategy_.kind == StrategyKind::kDynamic ? 0 : tile;
-    metrics.counts_before = routing_.counts.to_host();
-    metrics.counts_after = target_.to_host();
-    std::vector<std::int32_t> tile_of;
-    for (const std::int32_t count : metrics.counts_before) tile_of.push_back(loads_.tiles(count));
-    add_expert_metrics(metrics, tile_of, fill_kind_, routing_.tokens);
-
-    const TokenSums sums = sum_over_tokens(policy_, system_, routing_, own_, target_.data(), dispatch);
-    const auto tokens = static_cast<double>(routing_.tokens);
-    const double assignments = tokens * routing_.top_k;
-    metrics.dropped = sums.dropped;
-    metrics.dropped_share = static_cast<double>(metrics.dropped) / assignments;
-    metrics.added_share = static_cast<double>(metrics.added) / assignments;
-    metrics.padded_share = static_cast<double>(metrics.padded) / assignments;
-    metrics.duplicated_share = static_cast<double>(metrics.duplicated) / assignments;
-    metrics.tokens_without_expert = sums.without_expert;
-    metrics.dropped_gate_mass = sums.mass / tokens;
-    metrics.mean_square_dropped_mass = sums.square / tokens;
-    metrics.mean_cube_dropped_mass = sums.cube / tokens;
-    metrics.mean_dropped_probability = sums.dropped == 0 ? 0.0 : sums.probability / static_cast<double>(sums.dropped);
-    return metrics;
-  }
-
-  Fill fill_kind() const { return fill_kind_; }
+  const Loads& loads() const { return loads_; }
+  Fill fill() const { return fill_; }
 
  private:
-  static bool may_go_up(StrategyKind rule) { return rule != StrategyKind::kNone && rule != StrategyKind::kDown; }
+  bool may_go_up() const { return rule_ != StrategyKind::kNone && rule_ != StrategyKind::kDown; }
+  bool finds_fill() const { return fill_ == Fill::kNextBest && may_go_up(); }
+  bool looks_at_gates() const { return rule_ == StrategyKind::kBudget || rule_ == StrategyKind::kScore; }
 
-  /// Candidates for the experts whose target exceeds what they keep; for all with a remainder where target is null.
-  void find_candidates(const std::int32_t* target) {
-    for_each_index(policy_, routing_.experts, NeedOfTarget{loads_, routing_.tokens, target, need_.data()});
-    candidates_ = select_fill(policy_, system_, routing_, need_.data());
+  template <class Policy>
+  void run_on_cpu(const Policy& policy) {
+    const std::int32_t experts = routing_.experts;
+    OwnRanking& own = parts_.own;
+    std::int32_t *target = parts_.target.data(), *need = parts_.need.data();
+    rank_own_tokens(policy, routing_, parts_.cursor.data(), own);
+    for (std::int32_t e = 0; looks_at_gates() && e < experts; ++e) stake_(e, own.keys.data() + own.offsets.data()[e]);
+    if (rule_ == StrategyKind::kScore) {  // the choice itself looks at the candidates of all experts
+      for_each_index(policy, experts, NeedOfTarget{loads_, routing_.tokens, nullptr, need});
+      find_fill(policy, search_);
+    }
+    if (rule_ == StrategyKind::kBalance) {
+      decide_balance(
+          experts, [&](std::int32_t e) { return Deviations::of(loads_(e)); },
+          [&](std::int32_t e, std::int32_t taken) { target[e] = loads_(e).kept + taken; });
+    } else if (rule_ == StrategyKind::kBudget) {
+      decide_budget(loads_, experts, budget_, budget_stake_, parts_.mass.data(), parts_.order.data(),
+                    parts_.down_tiles.data(), target);
+    } else {
+      for_each_index(policy, experts, alone_);
+    }
+    if (rule_ != StrategyKind::kScore) {
+      for_each_index(policy, experts, NeedOfTarget{loads_, routing_.tokens, target, need});
+      if (finds_fill()) find_fill(policy, search_);
+    }
+    Dispatch& dispatch = parts_.dispatch;
+    offsets_from_counts(policy, target, experts, dispatch.offsets.data());
+    for_each_index(
+        policy, experts,
+        WriteExpert{loads_, fill_, dispatch.offsets.data(), own.keys.data(), own.offsets.data(),
+                    parts_.fill_keys.data(), parts_.fill.stride, need, dispatch.token.data(), dispatch.gate.data()});
   }
 
-  void decide_budget() {
-    const auto experts = static_cast<std::size_t>(routing_.experts);
-    Buffer<double> squared(system_, experts), mass(system_, experts);
-    Buffer<std::int32_t> order(system_, experts), place(system_, experts);
-    Buffer<std::int64_t> round_ups(system_, 2);
-    for_each_index(policy_, routing_.experts,
-                   StakeOfExpert{loads_, own_.keys.data(), own_.offsets.data(), squared.data(), mass.data()});
-    const double* stake = strategy_.objective == BudgetObjective::kMass ? mass.data() : squared.data();
-    for_each_index(policy_, routing_.experts, PlaceByStake{stake, routing_.experts, order.data(), place.data()});
-    CountRoundUps count{loads_, routing_.experts, BudgetRule::kOfNearest, 1.0,
-                        0,      mass.data(),      order.data(),           round_ups.data()};
-    if (const auto* of_nearest = std::get_if<BudgetOfNearest>(&strategy_.tiles)) count.amount = of_nearest->factor;
-    if (const auto* most = std::get_if<BudgetMaxDroppedMass>(&strategy_.tiles)) {
-      count.rule = BudgetRule::kMaxDroppedMass;
-      count.amount = most->mass * routing_.tokens;
+#if defined(__CUDACC__)
+  void run_on_gpu(cudaStream_t stream) {
+    std::int32_t *need = parts_.need.data(), *row_offsets = parts_.dispatch.offsets.data();
+    std::uint64_t* own_keys = parts_.own.keys.data();
+    const DecideParams decide{alone_,
+                              rule_,
+                              routing_.experts,
+                              routing_.tokens,
+                              budget_,
+                              budget_stake_,
+                              parts_.mass.data(),
+                              parts_.order.data(),
+                              parts_.down_tiles.data(),
+                              parts_.target.data(),
+                              need,
+                              row_offsets};
+    launch_deal({routing_.chosen.data(), routing_.gates.data(), routing_.counts.data(),
+                 static_cast<std::int64_t>(routing_.chosen.size()), routing_.experts, routing_.top_k,
+                 parts_.own.offsets.data(), parts_.cursor.data(), own_keys, parts_.found_counts.data(),
+                 looks_at_gates() ? Meanwhile::kNeedAll : Meanwhile::kDecide},
+                decide, stream);
+    ExpertParams expert{};
+    expert.loads = loads_;
+    expert.experts = routing_.experts;
+    expert.own_offsets = parts_.own.offsets.data();
+    expert.cursor = parts_.cursor.data();
+    expert.own_keys = own_keys;
+    expert.spare_keys = parts_.spare_keys.data();
+    expert.stake = stake_;
+    expert.search = search_;
+    expert.fill = fill_;
+    expert.row_offsets = row_offsets;
+    expert.token = parts_.dispatch.token.data();
+    expert.gate = parts_.dispatch.gate.data();
+    expert.blocks = may_go_up() ? Blocks::kBoth : Blocks::kOwn;
+    expert.sort_own = true;
+    if (rule_ == StrategyKind::kScore) {  // the choice itself looks at the fills of all experts
+      launch_fill(search_, stream);
+      expert.join_fill = expert.sum_own = expert.sum_fill = true;
+      launch_process(expert, stream);
+      launch_decide(decide, stream);
+      expert.sort_own = expert.join_fill = false;
+    } else if (rule_ == StrategyKind::kBudget) {
+      expert.blocks = Blocks::kOwn;
+      expert.sum_own = true;
+      launch_process(expert, stream);
+      launch_decide(decide, stream);
+      expert.blocks = Blocks::kBoth;
+      expert.sort_own = false;
     }
-    const auto* total = std::get_if<BudgetTotalTiles>(&strategy_.tiles);
-    if (total != nullptr) {
-      count.rule = BudgetRule::kTotalTiles;
-      count.tiles = total->tiles;
+    if (finds_fill() && rule_ != StrategyKind::kScore) {
+      launch_fill(search_, stream);
+      expert.join_fill = true;
     }
-    for_each_index(policy_, 1, count);
-    if (total != nullptr) {
-      const std::int64_t least = round_ups.to_host()[1];
-      if (total->tiles < least) {
-        throw ConfigError(strategy_.pointer + "/tiles", std::to_string(total->tiles) +
-                                                            " is fewer tiles than rounding every expert " +
-                                                            "down needs; the least is " + std::to_string(least));
-      }
-    }
-    for_each_index(policy_, routing_.experts, DecideBudget{loads_, place.data(), round_ups.data(), target_.data()});
+    expert.sum_own = expert.sum_fill = false;
+    expert.write = true;
+    launch_process(expert, stream);
+    TATR_CUDA_CHECK(cudaGetLastError());
+  }
+#endif
+
+  template <class Policy>
+  void renormalise(const Policy& policy) {
+    Dispatch& dispatch = parts_.dispatch;
+    list_rows_by_token(policy, RowOwners{dispatch.offsets.data() + routing_.experts, dispatch.token.data()},
+                       parts_.most_rows, routing_.tokens, parts_.rows_left.data(), parts_.by_token);
+    for_each_index(policy, routing_.tokens,
+                   RenormaliseToken{routing_.gates.data(), routing_.top_k, parts_.by_token.offsets.data(),
+                                    parts_.by_token.rows.data(), dispatch.gate.data()});
   }
 
-  Dispatch write_dispatch() {
-    Dispatch dispatch;
-    dispatch.offsets = Buffer<std::int32_t>(system_, static_cast<std::size_t>(routing_.experts) + 1);
-    offsets_from_counts(policy_, target_.data(), routing_.experts, dispatch.offsets.data());
-    dispatch.rows = dispatch.offsets.to_host(static_cast<std::size_t>(routing_.experts), 1)[0];
-    dispatch.token = Buffer<std::int32_t>(system_, static_cast<std::size_t>(dispatch.rows));
-    dispatch.gate = Buffer<float>(system_, static_cast<std::size_t>(dispatch.rows));
-    for_each_index(policy_, dispatch.rows,
-                   WriteRow{loads_, fill_kind_, routing_.experts, dispatch.offsets.data(), own_.keys.data(),
-                            own_.offsets.data(), candidates_.keys.data(), candidates_.offsets.data(), need_.data(),
-                            dispatch.token.data(), dispatch.gate.data()});
-    if (strategy_.renormalise) {
-      const TokenRows by_token = list_rows_by_token(policy_, system_, dispatch, routing_.tokens);
-      for_each_index(policy_, routing_.tokens,
-                     RenormaliseToken{routing_.gates.data(), routing_.top_k, by_token.offsets.data(),
-                                      by_token.rows.data(), dispatch.gate.data()});
-    }
-    return dispatch;
-  }
-
-  const Policy& policy_;
-  System& system_;
   const Routing& routing_;
   const StrategyConfig& strategy_;
-  Fill fill_kind_;
+  StrategyKind rule_;
+  Fill fill_;
   Loads loads_;
-  OwnRanking own_;
-  Buffer<std::int32_t> target_, need_;
-  FillCandidates candidates_;
+  StakeOfExpert stake_;
+  DecideAlone alone_;
+  BudgetSize budget_;
+  const double* budget_stake_;
+  FillSearch search_;
+  RoundingScratch::Parts& parts_;
 };
+
+template <class Policy>
+RoundingMetrics metrics_of(const Policy& policy, System& system, const Routing& routing, const StrategyConfig& strategy,
+                           const Rounder& rounder, std::int64_t tile, const RoundingScratch::Parts& parts,
+                           const Dispatch& dispatch) {
+  RoundingMetrics metrics;
+  metrics.tile = strategy.kind == StrategyKind::kDynamic ? 0 : tile;
+  metrics.counts_before = routing.counts.to_host();
+  metrics.counts_after = parts.target.to_host();
+  std::vector<std::int32_t> tile_of;
+  for (const std::int32_t count : metrics.counts_before) tile_of.push_back(rounder.loads().tiles(count));
+  add_expert_metrics(metrics, tile_of, rounder.fill(), routing.tokens);
+
+  const TokenSums sums = sum_over_tokens(policy, system, routing, parts.own, parts.target.data(), dispatch);
+  const auto tokens = static_cast<double>(routing.tokens);
+  const double assignments = tokens * routing.top_k;
+  metrics.dropped = sums.dropped;
+  metrics.dropped_share = static_cast<double>(metrics.dropped) / assignments;
+  metrics.added_share = static_cast<double>(metrics.added) / assignments;
+  metrics.padded_share = static_cast<double>(metrics.padded) / assignments;
+  metrics.duplicated_share = static_cast<double>(metrics.duplicated) / assignments;
+  metrics.tokens_without_expert = sums.without_expert;
+  metrics.dropped_gate_mass = sums.mass / tokens;
+  metrics.mean_square_dropped_mass = sums.square / tokens;
+  metrics.mean_cube_dropped_mass = sums.cube / tokens;
+  metrics.mean_dropped_probability = sums.dropped == 0 ? 0.0 : sums.probability / static_cast<double>(sums.dropped);
+  return metrics;
+}
+
+void check_budget(const StrategyConfig& strategy, RoundingScratch::Parts& parts) {
+  const auto* total = std::get_if<BudgetTotalTiles>(&strategy.tiles);
+  if (rule_of(strategy) != StrategyKind::kBudget || total == nullptr) return;
+  const std::int32_t least = parts.down_tiles.to_host()[0];
+  if (total->tiles >= least) return;
+  throw ConfigError(strategy.pointer + "/tiles",
+                    std::to_string(total->tiles) +
+                        " is fewer tiles than rounding every expert down needs; the least is " + std::to_string(least));
+}
+
+/// The scratch's dispatch, cut to the rows there are.
+Dispatch copy_of(System& system, const Dispatch& scratch) {
+  const std::size_t offsets = scratch.offsets.size();
+  Dispatch dispatch;
+  dispatch.rows = scratch.offsets.to_host(offsets - 1, 1)[0];
+  const auto rows = static_cast<std::size_t>(dispatch.rows);
+  dispatch.offsets = Buffer<std::int32_t>(system, offsets);
+  dispatch.token = Buffer<std::int32_t>(system, rows);
+  dispatch.gate = Buffer<float>(system, rows);
+  system.copy(dispatch.offsets.data(), scratch.offsets.data(), offsets * sizeof(std::int32_t));
+  system.copy(dispatch.token.data(), scratch.token.data(), rows * sizeof(std::int32_t));
+  system.copy(dispatch.gate.data(), scratch.gate.data(), rows * sizeof(float));
+  return dispatch;
+}
 
 std::vector<std::string> warnings_of(const RoundingMetrics& metrics, Fill fill, std::int64_t tokens) {
   std::vector<std::string> warnings;
@@ -172,14 +377,35 @@ std::vector<std::string> warnings_of(const RoundingMetrics& metrics, Fill fill, 
 
 }  // namespace
 
+std::int64_t most_tile_of(const StrategyConfig& strategy, std::int64_t tile) {
+  const TileSteps steps = tile_steps(strategy, tile);
+  return *std::max_element(steps.tile, steps.tile + steps.count);
+}
+
+void round_into(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
+                std::int64_t layer, System& system, RoundingScratch& scratch) {
+  check_scores_suffice(strategy, routing);
+  Rounder rounder(routing, strategy, tile, seed, layer, scratch.parts());
+  with_policy(
+      system, [&](auto policy) { rounder.run(policy, system); }, &scratch.parts().thrust);
+}
+
 Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
                       std::int64_t layer, System& system) {
+  RoundingScratch scratch(system, routing.tokens, routing.experts, routing.top_k, most_tile_of(strategy, tile));
+  return round_routing(routing, strategy, tile, seed, layer, system, scratch);
+}
+
+Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
+                      std::int64_t layer, System& system, RoundingScratch& scratch) {
+  round_into(routing, strategy, tile, seed, layer, system, scratch);
+  check_budget(strategy, scratch.parts());
+  const Rounder rounder(routing, strategy, tile, seed, layer, scratch.parts());
   return with_policy(system, [&](auto policy) {
-    Rounder rounder(policy, system, routing, strategy, tile);
     Rounded result;
-    result.dispatch = rounder.run(seed, layer);
-    result.metrics = rounder.metrics(result.dispatch, tile);
-    result.warnings = warnings_of(result.metrics, rounder.fill_kind(), routing.tokens);
+    result.dispatch = copy_of(system, scratch.parts().dispatch);
+    result.metrics = metrics_of(policy, system, routing, strategy, rounder, tile, scratch.parts(), result.dispatch);
+    result.warnings = warnings_of(result.metrics, rounder.fill(), routing.tokens);
     if (!strategy.fill && !routing.has_all_scores() && result.metrics.padded > 0) {
       result.warnings.push_back(
           "filled with padding: the trace holds only each token's top-k, so the next best are not known");
@@ -188,14 +414,14 @@ Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, st
   });
 }
 
-Dispatch round_dispatch(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
-                        std::int64_t layer, System& system) {
-  return with_policy(system,
-                     [&](auto policy) { return Rounder(policy, system, routing, strategy, tile).run(seed, layer); });
-}
-
 TokenRows rows_by_token(System& system, const Dispatch& dispatch, std::int64_t tokens) {
-  return with_policy(system, [&](auto policy) { return list_rows_by_token(policy, system, dispatch, tokens); });
+  TokenRows result{Buffer<std::int32_t>(system, static_cast<std::size_t>(tokens) + 1),
+                   Buffer<std::int32_t>(system, static_cast<std::size_t>(dispatch.rows))};
+  Buffer<std::int32_t> left(system, static_cast<std::size_t>(tokens));
+  const RowOwners owner{dispatch.offsets.data() + dispatch.offsets.size() - 1, dispatch.token.data()};
+  with_policy(system,
+              [&](auto policy) { list_rows_by_token(policy, owner, dispatch.rows, tokens, left.data(), result); });
+  return result;
 }
 
 }  // namespace tatr

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,7 @@ struct Dispatch {
 /// The rows of each token, in row order: how outputs find their way back to token order.
 struct TokenRows {
   Buffer<std::int32_t> offsets;  // [T+1]
-  Buffer<std::int32_t> rows;     // [R]; padding rows stand behind offsets[T]
+  Buffer<std::int32_t> rows;     // [R]; without the padding rows, so offsets[T] of them
 };
 
 TokenRows rows_by_token(System& system, const Dispatch& dispatch, std::int64_t tokens);
@@ -48,14 +49,40 @@ struct Rounded {
   std::vector<std::string> warnings;
 };
 
+/// All that rounding writes on the way, and the dispatch it ends with: made once, for any strategy at tiles of at most
+/// `most_tile` rows on routings of one shape, and used again and again.
+class RoundingScratch {
+ public:
+  RoundingScratch(System& system, std::int64_t tokens, std::int64_t experts, std::int64_t top_k,
+                  std::int64_t most_tile);
+  ~RoundingScratch();
+  RoundingScratch(const RoundingScratch&) = delete;
+  RoundingScratch& operator=(const RoundingScratch&) = delete;
+
+  /// Of the system's memory.
+  static std::size_t bytes(const System& system, std::int64_t tokens, std::int64_t experts, std::int64_t top_k,
+                           std::int64_t most_tile);
+  struct Parts;
+  Parts& parts() { return *parts_; }
+
+ private:
+  std::unique_ptr<Parts> parts_;
+};
+
+/// Rounds into the scratch, as timed work: gives the system its work and returns; allocates nothing, waits for nothing,
+/// and can be recorded for replay. Throws ConfigError as round_routing does, but for a budget that is too small.
+void round_into(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
+                std::int64_t layer, System& system, RoundingScratch& scratch);
+
 /// Applies one strategy at one tile. `layer` and the strategy's canonical text pick the random stream under `seed`.
 /// Throws ConfigError (at strategy.pointer) where the strategy cannot be applied: a budget of fewer tiles than `down`
 /// needs, or `score` and `next_best` on a trace that lacks the scores of all experts.
 Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
+                      std::int64_t layer, System& system, RoundingScratch& scratch);
+Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
                       std::int64_t layer, System& system);
 
-/// Only the dispatch, as timed work: the same integers, no metrics.
-Dispatch round_dispatch(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
-                        std::int64_t layer, System& system);
+/// The largest tile that a strategy uses where the experiment's tile is `tile`.
+std::int64_t most_tile_of(const StrategyConfig& strategy, std::int64_t tile);
 
 }  // namespace tatr

@@ -1,6 +1,7 @@
 // The strategies: how many rows of its ranking each expert gets. Meaning and source of each rule: README, "Strategies".
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -8,8 +9,7 @@
 #include "core/integer_math.hpp"
 #include "core/philox.hpp"
 #include "core/thrust_policy.cuh"
-#include "rounding/fill.cuh"
-#include "rounding/ranking.cuh"
+#include "rounding/rank_key.hpp"
 #include "rounding/rounding.hpp"
 
 namespace tatr {
@@ -48,13 +48,27 @@ struct Loads {
   }
 };
 
-/// Sum of f(score) over `count` consecutive keys, in rank order, in fp64.
-template <class Function>
-TATR_HD double sum_scores(const std::uint64_t* keys, std::int32_t count, Function f) {
-  double sum = 0.0;
-  for (std::int32_t i = 0; i < count; ++i) sum += f(static_cast<double>(key_score(keys[i])));
-  return sum;
-}
+/// What dropping the remainder of an expert would cost: the sums over its last `rem` own gates. Negative: nothing to
+/// round.
+struct StakeOfExpert {
+  Loads loads;
+  double* squared;  // [E]
+  double* mass;     // [E]
+  /// `own`: the expert's ranking.
+  TATR_HD void operator()(std::int64_t expert, const std::uint64_t* own) const {
+    const Load load = loads(expert);
+    const std::uint64_t* last = own + load.down();
+    double squares = 0.0, sum = 0.0;
+    TATR_UNROLL_ON_GPU
+    for (std::int32_t i = 0; i < load.rem; ++i) {
+      const double gate = static_cast<double>(key_score(last[i]));
+      squares += gate * gate;
+      sum += gate;
+    }
+    squared[expert] = load.rem == 0 ? -1.0 : squares;
+    mass[expert] = load.rem == 0 ? -1.0 : sum;
+  }
+};
 
 /// Rules that look at one expert only.
 struct DecideAlone {
@@ -63,11 +77,8 @@ struct DecideAlone {
   double threshold;
   std::uint64_t seed;
   std::uint32_t layer;
-  const std::uint64_t* own_keys;  // score: both rankings
-  const std::int32_t* own_offsets;
-  const std::uint64_t* fill_keys;
-  const std::int32_t* fill_offsets;
-  const std::int32_t* fill_need;
+  const double* own_mass;   // [E] score: of the remainder
+  const double* fill_mass;  // [E] score: of the rows that would be added
   std::int32_t* target;
 
   TATR_HD bool goes_up(std::int64_t expert, const Load& load) const {
@@ -82,12 +93,8 @@ struct DecideAlone {
       case StrategyKind::kStochastic:
         return std::uint64_t{draw()} * static_cast<std::uint64_t>(load.tile) < static_cast<std::uint64_t>(load.rem)
                                                                                    << 32;
-      case StrategyKind::kScore: {
-        const auto itself = [](double score) { return score; };
-        const double a = sum_scores(own_keys + own_offsets[expert] + load.down(), load.rem, itself);
-        const double b = sum_scores(fill_keys + fill_offsets[expert], fill_need[expert], itself);
-        return static_cast<double>(draw()) * 0x1p-32 * (a + b) < a;
-      }
+      case StrategyKind::kScore:
+        return static_cast<double>(draw()) * 0x1p-32 * (own_mass[expert] + fill_mass[expert]) < own_mass[expert];
       default:
         return false;
     }
@@ -103,100 +110,91 @@ struct DecideAlone {
   }
 };
 
-/// `balance`: each expert's choice pulls the running sum of deviations back to zero. Sequential by nature.
-struct DecideBalance {
-  Loads loads;
-  std::int32_t experts;
-  std::int32_t* target;
-  TATR_HD void operator()(std::int64_t) const {
-    std::int64_t z = 0;
-    for (std::int32_t e = 0; e < experts; ++e) {
-      const Load load = loads(e);
-      const std::int64_t up = load.up() - load.kept, down = load.down() - load.kept;
-      const std::int64_t if_up = up + z < 0 ? -(up + z) : up + z;
-      const std::int64_t if_down = down + z < 0 ? -(down + z) : down + z;
-      const std::int64_t taken = if_up < if_down ? up : down;
-      target[e] = load.kept + static_cast<std::int32_t>(taken);
-      z += taken;
-    }
-  }
+/// What an expert's rows become, less what they are.
+struct Deviations {
+  std::int32_t up, down;
+  TATR_HD static Deviations of(const Load& load) { return {load.up() - load.kept, load.down() - load.kept}; }
 };
 
-/// What dropping the remainder of an expert would cost; negative: nothing to round.
-struct StakeOfExpert {
-  Loads loads;
-  const std::uint64_t* own_keys;
-  const std::int32_t* own_offsets;
-  double* squared;
-  double* mass;
-  TATR_HD void operator()(std::int64_t expert) const {
-    const Load load = loads(expert);
-    const std::uint64_t* last = own_keys + own_offsets[expert] + load.down();
-    squared[expert] = load.rem == 0 ? -1.0 : sum_scores(last, load.rem, [](double g) { return g * g; });
-    mass[expert] = load.rem == 0 ? -1.0 : sum_scores(last, load.rem, [](double g) { return g; });
+/// `balance`: each expert's choice pulls the running sum of deviations back to zero; sequential by nature.
+/// change(e, deviation) takes what is chosen. The sum stays below E M / 2.
+template <class DeviationsOf, class Change>
+TATR_HD void decide_balance(std::int32_t experts, DeviationsOf deviations_of, Change change) {
+  std::int32_t z = 0;
+  TATR_UNROLL_ON_GPU
+  for (std::int32_t e = 0; e < experts; ++e) {
+    const Deviations deviations = deviations_of(e);
+    const std::int32_t if_up = abs(deviations.up + z), if_down = abs(deviations.down + z);
+    const std::int32_t taken = if_up < if_down ? deviations.up : deviations.down;
+    change(e, taken);
+    z += taken;
   }
-};
-
-/// Place of each expert when sorted by stake, high to low, ties to the lower index.
-struct PlaceByStake {
-  const double* stake;
-  std::int32_t experts;
-  std::int32_t* order;  // [E] experts by place
-  std::int32_t* place;  // [E] place of each expert
-  TATR_HD void operator()(std::int64_t expert) const {
-    std::int32_t ahead = 0;
-    for (std::int32_t e = 0; e < experts; ++e) {
-      ahead += stake[e] > stake[expert] || (stake[e] == stake[expert] && e < expert);
-    }
-    place[expert] = ahead;
-    order[ahead] = static_cast<std::int32_t>(expert);
-  }
-};
+}
 
 enum class BudgetRule { kOfNearest, kTotalTiles, kMaxDroppedMass };
 
-/// How many experts `budget` rounds up. result[0]: that number; result[1]: the tiles that `down` needs.
-struct CountRoundUps {
-  Loads loads;
-  std::int32_t experts;
-  BudgetRule rule;
-  double amount;  // factor, or mass per token times tokens
-  std::int64_t tiles;
-  const double* mass;
-  const std::int32_t* order;
-  std::int64_t* result;
-  TATR_HD void operator()(std::int64_t) const {
-    std::int64_t candidates = 0, nearest = 0, down_tiles = 0;
-    for (std::int32_t e = 0; e < experts; ++e) {
-      const Load load = loads(e);
-      candidates += load.rem > 0;
-      nearest += load.rem > 0 && load.nearest_is_up();
-      down_tiles += load.down() / load.tile;
-    }
-    std::int64_t n = 0;
-    if (rule == BudgetRule::kOfNearest) {
-      n = static_cast<std::int64_t>(floor(amount * static_cast<double>(nearest)));
-    } else if (rule == BudgetRule::kTotalTiles) {
-      n = tiles - down_tiles;
-    } else {
-      double dropped = 0.0;
-      for (n = candidates; n > 0 && dropped + mass[order[n - 1]] <= amount; --n) dropped += mass[order[n - 1]];
-    }
-    result[0] = n < candidates ? n : candidates;
-    result[1] = down_tiles;
+/// What `budget` knows of all experts before it counts its round-ups.
+struct BudgetTally {
+  std::int32_t candidates = 0, nearest = 0, down_tiles = 0;
+  TATR_HD void add(const Load& load) {
+    candidates += load.rem > 0;
+    nearest += load.rem > 0 && load.nearest_is_up();
+    down_tiles += load.down() / load.tile;
   }
 };
 
-struct DecideBudget {
-  Loads loads;
-  const std::int32_t* place;
-  const std::int64_t* round_ups;
-  std::int32_t* target;
-  TATR_HD void operator()(std::int64_t expert) const {
-    const Load load = loads(expert);
-    target[expert] = place[expert] < *round_ups ? load.up() : load.down();
+/// How many experts `budget` rounds up.
+struct BudgetSize {
+  BudgetRule rule = BudgetRule::kOfNearest;
+  double amount = 1.0;     // factor, or mass per token times tokens
+  std::int64_t tiles = 0;  // total tiles asked
+
+  /// `mass` [E] is at stake for each expert, `order` the experts by stake, high to low.
+  TATR_HD std::int32_t operator()(const BudgetTally& tally, const double* mass, const std::int32_t* order) const {
+    std::int64_t n = 0;
+    if (rule == BudgetRule::kOfNearest) {
+      const double asked = floor(amount * static_cast<double>(tally.nearest));
+      n = asked < static_cast<double>(tally.candidates) ? static_cast<std::int64_t>(asked) : tally.candidates;
+    } else if (rule == BudgetRule::kTotalTiles) {
+      n = tiles - tally.down_tiles;
+    } else {
+      double dropped = 0.0;
+      for (n = tally.candidates; n > 0 && dropped + mass[order[n - 1]] <= amount; --n) dropped += mass[order[n - 1]];
+    }
+    return static_cast<std::int32_t>(n < tally.candidates ? n : tally.candidates);
   }
 };
+
+inline BudgetSize budget_size(const StrategyConfig& strategy, std::int64_t tokens) {
+  BudgetSize size;
+  if (const auto* of_nearest = std::get_if<BudgetOfNearest>(&strategy.tiles)) size.amount = of_nearest->factor;
+  if (const auto* most = std::get_if<BudgetMaxDroppedMass>(&strategy.tiles)) {
+    size.rule = BudgetRule::kMaxDroppedMass;
+    size.amount = most->mass * static_cast<double>(tokens);
+  }
+  if (const auto* total = std::get_if<BudgetTotalTiles>(&strategy.tiles)) {
+    size.rule = BudgetRule::kTotalTiles;
+    size.tiles = total->tiles;
+  }
+  return size;
+}
+
+/// `budget` on the CPU. `order` [E] is scratch; down_tiles[0] becomes the least that it can be asked for.
+inline void decide_budget(const Loads& loads, std::int32_t experts, const BudgetSize& budget, const double* stake,
+                          const double* mass, std::int32_t* order, std::int32_t* down_tiles, std::int32_t* target) {
+  BudgetTally tally;
+  for (std::int32_t e = 0; e < experts; ++e) {
+    tally.add(loads(e));
+    order[e] = e;
+  }
+  std::stable_sort(order, order + experts, [&](std::int32_t a, std::int32_t b) { return stake[a] > stake[b]; });
+  *down_tiles = tally.down_tiles;
+  const std::int32_t round_ups = budget(tally, mass, order);
+  for (std::int32_t place = 0; place < experts; ++place) {
+    const Load load = loads(order[place]);
+    target[order[place]] = place < round_ups ? load.up() : load.down();
+  }
+}
 
 /// Rows by which each expert's target exceeds what it keeps, at most `available` = T - count.
 struct NeedOfTarget {
@@ -212,6 +210,7 @@ struct NeedOfTarget {
   }
 };
 
+/// What a strategy does to one routing, the same for every way of computing it.
 inline StrategyKind rule_of(const StrategyConfig& strategy) {
   const bool wraps = strategy.kind == StrategyKind::kCapacity || strategy.kind == StrategyKind::kDynamic;
   return wraps ? strategy.then : strategy.kind;

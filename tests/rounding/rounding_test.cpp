@@ -239,6 +239,37 @@ TEST_CASE("a routing that lacks the scores of all experts pads, and says what it
   CHECK_THROWS_AS(round_routing(routing, next_best, 8, 1, 0, *cpu), ConfigError);
 }
 
+TEST_CASE("scratch takes the bytes it says, and with the routing at most three times the logits") {
+  const auto cpu = make_cpu_system(2);
+  constexpr std::int64_t kTokens = 16384, kExperts = 256, kTopK = 8, kTile = 128;
+  const std::size_t logits = kTokens * kExperts * sizeof(float);
+  const Routing routing =
+      route(*cpu, synthetic_logits(*cpu, {}, 1, kTokens, kExperts), router_shape(kTokens, kExperts, kTopK));
+  const std::size_t routed = cpu->bytes_in_use() - logits;
+  const RoundingScratch scratch(*cpu, kTokens, kExperts, kTopK, kTile);
+  const std::size_t taken = cpu->bytes_in_use() - logits - routed;
+  CHECK(taken == RoundingScratch::bytes(*cpu, kTokens, kExperts, kTopK, kTile));
+  CHECK(routed + taken <= 3 * logits);
+}
+
+TEST_CASE("rounding into scratch allocates nothing and can be replayed") {
+  const auto cpu = make_cpu_system(2);
+  Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 3, 600, 20), router_shape(600, 20, 4));
+  StrategyConfig up = strategy(StrategyKind::kUp);
+  const auto expected = round_routing(routing, up, 32, 1, 0, *cpu).dispatch.token.to_host();
+  RoundingScratch scratch(*cpu, 600, 20, 4, 32);
+  const auto recording = cpu->record([&] {
+    route_again(*cpu, routing, router_shape(600, 20, 4));
+    round_into(routing, up, 32, 1, 0, *cpu, scratch);
+  });
+  cpu->reset_peak();
+  const std::size_t before = cpu->peak_bytes();
+  recording->replay();
+  recording->replay();
+  CHECK(cpu->peak_bytes() == before);
+  CHECK(round_routing(routing, up, 32, 1, 0, *cpu, scratch).dispatch.token.to_host() == expected);
+}
+
 TEST_CASE("dispatch lists every row of a token once in rows_by_token") {
   const auto cpu = make_cpu_system();
   const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 3, 100, 10), router_shape(100, 10, 2));

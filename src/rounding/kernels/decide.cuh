@@ -1,0 +1,159 @@
+// A strategy's targets on a GPU, and what follows from them for every expert: the work of one block, for experts are
+// few and most rules look at all of them.
+#pragma once
+
+#include <algorithm>
+#include <cub/block/block_scan.cuh>
+
+#include "core/cuda_check.hpp"
+#include "core/integer_math.hpp"
+#include "rounding/targets.cuh"
+
+namespace tatr {
+
+inline constexpr int kDecideThreads = 1024;
+
+/// offsets[0 … count] = running sums of value(i) for i < count, by one block of kDecideThreads. Ends with a barrier.
+template <class Value>
+__device__ void scan_in_block(std::int32_t count, Value value, std::int32_t* offsets) {
+  using Scan = cub::BlockScan<std::int32_t, kDecideThreads, cub::BLOCK_SCAN_WARP_SCANS>;
+  __shared__ typename Scan::TempStorage storage;
+  const std::int32_t each = ceil_div(count, kDecideThreads);
+  const std::int32_t first = static_cast<std::int32_t>(threadIdx.x) * each;
+  const std::int32_t last = first + each < count ? first + each : count;
+  std::int32_t sum = 0, before = 0;
+  for (std::int32_t i = first; i < last; ++i) sum += value(i);
+  Scan(storage).ExclusiveSum(sum, before);
+  for (std::int32_t i = first; i < last; ++i) {
+    offsets[i] = before;
+    before += value(i);
+  }
+  if (last == count && first < count) offsets[count] = before;
+  __syncthreads();
+}
+
+struct DecideParams {
+  DecideAlone alone;
+  StrategyKind rule;
+  std::int32_t experts, tokens;
+  BudgetSize budget;
+  const double* stake;  // [E] budget: what it goes by
+  const double* mass;   // [E]
+  std::int32_t* order;  // [E] budget: experts by stake
+  std::int32_t* down_tiles;
+  std::int32_t* target;   // [E] out
+  std::int32_t* need;     // [E] out
+  std::int32_t* offsets;  // [E+1] out: rows
+
+  /// Bytes of shared memory.
+  std::size_t room() const { return static_cast<std::size_t>(experts) * (sizeof(double) + sizeof(std::int32_t)); }
+};
+
+/// Deviations are computed by all threads, then the sum runs on in one.
+__device__ inline void decide_balance_in_block(const DecideParams& p, Deviations* deviations) {
+  for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) {
+    deviations[e] = Deviations::of(p.alone.loads(e));
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    decide_balance(
+        p.experts, [&](std::int32_t e) { return deviations[e]; },
+        [&](std::int32_t e, std::int32_t taken) { deviations[e].up = taken; });
+  }
+  __syncthreads();
+  for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) {
+    p.target[e] = p.alone.loads(e).kept + deviations[e].up;
+  }
+}
+
+/// How many of stakes [first, last) stand before an expert when sorted high to low, ties to the lower index.
+__device__ inline std::int32_t ahead_of(std::int32_t expert, const double* stake, std::int32_t first,
+                                        std::int32_t last) {
+  const double own = stake[expert];
+  const std::int32_t middle = min(max(expert, first), last);
+  std::int32_t ahead = 0;
+  for (std::int32_t e = first; e < middle; ++e) ahead += stake[e] >= own;
+  for (std::int32_t e = middle; e < last; ++e) ahead += stake[e] > own;
+  return ahead;
+}
+
+/// Several threads count for one expert where there are more threads than experts. `place` [E].
+__device__ inline void decide_budget_in_block(const DecideParams& p, double* stake, std::int32_t* place) {
+  __shared__ BudgetTally tally;
+  __shared__ std::int32_t round_ups;
+  if (threadIdx.x == 0) tally = {};
+  BudgetTally own;
+  for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) {
+    stake[e] = p.stake[e];
+    place[e] = 0;
+    own.add(p.alone.loads(e));
+  }
+  own.candidates = __reduce_add_sync(0xFFFFFFFFu, own.candidates);
+  own.nearest = __reduce_add_sync(0xFFFFFFFFu, own.nearest);
+  own.down_tiles = __reduce_add_sync(0xFFFFFFFFu, own.down_tiles);
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) {
+    atomicAdd(&tally.candidates, own.candidates);
+    atomicAdd(&tally.nearest, own.nearest);
+    atomicAdd(&tally.down_tiles, own.down_tiles);
+  }
+  const std::int32_t parts = max(1, kDecideThreads / p.experts), length = ceil_div(p.experts, parts);
+  for (std::int32_t i = threadIdx.x; i < p.experts * parts; i += kDecideThreads) {
+    const std::int32_t expert = i % p.experts, first = min(i / p.experts * length, p.experts);
+    atomicAdd(&place[expert], ahead_of(expert, stake, first, min(first + length, p.experts)));
+  }
+  __syncthreads();
+  for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) p.order[place[e]] = e;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    round_ups = p.budget(tally, p.mass, p.order);
+    *p.down_tiles = tally.down_tiles;
+  }
+  __syncthreads();
+  for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) {
+    const Load load = p.alone.loads(e);
+    p.target[e] = place[e] < round_ups ? load.up() : load.down();
+  }
+}
+
+/// Targets, needs and offsets. All kDecideThreads of one block call it.
+__device__ inline void decide_in_block(const DecideParams& p, void* room) {
+  if (p.rule == StrategyKind::kBalance) {
+    decide_balance_in_block(p, static_cast<Deviations*>(room));
+  } else if (p.rule == StrategyKind::kBudget) {
+    double* const stake = static_cast<double*>(room);
+    decide_budget_in_block(p, stake, reinterpret_cast<std::int32_t*>(stake + p.experts));
+  } else {
+    for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) p.alone(e);
+  }
+  __syncthreads();
+  const NeedOfTarget need{p.alone.loads, p.tokens, p.target, p.need};
+  for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) need(e);
+  scan_in_block(
+      p.experts, [&](std::int32_t e) { return p.target[e]; }, p.offsets);
+}
+
+/// For the rules that look at gates.
+__global__ void __launch_bounds__(kDecideThreads) decide_targets(const DecideParams p) {
+  extern __shared__ double decide_room[];
+  decide_in_block(p, decide_room);
+}
+
+/// Lets a kernel have all the shared memory there is: what each launch asks for depends on the experiment.
+template <class Kernel>
+void allow_shared_memory(Kernel kernel) {
+  int device = 0, most = 0;
+  cudaFuncAttributes attributes;
+  TATR_CUDA_CHECK(cudaGetDevice(&device));
+  TATR_CUDA_CHECK(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  TATR_CUDA_CHECK(cudaFuncGetAttributes(&attributes, kernel));
+  TATR_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                       most - static_cast<int>(attributes.sharedSizeBytes)));
+}
+
+inline void launch_decide(const DecideParams& params, cudaStream_t stream) {
+  allow_shared_memory(decide_targets);
+  decide_targets<<<1, kDecideThreads, params.room(), stream>>>(params);
+}
+
+}  // namespace tatr
