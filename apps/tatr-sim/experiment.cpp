@@ -122,6 +122,7 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& sys
 ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, const RunOptions& options) {
   ExperimentRecord record;
   record.config = config;
+  record.calibration = options.calibration;
   record.estimated_bytes = estimate_memory(config, system).total();
   system.reset_peak();
   const std::vector<std::string> layers =
@@ -141,7 +142,11 @@ ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, 
       stop_if_interrupted();
       rounded.push_back(round_routing(routing, *setting.strategy, setting.tile, config.seed, layer, system, scratch));
       const Rounded& result = rounded.back();
-      record.strategies.push_back({*setting.strategy, layer, result.metrics, std::nullopt, result.warnings});
+      const RoundingMetrics* alone = &result.metrics;
+      record.strategies.push_back(
+          {*setting.strategy, layer, result.metrics,
+           estimate_quality(options.calibration, config.router, *setting.strategy, setting.tile, {&alone, 1}),
+           std::nullopt, result.warnings});
       if (!options.export_folder.empty()) {
         export_rounding(options.export_folder, config.name, layer, setting.tile, setting.strategy->label, result);
       }

@@ -13,6 +13,7 @@
 namespace tatr {
 
 struct RunOptions {
+  Calibration calibration = default_calibration();
   std::string export_folder;  // empty: none
   std::function<void(const std::string&)> progress = [](const std::string&) {};
 };

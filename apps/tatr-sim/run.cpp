@@ -26,7 +26,7 @@ namespace {
 
 struct RunArguments {
   std::vector<std::string> configs, overrides;
-  std::string device = "auto", json, export_folder, experts = "4";
+  std::string device = "auto", json, export_folder, experts = "4", calibration;
   int threads = 0;
   bool dry_run = false, quiet = false;
 };
@@ -77,6 +77,8 @@ ExitCode run(const RunArguments& arguments) {
     configs.push_back(read_experiment(path, arguments.overrides));
     resolve_trace(configs.back());
   }
+  RunOptions options;
+  if (!arguments.calibration.empty()) options.calibration = read_calibration(arguments.calibration);
   const auto system = make_system(arguments);
   if (arguments.dry_run) {
     print_plan(configs, *system);
@@ -87,7 +89,6 @@ ExitCode run(const RunArguments& arguments) {
   const bool text_to_stdout = arguments.json != "-";
 
   Progress progress;
-  RunOptions options;
   options.export_folder = arguments.export_folder;
   options.progress = [&](const std::string& doing) { progress.show(doing); };
   RunRecord record;
@@ -136,6 +137,9 @@ void add_run(CLI::App& app, Action& action) {
   command->add_option("--set", arguments->overrides, "Override a value of every config: --set /router/tokens=1024")
       ->type_name("POINTER=VALUE")
       ->allow_extra_args(false);
+  command
+      ->add_option("--calibration", arguments->calibration, "Estimate perplexity by this file of scripts/calibrate.py")
+      ->type_name("FILE");
   command->add_flag("--dry-run", arguments->dry_run, "Print the effective config and the memory it needs, run nothing");
   command->add_option("--experts", arguments->experts, "Experts to list in the text: a number or 'all'")
       ->type_name("N")

@@ -12,6 +12,6 @@ if(NOT end_mark EQUAL -1)
 endif()
 # One raw string a line: compilers limit the length of a literal, not of what adjacent ones make together.
 string(REPLACE "\n" "\n)json\"\n    R\"json(" text "${text}")
-set(code "// Made from a JSON Schema by src/config/embed.cmake.\n#include \"config/schema.hpp\"\n\nnamespace tatr {\n\n")
+set(code "// Made from a JSON file by src/config/embed.cmake.\n#include \"config/schema.hpp\"\n\nnamespace tatr {\n\n")
 string(APPEND code "const std::string_view ${NAME} =\n    R\"json(${text})json\";\n\n}  // namespace tatr\n")
 file(WRITE "${OUTPUT}" "${code}")

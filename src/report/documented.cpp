@@ -47,6 +47,9 @@ std::optional<double> measured_value(const std::string& metric, const NetworkRec
   for (const MeanMetric& known : kMeanMetrics) {
     if (metric == known.name) return network.metrics.*known.member;
   }
+  if (metric == "estimated_perplexity_change") {
+    return network.quality.post_hoc ? std::optional(network.quality.post_hoc->value) : std::nullopt;
+  }
   if (network.layers.size() == 1) {
     const auto& timing = network.layers.front()->timing;
     return timing ? layer_value(metric, *timing) : std::nullopt;
@@ -70,7 +73,10 @@ std::string why_not_measured(const DocumentedFigure& figure, const NetworkRecord
     return figure.tile == 0 ? fmt::format("no strategy '{}' was run", figure.strategy)
                             : fmt::format("no strategy '{}' was run at tile {}", figure.strategy, figure.tile);
   }
-  if (figure.metric == "estimated_perplexity_change") return "needs a calibration on a trained model; none is given";
+  if (figure.metric == "estimated_perplexity_change") {
+    return network->quality.why_not.empty() ? "needs a calibration on a trained model; none is given"
+                                            : network->quality.why_not;
+  }
   if (is_time_or_ratio(figure.metric) || figure.metric == "output_error") {
     if (!experiment.config.layer) return "the config has no layer: routing and rounding only";
     if (network->layers.size() > 1) return "not measured for a network of several layers";

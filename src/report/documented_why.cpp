@@ -210,6 +210,11 @@ std::string explain_difference(const DocumentedFigure& figure, double measured, 
     return explain_probability(figure, measured, experiment);
   }
   if (metric == "speedup") return explain_ratio(figure.value, measured) + explain_tiles(network, networks);
+  if (metric == "estimated_perplexity_change" && network.quality.post_hoc) {
+    const PerplexityEstimate& ours = *network.quality.post_hoc;
+    return fmt::format("we estimate {} to {}, if all layers were like this one", format_change(ours.low),
+                       format_change(ours.high));
+  }
   if (is_share_metric(metric)) {
     return fmt::format("ours is {:+.1f} points off, on this routing", (measured - figure.value) * 100);
   }

@@ -66,6 +66,13 @@ std::string format_percent(double share) {
   return fmt::format("{:.1f}%", percent);
 }
 
+std::string format_change(double share) {
+  if (!std::isfinite(share)) return kAbsent;
+  if (share == 0) return "0%";
+  const double percent = share * 100;
+  return fmt::format("{:+.{}f}%", percent, std::abs(percent) < 1 ? 2 : std::abs(percent) < 100 ? 1 : 0);
+}
+
 std::string format_value(double value) {
   if (!std::isfinite(value)) return kAbsent;
   if (value == 0) return "0";

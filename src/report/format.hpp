@@ -29,6 +29,9 @@ std::string format_count(std::int64_t value);
 /// 0.673 -> "67.3%"; exactly 1 -> "100%", exactly 0 -> "0%". Small shares keep two digits that say something.
 std::string format_percent(double share);
 
+/// A change with its sign: 0.0027 -> "+0.27%"; exactly 0 -> "0%".
+std::string format_change(double share);
+
 /// Three significant digits without an exponent where that stays short: "0.012", "4.82", "1,203".
 std::string format_value(double value);
 std::string format_value(const std::optional<double>& value);

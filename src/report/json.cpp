@@ -79,13 +79,27 @@ Json last_tiles_json(const std::vector<double>& utilisation) {
   return list;
 }
 
+Json perplexity_json(const std::optional<PerplexityEstimate>& estimate) {
+  if (!estimate) return nullptr;
+  return {{"value", number(estimate->value)},
+          {"low", number(estimate->low)},
+          {"high", number(estimate->high)},
+          {"calibration", estimate->calibration}};
+}
+
+void add_quality(Json& json, const QualityEstimate& quality) {
+  json["estimated_perplexity_change"] = perplexity_json(quality.post_hoc);
+  json["estimated_perplexity_change_trained"] = perplexity_json(quality.trained);
+  json["why_not_estimated"] = quality.why_not.empty() ? Json(nullptr) : Json(quality.why_not);
+}
+
 Json strategy_json(const StrategyRecord& record) {
   Json json = {{"name", record.strategy.name},
                {"label", record.strategy.label},
                {"tile", tile_json(record.metrics.tile)},
                {"layer", record.layer}};
   add_metrics(json, record.metrics);
-  json["estimated_perplexity_change"] = nullptr;
+  add_quality(json, record.quality);
   json["counts_before"] = record.metrics.counts_before;
   json["counts_after"] = record.metrics.counts_after;
   json["tiles_per_expert"] = record.metrics.tiles_per_expert;
@@ -101,6 +115,7 @@ Json network_json(const NetworkRecord& network) {
                {"tile", tile_json(network.metrics.tile)},
                {"layers", network.layers.size()}};
   add_metrics(json, network.metrics);
+  add_quality(json, network.quality);
   json["lowest_tile_utilisation"] = number(network.lowest_utilisation);
   json["highest_dropped_gate_mass"] = number(network.highest_dropped_mass);
   json["cpu_reduced"] = network.layer_ms ? Json(network.cpu_reduced) : Json(nullptr);

@@ -64,6 +64,12 @@ void set_speedup(NetworkRecord& network, const std::vector<NetworkRecord>& all) 
   }
 }
 
+void set_quality(NetworkRecord& network, const Calibration& calibration, const RouterConfig& router) {
+  std::vector<const RoundingMetrics*> layers;
+  for (const StrategyRecord* record : network.layers) layers.push_back(&record->metrics);
+  network.quality = estimate_quality(calibration, router, network.layers.front()->strategy, network.tile, layers);
+}
+
 }  // namespace
 
 std::int64_t tile_group(const StrategyRecord& record, const ExperimentConfig& config) {
@@ -93,7 +99,10 @@ std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment)
       network.metrics.*metric.member /= static_cast<double>(network.layers.size());
     }
   }
-  for (NetworkRecord& network : networks) set_speedup(network, networks);
+  for (NetworkRecord& network : networks) {
+    set_speedup(network, networks);
+    if (experiment.calibration) set_quality(network, *experiment.calibration, experiment.config.router);
+  }
   return networks;
 }
 

@@ -17,6 +17,7 @@ struct NetworkRecord {
   std::int64_t tile = 0;    // the experiment's tile that the strategy stands beside; 0: none is known
   bool own_tiles = false;   // each expert has its own tile (dynamic)
   RoundingMetrics metrics;  // counts are sums, all else are means; no lists by expert
+  QualityEstimate quality;  // of a network of these layers
   double lowest_utilisation = 1.0, highest_dropped_mass = 0.0;  // of any layer
   bool cpu_reduced = false;                                     // any layer was timed on a reduced CPU shape
   std::optional<double> layer_ms, gemm_ms;                      // sums of medians; absent unless every layer was timed

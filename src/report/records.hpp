@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/experiment.hpp"
+#include "quality/estimate.hpp"
 #include "rounding/rounding.hpp"
 
 namespace tatr {
@@ -50,6 +51,7 @@ struct StrategyRecord {
   StrategyConfig strategy;
   std::int64_t layer = 0;
   RoundingMetrics metrics;
+  QualityEstimate quality;  // as if all layers of the network were like this one
   std::optional<LayerTiming> timing;
   std::vector<std::string> warnings;
 };
@@ -81,6 +83,7 @@ struct Environment {
 
 struct ExperimentRecord {
   ExperimentConfig config;
+  std::optional<Calibration> calibration;  // what perplexity is estimated by
   std::vector<RoutingRecord> routing;      // one per layer
   std::vector<StrategyRecord> strategies;  // layer-major, then tile, then strategy in config order
   std::vector<DocumentedRecord> documented;

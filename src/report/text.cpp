@@ -15,8 +15,9 @@ std::string experiment_text(const ExperimentRecord& experiment, const Environmen
   const std::vector<NetworkRecord> networks = summarise_network(experiment);
   const TextContext context{experiment, environment, networks, options};
   std::string text;
-  for (const auto section : {configuration_section, layers_section, rounding_section, histogram_section,
-                             comparison_section, tile_size_section, documented_section, warnings_section}) {
+  for (const auto section :
+       {configuration_section, layers_section, rounding_section, histogram_section, comparison_section, quality_section,
+        tile_size_section, documented_section, warnings_section}) {
     const std::string part = section(context);
     if (!part.empty()) text += (text.empty() ? "" : "\n") + part;
   }

@@ -108,7 +108,7 @@ std::string quality_text(const StrategyRecord& record, const RoutingRecord* rout
       metrics.dropped == 0 ? "none dropped" : format_value(metrics.mean_dropped_probability);
   text += fmt::format("  - Average Routing Prob of Dropped Tokens: {}\n", probability);
   text += fmt::format("  - Dropped Gate Mass per Token: {}\n", format_value(metrics.dropped_gate_mass));
-  text += "  - Estimated Perplexity Change: not estimated\n";
+  text += wrap("- Estimated Perplexity Change: " + perplexity_words(record.quality), 2, 2);
   const std::string experts = routing ? " of " + format_count(routing->experts) : "";
   const std::string tokens = routing ? " of " + format_count(routing->tokens) : "";
   text += fmt::format("  - Starved Experts: {}{}\n", format_count(metrics.starved_experts), experts);

@@ -34,6 +34,11 @@ std::string histogram_section(const TextContext& context);
 
 /// Counted and measured tables, never mixed; one pair for each tile. Several layers: their totals and means.
 std::string comparison_section(const TextContext& context);
+/// "+4.1% [+3.2%, +5.0%]", or why there is no number.
+std::string perplexity_words(const QualityEstimate& quality);
+
+/// The estimated change of perplexity of every strategy, with its error; empty without a calibration.
+std::string quality_section(const TextContext& context);
 std::string tile_size_section(const TextContext& context);
 std::string layers_section(const TextContext& context);
 std::string documented_section(const TextContext& context);

@@ -77,6 +77,37 @@ class Cli(unittest.TestCase):
             self.assertEqual(strategy["tiles"], sum(strategy["tiles_per_expert"]))
         self.assertIn("Tile-Aware Token Rounding", result.stderr)
 
+    def test_perplexity_is_estimated_by_a_calibration(self):
+        def estimates(*arguments):
+            result = run("run", self.config(), "--device", "cpu", "--quiet", "--json", "-", *arguments)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            strategies = json.loads(result.stdout)["experiments"][0]["strategies"]
+            return {(s["label"], s["tile"]): (s["estimated_perplexity_change"], s["why_not_estimated"]) for s in strategies}
+
+        default = estimates()
+        self.assertEqual(default["none", 8][0]["value"], 0)
+        change, why = default["down", 8]
+        self.assertTrue(change["low"] < change["value"] < change["high"], (change, why))
+        self.assertIsNone(why)
+
+        embedded = SOURCE / "src/quality/default_calibration.json"
+        self.assertEqual(estimates("--calibration", embedded), default)
+        calibration = json.loads(embedded.read_text())
+        calibration["name"] = "narrow"
+        calibration["range"]["largest_damage"] = 0
+        own = self.path / "own.json"
+        own.write_text(json.dumps(calibration))
+        change, why = estimates("--calibration", own)["down", 8]
+        self.assertIsNone(change)
+        self.assertIn("out of range: damage", why)
+
+        calibration["parameters"]["damage"] = -1
+        own.write_text(json.dumps(calibration))
+        self.assert_fails(run("run", self.config(), "--calibration", own), 2, "own.json:/parameters/damage", "-1", "above 0")
+        measurements = SOURCE / "src/quality/perplexity_vs_rounding.json"
+        self.assert_fails(run("run", self.config(), "--calibration", measurements), 2, "scripts/calibrate.py")
+        self.assert_fails(run("run", self.config(), "--calibration", self.path / "none.json"), 2, "none.json")
+
     def test_same_config_same_result(self):
         def result(threads):
             document = json.loads(run("run", self.config(), "--device", "cpu", "--json", "-", "--threads", threads).stdout)

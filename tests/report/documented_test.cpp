@@ -81,6 +81,15 @@ TEST_CASE("not measured", "[report][documented]") {
   const auto perplexity = compare(experiment(), {{"estimated_perplexity_change", "down", 8, 0.0009, "a"}});
   CHECK(perplexity.verdict == Verdict::kNotMeasured);
   CHECK(says(perplexity, "calibration"));
+  ExperimentRecord record = experiment();
+  record.calibration = default_calibration();
+  record.strategies[1].metrics.mean_square_dropped_mass = 0.04;
+  record.strategies[1].metrics.mean_cube_dropped_mass = 0.02;
+  const auto estimated = compare(record, {{"estimated_perplexity_change", "down", 8, 0.0009, "a"}});
+  CHECK(estimated.verdict == Verdict::kDiffers);
+  CHECK(says(estimated, "we estimate +"));
+  record.strategies[1].metrics.mean_cube_dropped_mass = 1;
+  CHECK(says(compare(record, {{"estimated_perplexity_change", "down", 8, 0.0009, "a"}}), "out of range"));
 }
 
 TEST_CASE("times of a reduced CPU layer do not compare", "[report][documented]") {

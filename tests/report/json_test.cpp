@@ -112,3 +112,24 @@ TEST_CASE("network totals and means", "[report][json]") {
   CHECK(network[1]["layer_ms"].is_null());
   CHECK(network[0]["layer_ms"] == 10.0);
 }
+
+TEST_CASE("an estimate names its calibration and its interval, or why there is none", "[report][json]") {
+  ExperimentRecord record = experiment();
+  record.calibration = default_calibration();
+  record.strategies[1].metrics.mean_square_dropped_mass = 0.04;
+  record.strategies[1].metrics.mean_cube_dropped_mass = 0.02;
+  record.strategies[1].quality.why_not = "out of range: hand-made";
+  record.strategies[0].quality.post_hoc = PerplexityEstimate{0.01, 0.005, 0.02, "by hand"};
+  auto result = to_json(run_of(record));
+  const auto& strategies = result["experiments"][0]["strategies"];
+  CHECK(strategies[0]["estimated_perplexity_change"]["low"] == 0.005);
+  CHECK(strategies[0]["estimated_perplexity_change"]["calibration"] == "by hand");
+  CHECK(strategies[0]["why_not_estimated"].is_null());
+  CHECK(strategies[1]["estimated_perplexity_change"].is_null());
+  CHECK(strategies[1]["why_not_estimated"] == "out of range: hand-made");
+  const auto& down = result["experiments"][0]["network"][1];  // from the metrics themselves
+  CHECK(down["estimated_perplexity_change"]["value"].get<double>() > 0.1);
+  CHECK(down["estimated_perplexity_change"]["calibration"] == default_calibration().name);
+  CHECK(down["estimated_perplexity_change_trained"].is_null());  // r = 20 / (3 * 8)
+  CHECK(violations(result) == "");
+}

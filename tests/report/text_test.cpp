@@ -239,3 +239,31 @@ TEST_CASE("colour only when asked", "[report][text]") {
   CHECK(!contains(report(experiment()), "\x1b"));
   CHECK(contains(text_report(run_of(experiment()), {true, 4}), "\x1b[1m"));
 }
+
+TEST_CASE("estimates come with their interval and the name of what they rest on", "[report][text]") {
+  ExperimentRecord record = experiment();
+  CHECK(!contains(report(record), "Post hoc"));  // no calibration, no section
+  record.calibration = default_calibration();
+  record.strategies[1].metrics.mean_square_dropped_mass = 0.04;
+  record.strategies[1].metrics.mean_cube_dropped_mass = 0.02;
+  record.strategies[1].quality.post_hoc = PerplexityEstimate{0.0412, 0.032, 0.0504, "by hand"};
+  std::string text = report(record);
+  check_width(text);
+  CHECK(contains(text, "Estimated Perplexity Change: +4.1% [+3.2%, +5.0%]"));
+  CHECK(contains(text, "Post hoc [90%]"));
+  CHECK(contains(text, default_calibration().name.substr(0, 13)));
+  CHECK(!contains(text, "Trained:"));
+
+  record.strategies[1].metrics.mean_cube_dropped_mass = 1;  // severity 25
+  text = report(record);
+  check_width(text);
+  CHECK(contains(text, "out of range"));
+
+  record.config.router.experts = 3;
+  record.config.router.tokens = 48;
+  record.strategies[1].strategy = strategy(StrategyKind::kNearest, "nearest");
+  text = report(record);  // 48 * 2 / (3 * 8) = 4 tiles an expert
+  check_width(text);
+  CHECK(contains(text, "-0.14% [-0.22%, -0.06%]"));
+  CHECK(contains(text, "Trained:"));
+}

@@ -1,0 +1,62 @@
+#include "quality/calibration.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "config/json_text.hpp"
+#include "config/schema.hpp"
+#include "config/validate.hpp"
+#include "core/error.hpp"
+
+namespace tatr {
+
+namespace {
+
+using nlohmann::json;
+
+Calibration build_calibration(const json& from, const std::string& file) {
+  if (from.is_object() && from.contains("rows") && !from.contains("parameters")) {
+    throw ConfigError(file, "holds measurements; scripts/calibrate.py makes a calibration of them");
+  }
+  static const json schema = json::parse(kCalibrationSchema);
+  validate_document(schema, from, file);
+  Calibration calibration;
+  calibration.name = from["name"];
+  calibration.layers = from["layers"];
+  calibration.damage = from["parameters"]["damage"];
+  calibration.power = from["parameters"]["power"];
+  calibration.gain = from["parameters"]["gain"];
+  calibration.absolute_error = from["error"]["absolute"];
+  calibration.relative_error = from["error"]["relative"];
+  const json& validation = from["cross_validation"];
+  if (!validation.empty()) calibration.median_error = validation[0]["median_error"];
+  const json& range = from["range"];
+  calibration.largest_damage = range["largest_damage"];
+  calibration.largest_dropped_mass = range["largest_dropped_mass"];
+  calibration.largest_severity = range["largest_severity"];
+  calibration.largest_added_share = range["largest_added_share"];
+  calibration.trained_source = from["trained"]["source"];
+  for (const auto& [strategy, points] : from["trained"]["strategies"].items()) {
+    std::vector<TrainedChange>& changes = calibration.trained[strategy];
+    for (const json& point : points) {
+      if (!changes.empty() && point["r"] <= changes.back().r) {
+        throw ConfigError(
+            config_place(file, "/trained/strategies/" + strategy + "/" + std::to_string(changes.size()) + "/r"),
+            point["r"].dump() + " is not allowed; expected more than the one before");
+      }
+      changes.push_back({point["r"], point["value"], point["error"]});
+    }
+  }
+  return calibration;
+}
+
+}  // namespace
+
+const Calibration& default_calibration() {
+  static const Calibration calibration =
+      build_calibration(parse_json_text(kDefaultCalibration, "default calibration"), "default calibration");
+  return calibration;
+}
+
+Calibration read_calibration(const std::string& path) { return build_calibration(read_json_file(path), path); }
+
+}  // namespace tatr

@@ -1,0 +1,35 @@
+// How a calibration file becomes numbers. A calibration turns what rounding did to the layers of a network into an
+// estimated change of its perplexity; scripts/calibrate.py fits it to measurements of a trained model.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace tatr {
+
+/// Published change of models trained with a strategy, at one r = (mean tokens per expert) / tile. Parts of 1.
+struct TrainedChange {
+  double r = 0, value = 0, error = 0;
+};
+
+struct Calibration {
+  std::string name;
+  std::int64_t layers = 0;                        // of the measured network
+  double damage = 0, power = 1, gain = 0;         // ln(perplexity) changes by damage D^power - gain sqrt(A)
+  double absolute_error = 0, relative_error = 0;  // half-width of the 90 % interval: the larger one
+  double median_error = 0;                        // relative, on settings left out of the fit; 0: not known
+  double largest_damage = 0, largest_dropped_mass = 0, largest_severity = 0,
+         largest_added_share = 0;  // calibrated range; severity is of a layer
+  std::string trained_source;
+  std::map<std::string, std::vector<TrainedChange>> trained;  // by strategy, r rising
+};
+
+/// The calibration that the program carries: src/quality/default_calibration.json.
+const Calibration& default_calibration();
+
+/// Reads a file that scripts/calibrate.py wrote. Throws ConfigError at "file:/json/pointer".
+Calibration read_calibration(const std::string& path);
+
+}  // namespace tatr
