@@ -17,6 +17,8 @@ constexpr const char* kExamples = R"(Examples:
   tatr-sim run configs/quick.json --json -            JSON on stdout, text on stderr
   tatr-sim run configs/documented.json --device cpu --set /tile=64 --set /seed=7
   tatr-sim run configs/documented.json --dry-run      the effective config and the memory it needs
+  tatr-sim advise configs/real_router.json --max-perplexity 0.1%
+                                                      which strategy and tile to use
   tatr-sim validate configs/*.json                    check without running
 
 Exit codes: 0 done; 1 a verification failed; 2 usage, config or input file;
@@ -40,6 +42,7 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(30);
   tatr::Action action;
   tatr::add_run(app, action);
+  tatr::add_advise(app, action);
   tatr::add_validate(app, action);
   tatr::add_schema(app, action);
   tatr::add_list(app, action);

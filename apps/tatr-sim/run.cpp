@@ -12,6 +12,7 @@
 
 #include "commands.hpp"
 #include "config/read.hpp"
+#include "device.hpp"
 #include "environment.hpp"
 #include "experiment.hpp"
 #include "output_file.hpp"
@@ -26,24 +27,10 @@ namespace {
 
 struct RunArguments {
   std::vector<std::string> configs, overrides;
-  std::string device = "auto", json, export_folder, experts = "4", calibration;
-  int threads = 0;
+  std::string json, export_folder, experts = "4", calibration;
+  DeviceOptions device;
   bool dry_run = false, quiet = false;
 };
-
-std::unique_ptr<System> make_system(const RunArguments& arguments) {
-  const std::string& device = arguments.device;
-  if (device == "cpu" || (device == "auto" && cuda_device_count() == 0)) return make_cpu_system(arguments.threads);
-  const std::size_t colon = device.find(':');
-  return make_cuda_system(colon == std::string::npos ? 0 : std::atoi(device.c_str() + colon + 1));
-}
-
-std::string check_device(const std::string& device) {
-  const bool indexed = device.rfind("cuda:", 0) == 0 && device.size() > 5 && device.size() < 9 &&
-                       device.find_first_not_of("0123456789", 5) == std::string::npos;
-  if (device == "auto" || device == "cpu" || device == "cuda" || indexed) return {};
-  return "'" + device + "' is no device; allowed: auto, cpu, cuda, cuda:N";
-}
 
 std::string check_experts(const std::string& experts) {
   if (experts == "all" ||
@@ -79,7 +66,7 @@ ExitCode run(const RunArguments& arguments) {
   }
   RunOptions options;
   if (!arguments.calibration.empty()) options.calibration = read_calibration(arguments.calibration);
-  const auto system = make_system(arguments);
+  const auto system = make_system(arguments.device);
   if (arguments.dry_run) {
     print_plan(configs, *system);
     return ExitCode::kDone;
@@ -126,12 +113,7 @@ void add_run(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<RunArguments>();
   CLI::App* command = app.add_subcommand("run", "Run experiments and report them");
   command->add_option("CONFIG", arguments->configs, "Experiment files")->type_name("FILE")->required();
-  command->add_option("--device", arguments->device, "auto (a GPU if there is one), cpu, cuda or cuda:N")
-      ->type_name("DEVICE")
-      ->check(check_device);
-  command->add_option("--threads", arguments->threads, "CPU threads (default: all cores)")
-      ->type_name("N")
-      ->check(CLI::Range(1, 4096).description(""));
+  add_device_options(*command, arguments->device);
   command->add_option("--json", arguments->json, "Write the result to this file; - is stdout (text goes to stderr)")
       ->type_name("FILE");
   command->add_option("--set", arguments->overrides, "Override a value of every config: --set /router/tokens=1024")

@@ -79,14 +79,6 @@ Json last_tiles_json(const std::vector<double>& utilisation) {
   return list;
 }
 
-Json perplexity_json(const std::optional<PerplexityEstimate>& estimate) {
-  if (!estimate) return nullptr;
-  return {{"value", number(estimate->value)},
-          {"low", number(estimate->low)},
-          {"high", number(estimate->high)},
-          {"calibration", estimate->calibration}};
-}
-
 void add_quality(Json& json, const QualityEstimate& quality) {
   json["estimated_perplexity_change"] = perplexity_json(quality.post_hoc);
   json["estimated_perplexity_change_trained"] = perplexity_json(quality.trained);
@@ -189,6 +181,14 @@ Json experiment_json(const ExperimentRecord& experiment) {
 }
 
 }  // namespace
+
+nlohmann::ordered_json perplexity_json(const std::optional<PerplexityEstimate>& estimate) {
+  if (!estimate) return nullptr;
+  return {{"value", number(estimate->value)},
+          {"low", number(estimate->low)},
+          {"high", number(estimate->high)},
+          {"calibration", estimate->calibration}};
+}
 
 const char* verdict_name(Verdict verdict) {
   switch (verdict) {

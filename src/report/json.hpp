@@ -13,6 +13,9 @@ inline constexpr const char* kResultSchemaVersion = "1.0";
 /// Absent and non-finite values become null. Strings are taken as UTF-8: dump with error_handler_t::replace.
 nlohmann::ordered_json to_json(const RunRecord& run);
 
+/// {value, low, high, calibration}, or null.
+nlohmann::ordered_json perplexity_json(const std::optional<PerplexityEstimate>& estimate);
+
 /// The name of a verdict as the JSON and the text report spell it.
 const char* verdict_name(Verdict verdict);
 

@@ -49,7 +49,8 @@ class Cli(unittest.TestCase):
             self.assertIn(fragment, lines[0])
 
     def test_help_and_version(self):
-        for arguments in (["--help"], ["run", "--help"], ["validate", "--help"], ["schema", "--help"], ["list", "--help"]):
+        for arguments in (["--help"], ["run", "--help"], ["validate", "--help"], ["schema", "--help"], ["list", "--help"],
+                          ["advise", "--help"]):
             result = run(*arguments)
             self.assertEqual(result.returncode, 0)
             self.assertEqual(result.stderr, "")
@@ -107,6 +108,39 @@ class Cli(unittest.TestCase):
         measurements = SOURCE / "src/quality/perplexity_vs_rounding.json"
         self.assert_fails(run("run", self.config(), "--calibration", measurements), 2, "scripts/calibrate.py")
         self.assert_fails(run("run", self.config(), "--calibration", self.path / "none.json"), 2, "none.json")
+
+    def test_advice(self):
+        config = self.config(router={"tokens": 2048, "experts": 16, "top_k": 4, "source": {"kind": "zipf"}},
+                             layer={"hidden": 64, "intermediate": 32})
+        result = run("advise", config, "--device", "cpu", "--max-perplexity", "0.5%", "--json", "-")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("Pareto Front", result.stderr)
+        document = json.loads(result.stdout)
+        advice = document["advice"]
+        self.assertEqual(advice["cost"], "modelled")  # no times of a CPU stand for a GPU's
+        self.assertEqual(advice["limits"]["perplexity"], 0.005)
+        self.assertEqual(advice["candidates"], 3 * 18 - 2)  # dynamic has tiles of its own
+        self.assertLessEqual(advice["best"]["estimated_perplexity_change"]["value"], 0.005)
+        # The choice is that of a plain run with the strategy it names.
+        again = self.config(router={"tokens": 2048, "experts": 16, "top_k": 4, "source": {"kind": "zipf"}},
+                            tile=advice["best"]["tile"], strategies=["none", {**advice["best"]["strategy"], "label": "best"}])
+        plain = run("run", again, "--device", "cpu", "--quiet", "--json", "-")
+        best = json.loads(plain.stdout)["experiments"][0]["strategies"][1]
+        self.assertEqual(best["tiles"], advice["best"]["tiles"])
+        self.assertEqual(best["estimated_perplexity_change"], advice["best"]["estimated_perplexity_change"])
+        # Nothing within the limit is cheaper; the front trades one for the other.
+        values = [c["estimated_perplexity_change"]["value"] for c in advice["front"]]
+        speedups = [c["speedup"] for c in advice["front"]]
+        self.assertEqual(values, sorted(values, reverse=True))
+        self.assertEqual(speedups, sorted(speedups, reverse=True))
+        self.assertEqual(advice["best"]["speedup"], max(s for s, v in zip(speedups, values) if v <= 0.005))
+
+        self.assert_fails(run("advise", config), 2, "--max-perplexity", "--max-time")
+        for option, value in (("--max-perplexity", "0.1"), ("--max-perplexity", "x%"), ("--max-perplexity", "-1%"),
+                              ("--max-time", "5"), ("--max-time", "nanms"), ("--max-dropped-mass", "1e")):
+            self.assert_fails(run("advise", config, "--device", "cpu", option, value), 2, option, f"'{value}'", "expected")
+        self.assert_fails(run("advise", config, "--device", "cpu", "--max-time", "5ms"), 2, "measured times")
+        self.assert_fails(run("advise", self.path / "none.json", "--max-time", "90%"), 2, "none.json")
 
     def test_same_config_same_result(self):
         def result(threads):

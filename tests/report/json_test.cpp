@@ -12,6 +12,7 @@
 
 #include "catch.hpp"
 #include "config/schema.hpp"
+#include "report/advice.hpp"
 #include "report/documented.hpp"
 #include "report/sample_run.hpp"
 
@@ -132,4 +133,18 @@ TEST_CASE("an estimate names its calibration and its interval, or why there is n
   CHECK(down["estimated_perplexity_change"]["calibration"] == default_calibration().name);
   CHECK(down["estimated_perplexity_change_trained"].is_null());  // r = 20 / (3 * 8)
   CHECK(violations(result) == "");
+}
+
+TEST_CASE("advice is part of the result's schema", "[report][json]") {
+  ExperimentRecord record = experiment();
+  record.calibration = default_calibration();
+  AdviceLimits limits;
+  limits.dropped_mass = 0.2;
+  const std::vector<NetworkRecord> networks = summarise_network(record);
+  auto result = to_json(run_of(record));
+  result["advice"] = advice_json(advise(networks, limits));
+  CHECK(result["advice"]["best"]["label"] == "down");
+  CHECK(violations(result) == "");
+  result["advice"].erase("verdict");
+  CHECK(violations(result) != "");
 }

@@ -1,0 +1,153 @@
+#include "report/advice.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "core/error.hpp"
+#include "report/format.hpp"
+
+namespace tatr {
+
+namespace {
+
+constexpr double kWorthwhile = 1.02;  // less is within what clocks and placement change from day to day
+
+/// Milliseconds of all layers with their rounding; absent unless every layer was timed at its whole shape.
+std::optional<double> measured_ms(const NetworkRecord& network) {
+  if (!network.layer_ms || network.cpu_reduced) return std::nullopt;
+  double sum = *network.layer_ms;
+  for (const StrategyRecord* record : network.layers) sum += record->timing->round_us.median / 1000;
+  return sum;
+}
+
+/// Rows of whole tiles, empty ones included: FLOPs are proportional to them.
+double tile_rows(const NetworkRecord& network) {
+  double rows = 0;
+  for (const StrategyRecord* record : network.layers) {
+    const RoundingMetrics& metrics = record->metrics;
+    const auto useful = static_cast<double>(metrics.rows - metrics.padded - metrics.duplicated);
+    if (metrics.tile > 0) {
+      rows += static_cast<double>(metrics.tiles * metrics.tile);
+    } else if (metrics.tile_utilisation > 0) {
+      rows += useful / metrics.tile_utilisation;
+    }
+  }
+  return rows;
+}
+
+bool is_none(const AdviceChoice& choice) { return choice.network->kind == StrategyKind::kNone; }
+
+bool cheaper(const AdviceChoice& a, const AdviceChoice& b) {
+  return a.cost != b.cost ? a.cost < b.cost : a.quality < b.quality;
+}
+
+bool better(const AdviceChoice& a, const AdviceChoice& b) {
+  return a.quality != b.quality ? a.quality < b.quality : a.cost < b.cost;
+}
+
+std::vector<AdviceChoice> make_choices(const std::vector<NetworkRecord>& candidates, Advice& advice) {
+  advice.measured = std::all_of(candidates.begin(), candidates.end(),
+                                [](const NetworkRecord& network) { return measured_ms(network).has_value(); });
+  advice.candidates = candidates.size();
+  const AdviceLimits& limits = advice.limits;
+  advice.by_perplexity = limits.perplexity || !limits.dropped_mass;
+  if (limits.time_ms && !advice.measured) {
+    throw UsageError("--max-time in ms needs measured times: a layer in the config, and a GPU; or give a share, 90%");
+  }
+  std::vector<AdviceChoice> choices;
+  for (const NetworkRecord& network : candidates) {
+    const auto& estimate = network.quality.post_hoc;
+    if (advice.by_perplexity && !estimate) {
+      if (advice.without_estimate++ == 0) advice.why_without = network.quality.why_not;
+      continue;
+    }
+    AdviceChoice choice;
+    choice.network = &network;
+    choice.cost = advice.measured ? *measured_ms(network) : tile_rows(network);
+    choice.quality = advice.by_perplexity ? estimate->value : network.metrics.dropped_gate_mass;
+    choices.push_back(choice);
+  }
+  std::stable_sort(choices.begin(), choices.end(), cheaper);  // ties stay in the order of the candidates
+  return choices;
+}
+
+bool keeps(const AdviceLimits& limits, const AdviceChoice& choice, bool measured) {
+  const NetworkRecord& network = *choice.network;
+  if (limits.perplexity && !(network.quality.post_hoc && network.quality.post_hoc->value <= *limits.perplexity))
+    return false;
+  if (limits.dropped_mass && !(network.metrics.dropped_gate_mass <= *limits.dropped_mass)) return false;
+  if (limits.time_ms && !(measured && choice.cost <= *limits.time_ms)) return false;
+  return !limits.time_share || 1 <= *limits.time_share * choice.speedup;
+}
+
+bool same_outcome(const AdviceChoice& a, const AdviceChoice& b) { return a.cost == b.cost && a.quality == b.quality; }
+
+/// The cheapest that keeps a limit on quality; where only time is limited, the best that keeps it.
+void choose(const std::vector<AdviceChoice>& choices, Advice& advice) {
+  std::vector<AdviceChoice> kept;
+  for (const AdviceChoice& choice : choices) {
+    if (keeps(advice.limits, choice, advice.measured)) kept.push_back(choice);
+  }
+  const bool only_time = !advice.limits.perplexity && !advice.limits.dropped_mass;
+  std::stable_sort(kept.begin(), kept.end(), only_time ? better : cheaper);
+  if (kept.empty()) return;
+  advice.best = kept.front();
+  const auto other = std::find_if(kept.begin(), kept.end(),
+                                  [&](const AdviceChoice& choice) { return !same_outcome(choice, kept.front()); });
+  if (other != kept.end()) advice.runner_up = *other;
+}
+
+void judge(Advice& advice) {
+  const bool unrounded_keeps = keeps(advice.limits, advice.unrounded, advice.measured);
+  const bool limits_time = advice.limits.time_ms || advice.limits.time_share;
+  if (!advice.best) {
+    advice.verdict = "Nothing keeps the limits; the front shows what is nearest.";
+  } else if (is_none(*advice.best)) {
+    advice.verdict =
+        fmt::format("Rounding is not worth it: no strategy within the limits beats plain top-k at tile {}.",
+                    advice.best->network->tile);
+  } else if (limits_time && unrounded_keeps) {
+    advice.verdict = "Rounding is not needed: plain top-k keeps the limit on time.";
+  } else if (advice.best->speedup < kWorthwhile) {
+    advice.verdict = fmt::format(
+        "Rounding is not worth it: the best within the limits is {:.2f} times as fast as "
+        "plain top-k at tile {}.",
+        advice.best->speedup, advice.unrounded.network->tile);
+  } else {
+    advice.worth_it = true;
+    advice.verdict =
+        fmt::format("Rounding is worth it: {:.2f} times as fast as plain top-k at tile {}, {}.", advice.best->speedup,
+                    advice.unrounded.network->tile, advice.measured ? "measured, rounding included" : "modelled");
+  }
+  const auto& limit = advice.limits.perplexity;
+  if (limit && advice.best && advice.best->network->quality.post_hoc->high > *limit) {
+    advice.verdict += fmt::format(" The estimate's interval reaches {}: above the limit.",
+                                  format_change(advice.best->network->quality.post_hoc->high));
+  }
+}
+
+}  // namespace
+
+Advice advise(const std::vector<NetworkRecord>& candidates, const AdviceLimits& limits) {
+  Advice advice;
+  advice.limits = limits;
+  std::vector<AdviceChoice> choices = make_choices(candidates, advice);
+  const auto unrounded = std::find_if(choices.begin(), choices.end(), is_none);  // the cheapest: choices are sorted
+  if (unrounded == choices.end()) throw UsageError("advice needs plain top-k, strategy none, among its candidates");
+  const double base = unrounded->cost;
+  for (AdviceChoice& choice : choices) choice.speedup = choice.cost > 0 ? base / choice.cost : 1.0;
+  advice.unrounded = *unrounded;
+  double lowest = std::numeric_limits<double>::infinity();
+  for (const AdviceChoice& choice : choices) {
+    if (choice.quality >= lowest) continue;
+    lowest = choice.quality;
+    advice.front.push_back(choice);
+  }
+  choose(choices, advice);
+  judge(advice);
+  return advice;
+}
+
+}  // namespace tatr

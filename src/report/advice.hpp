@@ -1,0 +1,54 @@
+// Which strategy and tile to use under a limit on quality or on time. Decides what is better than what; the candidates
+// come measured or counted from elsewhere.
+#pragma once
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "report/network.hpp"
+#include "report/text.hpp"
+
+namespace tatr {
+
+/// At least one is set. Shares are parts of 1.
+struct AdviceLimits {
+  std::optional<double> perplexity;    // highest estimated perplexity change
+  std::optional<double> dropped_mass;  // highest dropped gate mass, mean over tokens and layers
+  std::optional<double> time_ms;       // highest time of all layers, rounding included; needs measured times
+  std::optional<double> time_share;    // the same as a share of the fastest unrounded layers' time
+};
+
+/// A candidate and what it costs.
+struct AdviceChoice {
+  const NetworkRecord* network = nullptr;
+  double cost = 0;     // ms, rounding included; or rows of whole tiles where times are modelled
+  double speedup = 1;  // cost of the cheapest `none` over this one's
+  double quality = 0;  // what is traded against cost: lower is better
+};
+
+struct Advice {
+  AdviceLimits limits;
+  bool measured = false;             // costs are times of this device; else modelled by rows of whole tiles
+  bool by_perplexity = true;         // quality is the estimated perplexity change; else the dropped gate mass
+  std::size_t candidates = 0;        // all that were looked at
+  std::size_t without_estimate = 0;  // of them, those left out because their perplexity cannot be estimated
+  std::string why_without;           // the first one's reason
+  AdviceChoice unrounded;            // the cheapest `none`
+  std::vector<AdviceChoice> front;   // nothing is cheaper and as good; cost rising
+  std::optional<AdviceChoice> best, runner_up;
+  bool worth_it = false;
+  std::string verdict;  // the answer in a sentence or two
+};
+
+/// Candidates must hold a `none`; they must outlive the advice. Times count only where every candidate has them, of the
+/// layer's whole shape. Throws UsageError where the limits need what the candidates lack.
+Advice advise(const std::vector<NetworkRecord>& candidates, const AdviceLimits& limits);
+
+/// Choice, runner-up and front as text; the same as the result's key `advice`.
+std::string advice_text(const Advice& advice, const ExperimentRecord& experiment, const TextOptions& options);
+nlohmann::ordered_json advice_json(const Advice& advice);
+
+}  // namespace tatr

@@ -1,0 +1,122 @@
+// Advice as text and as JSON.
+#include <fmt/format.h>
+
+#include "report/advice.hpp"
+#include "report/format.hpp"
+#include "report/json.hpp"
+#include "report/text_sections.hpp"
+
+namespace tatr {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string limit_words(const AdviceLimits& limits) {
+  std::string words;
+  const auto add = [&](const std::string& one) { words += (words.empty() ? "" : "; ") + one; };
+  if (limits.perplexity) add("estimated perplexity change at most " + format_change(*limits.perplexity));
+  if (limits.dropped_mass) add("dropped gate mass at most " + format_value(*limits.dropped_mass));
+  if (limits.time_ms) add("time at most " + format_value(*limits.time_ms) + " ms");
+  if (limits.time_share) add("time at most " + format_percent(*limits.time_share) + " of unrounded");
+  return words;
+}
+
+std::string tile_words(const NetworkRecord& network) {
+  return network.own_tiles ? "by load" : std::to_string(network.tile);
+}
+
+std::string cost_cell(const Advice& advice, const AdviceChoice& choice) {
+  return advice.measured ? format_value(choice.cost) : format_percent(1 / choice.speedup);
+}
+
+/// How a config asks for it.
+const std::string& strategy_text(const NetworkRecord& network) { return network.layers.front()->strategy.canonical; }
+
+std::string choice_text(const char* what, const Advice& advice, const AdviceChoice& choice) {
+  const NetworkRecord& network = *choice.network;
+  std::string text =
+      wrap(fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, perplexity {}, lost mass {}", what, network.label,
+                       tile_words(network), format_count(network.metrics.tiles), choice.speedup,
+                       advice.measured ? "measured" : "modelled", perplexity_words(network.quality),
+                       format_value(network.metrics.dropped_gate_mass)),
+           2, 2);
+  return text + wrap("as a config says it: " + strategy_text(network), 4, 2);
+}
+
+Json choice_json(const Advice& advice, const std::optional<AdviceChoice>& choice) {
+  if (!choice) return nullptr;
+  const NetworkRecord& network = *choice->network;
+  const Json strategy = Json::parse(strategy_text(network), nullptr, /*allow_exceptions=*/false);
+  return {{"strategy", strategy.is_object() ? strategy : Json(nullptr)},
+          {"label", network.label},
+          {"tile", network.own_tiles ? Json(nullptr) : Json(network.tile)},
+          {"tiles", network.metrics.tiles},
+          {"speedup", choice->speedup},
+          {"time_ms", advice.measured ? Json(choice->cost) : Json(nullptr)},
+          {"estimated_perplexity_change", perplexity_json(network.quality.post_hoc)},
+          {"dropped_gate_mass", network.metrics.dropped_gate_mass}};
+}
+
+}  // namespace
+
+std::string advice_text(const Advice& advice, const ExperimentRecord& experiment, const TextOptions& options) {
+  std::string text = heading("Advice: " + experiment.config.name, options);
+  text += wrap("Wanted: " + limit_words(advice.limits), 2, 2);
+  if (advice.best) text += choice_text("Use", advice, *advice.best);
+  if (advice.runner_up) text += choice_text("Runner-up", advice, *advice.runner_up);
+  text += wrap(advice.verdict, 2);
+  text += "\nPareto Front (none of " + std::to_string(advice.candidates) + " settings is cheaper and as good):\n";
+  Table table({"Strategy", "Tile", "Tiles", advice.measured ? "ms" : "Modelled cost", "Speedup", "Perplexity [90%]",
+               "Lost mass"});
+  for (const AdviceChoice& choice : advice.front) {
+    const NetworkRecord& network = *choice.network;
+    table.add_row({strategy_cell(network.label), tile_words(network), format_count(network.metrics.tiles),
+                   cost_cell(advice, choice), fmt::format("{:.2f}×", choice.speedup),
+                   advice.by_perplexity ? perplexity_words(network.quality) : "",
+                   advice.by_perplexity ? "" : format_value(network.metrics.dropped_gate_mass)});
+  }
+  text += table.render();
+  text +=
+      wrap(advice.measured
+               ? "ms: layer and rounding, medians; speed-ups against plain top-k at its fastest tile, measured."
+               : "Cost is modelled, not measured: rows of whole tiles, as if every row took the same time at any "
+                 "tile, against plain top-k at the tile that needs the fewest. On a GPU, with a layer, it is measured.",
+           2);
+  if (advice.without_estimate > 0) {
+    text += wrap(fmt::format("Left out: {} of {} settings, whose change of perplexity cannot be estimated ({}).",
+                             advice.without_estimate, advice.candidates, advice.why_without),
+                 2);
+  }
+  if (advice.by_perplexity) {
+    text += wrap(fmt::format("Perplexity: of a model trained with plain top-k, {}; calibrated on '{}'.",
+                             experiment.routing.size() > 1 ? "its layers counting alike"
+                                                           : "if all its layers were like this one",
+                             experiment.calibration->name),
+                 2);
+  }
+  return text;
+}
+
+Json advice_json(const Advice& advice) {
+  const auto limit = [](const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); };
+  Json front = Json::array();
+  for (const AdviceChoice& choice : advice.front) front.push_back(choice_json(advice, choice));
+  return {{"limits",
+           {{"perplexity", limit(advice.limits.perplexity)},
+            {"dropped_gate_mass", limit(advice.limits.dropped_mass)},
+            {"time_ms", limit(advice.limits.time_ms)},
+            {"time_share", limit(advice.limits.time_share)}}},
+          {"cost", advice.measured ? "measured" : "modelled"},
+          {"quality", advice.by_perplexity ? "estimated_perplexity_change" : "dropped_gate_mass"},
+          {"candidates", advice.candidates},
+          {"without_estimate", advice.without_estimate},
+          {"unrounded", choice_json(advice, advice.unrounded)},
+          {"best", choice_json(advice, advice.best)},
+          {"runner_up", choice_json(advice, advice.runner_up)},
+          {"worth_it", advice.worth_it},
+          {"verdict", advice.verdict},
+          {"front", front}};
+}
+
+}  // namespace tatr

@@ -1,0 +1,184 @@
+// What is advised for hand-made candidates: limits, ties, the front, and when rounding is not worth it.
+#include "report/advice.hpp"
+
+#include "catch.hpp"
+#include "core/error.hpp"
+#include "report/json.hpp"
+#include "report/sample_run.hpp"
+
+using namespace tatr;
+using namespace tatr::test;
+
+namespace {
+
+/// Candidates of one layer; the records must not move once the networks point to them.
+class Candidates {
+ public:
+  Candidates() {
+    experiment_.calibration = default_calibration();
+    experiment_.config.tiles = {8, 16};
+  }
+
+  void add(StrategyKind kind, const std::string& label, std::int64_t tile, std::int64_t tiles, double perplexity,
+           double mass, std::optional<double> ms = std::nullopt) {
+    StrategyRecord record = plain_record();
+    record.strategy = strategy(kind, label);
+    record.strategy.canonical = R"({"name":")" + label + R"("})";
+    record.metrics.tile = tile;
+    record.metrics.tiles = tiles;
+    record.metrics.dropped_gate_mass = mass;
+    if (ms) {
+      record.timing = timing(*ms, /*cpu_reduced=*/false);
+      record.timing->round_us = series({100.0}, 100.0);
+    }
+    experiment_.strategies.push_back(record);
+    perplexities_.push_back(perplexity);
+  }
+
+  Advice advise(const AdviceLimits& limits) {
+    networks_ = summarise_network(experiment_);
+    for (std::size_t i = 0; i < networks_.size(); ++i) {
+      networks_[i].quality = {};
+      if (perplexities_[i] > 100) {
+        networks_[i].quality.why_not = "out of range";
+        continue;
+      }
+      networks_[i].quality.post_hoc =
+          PerplexityEstimate{perplexities_[i], perplexities_[i] - 0.001, perplexities_[i] + 0.001, "by hand"};
+    }
+    return tatr::advise(networks_, limits);
+  }
+
+  const ExperimentRecord& experiment() const { return experiment_; }
+
+ private:
+  ExperimentRecord experiment_ = [] {
+    ExperimentRecord record = test::experiment();
+    record.strategies.clear();
+    return record;
+  }();
+  std::vector<double> perplexities_;
+  std::vector<NetworkRecord> networks_;
+};
+
+/// Rows of whole tiles: none 96 and 112, down 64, nearest 80, budget 80, up 96.
+Candidates usual() {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0);
+  candidates.add(StrategyKind::kDown, "down", 8, 8, 0.04, 0.1);
+  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 0.003, 0.02);
+  candidates.add(StrategyKind::kBudget, "budget", 8, 10, 0.0005, 0.03);
+  candidates.add(StrategyKind::kNone, "none", 16, 7, 0, 0);
+  candidates.add(StrategyKind::kUp, "up", 16, 6, -0.001, 0);
+  candidates.add(StrategyKind::kDown, "down", 16, 2, 1000, 0.6);
+  return candidates;
+}
+
+AdviceLimits perplexity(double most) {
+  AdviceLimits limits;
+  limits.perplexity = most;
+  return limits;
+}
+
+std::vector<std::string> labels(const std::vector<AdviceChoice>& choices) {
+  std::vector<std::string> labels;
+  for (const AdviceChoice& choice : choices) labels.push_back(choice.network->label);
+  return labels;
+}
+
+}  // namespace
+
+TEST_CASE("the cheapest within a limit on quality", "[report][advice]") {
+  Candidates candidates = usual();
+  const Advice advice = candidates.advise(perplexity(0.001));
+  REQUIRE(advice.best.has_value());
+  CHECK(advice.best->network->label == "budget");
+  CHECK(advice.best->speedup == Approx(1.2));  // 96 rows over 80: the cheapest none is the one at tile 8
+  CHECK(advice.unrounded.network->tile == 8);
+  CHECK(advice.runner_up->network->label == "up");  // as many rows as none, and better
+  CHECK(advice.worth_it);
+  CHECK(!advice.measured);
+  CHECK(advice.candidates == 7);
+  CHECK(advice.without_estimate == 1);
+  CHECK(labels(advice.front) == std::vector<std::string>{"down", "budget", "up"});
+  CHECK(advice.verdict.find("1.20 times") != std::string::npos);
+  CHECK(advice.verdict.find("above the limit") != std::string::npos);  // 0.0005 + 0.001
+
+  const Advice loose = candidates.advise(perplexity(0.05));
+  CHECK(loose.best->network->label == "down");
+  CHECK(loose.verdict.find("above the limit") == std::string::npos);
+}
+
+TEST_CASE("by the dropped mass, estimates or not", "[report][advice]") {
+  Candidates candidates = usual();
+  AdviceLimits limits;
+  limits.dropped_mass = 0.025;
+  const Advice advice = candidates.advise(limits);
+  CHECK(advice.best->network->label == "nearest");
+  CHECK(!advice.by_perplexity);
+  CHECK(advice.without_estimate == 0);
+  CHECK(labels(advice.front) == std::vector<std::string>{"down", "down", "nearest", "none"});
+  limits.perplexity = 0.001;  // both must be kept
+  CHECK(candidates.advise(limits).best->network->label == "up");
+}
+
+TEST_CASE("the best quality within a limit on time", "[report][advice]") {
+  Candidates candidates = usual();
+  AdviceLimits limits;
+  limits.time_share = 0.9;
+  const Advice advice = candidates.advise(limits);
+  CHECK(advice.best->network->label == "budget");
+  CHECK(advice.runner_up->network->label == "nearest");
+  limits.time_share = 1.0;
+  CHECK(candidates.advise(limits).verdict.find("not needed") != std::string::npos);
+  CHECK(!candidates.advise(limits).worth_it);
+  limits.time_share = 0.5;
+  CHECK(!candidates.advise(limits).best.has_value());
+  CHECK(candidates.advise(limits).verdict.find("Nothing keeps the limits") != std::string::npos);
+}
+
+TEST_CASE("rounding is not worth it", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", 8, 100, 0, 0);
+  candidates.add(StrategyKind::kDown, "down", 8, 50, 0.04, 0.1);
+  Advice advice = candidates.advise(perplexity(0.001));
+  CHECK(advice.best->network->label == "none");
+  CHECK(!advice.worth_it);
+  CHECK(advice.verdict.find("not worth it") != std::string::npos);
+  candidates.add(StrategyKind::kBudget, "budget", 8, 99, 0, 0.01);
+  advice = candidates.advise(perplexity(0.001));
+  CHECK(advice.best->network->label == "budget");
+  CHECK(!advice.worth_it);
+  CHECK(advice.verdict.find("1.01 times") != std::string::npos);
+}
+
+TEST_CASE("times count only where all candidates have them", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0, 6.0);
+  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 0.0005, 0.02, 4.9);  // 5 ms with its rounding
+  AdviceLimits limits;
+  limits.time_ms = 5.1;
+  const Advice advice = candidates.advise(limits);
+  CHECK(advice.measured);
+  CHECK(advice.best->network->label == "nearest");
+  CHECK(advice.best->cost == Approx(5.0));
+  CHECK(advice.best->speedup == Approx(6.1 / 5.0));
+  const auto json = advice_json(advice);
+  CHECK(json["cost"] == "measured");
+  CHECK(json["best"]["time_ms"].get<double>() == Approx(5.0));
+  CHECK(json["best"]["strategy"]["name"] == "nearest");
+  candidates.add(StrategyKind::kDown, "down", 8, 8, 0.04, 0.1);  // not timed
+  CHECK_THROWS_AS(candidates.advise(limits), UsageError);
+  CHECK(!candidates.advise(perplexity(0.001)).measured);
+}
+
+TEST_CASE("advice in words keeps to the width and says what is modelled", "[report][advice]") {
+  Candidates candidates = usual();
+  const Advice advice = candidates.advise(perplexity(0.001));
+  const std::string text = advice_text(advice, candidates.experiment(), {});
+  CHECK(text.find("Use: budget, tile 8, 10 tiles: 1.20× modelled") != std::string::npos);
+  CHECK(text.find("Runner-up: up, tile 16, 6 tiles") != std::string::npos);
+  CHECK(text.find("Cost is modelled, not measured") != std::string::npos);
+  CHECK(text.find("1 of 7 settings") != std::string::npos);
+  CHECK(advice_json(advice)["best"]["time_ms"].is_null());
+}
