@@ -10,6 +10,7 @@
 #include "interrupt.hpp"
 #include "layer/elementwise.hpp"
 #include "layer/expert_layer.hpp"
+#include "layer/output_error.hpp"
 #include "measure/clocks.hpp"
 #include "measure/sampler.hpp"
 #include "measure/statistics.hpp"
@@ -107,12 +108,12 @@ Plan make_plan(const ExperimentConfig& config, System& system, Routing& routing,
 }
 
 /// Verifies every setting and gives its output's distance to that of `none`; the settings without a `none` get none.
-std::vector<std::optional<double>> verify_all(System& system, Plan& plan, const std::vector<TimedSetting>& settings,
-                                              bool autotune, const std::function<void(const std::string&)>& progress) {
+std::vector<std::optional<OutputError>> verify_all(ExpertLayer& layer, Plan& plan,
+                                                   const std::vector<TimedSetting>& settings, bool autotune,
+                                                   const std::function<void(const std::string&)>& progress) {
   const auto is_none = [](const TimedSetting& setting) { return setting.strategy->kind == StrategyKind::kNone; };
   const auto none = std::find_if(settings.begin(), settings.end(), is_none);
-  std::vector<std::optional<double>> errors(settings.size());
-  Buffer<std::byte> reference;
+  std::vector<std::optional<OutputError>> errors(settings.size());
   const auto verify = [&](std::size_t i) {
     stop_if_interrupted();
     progress("checking the outputs of " + settings[i].strategy->label);
@@ -121,21 +122,14 @@ std::vector<std::optional<double>> verify_all(System& system, Plan& plan, const 
     plan.runs[i]->tune();
     plan.runs[i]->verify();  // what will be timed may be another variant
   };
-  const auto first = static_cast<std::size_t>(none - settings.begin());
-  if (none != settings.end()) {  // its rows are the same at every tile
-    verify(first);
-    const std::size_t bytes = static_cast<std::size_t>(plan.runs[first]->output_count()) * element_bytes(system);
-    reference = Buffer<std::byte>(system, bytes);
-    system.copy(reference.data(), plan.runs[first]->output(), bytes);
-  }
+  for (std::size_t i = 0; i < settings.size(); ++i) verify(i);
+  if (none == settings.end()) return errors;
+  const auto first = static_cast<std::size_t>(none - settings.begin());  // its rows are the same at every tile
+  OutputReference reference(layer, *plan.runs[first], settings[first].rounded->dispatch);
   for (std::size_t i = 0; i < settings.size(); ++i) {
-    if (i == first) {
-      plan.runs[i]->run();  // verified above; its output was written over since
-    } else {
-      verify(i);
-    }
-    if (reference.size() == 0) continue;
-    errors[i] = relative_difference(system, plan.runs[i]->output(), reference.data(), plan.runs[i]->output_count());
+    stop_if_interrupted();
+    progress("comparing the outputs of " + settings[i].strategy->label);
+    errors[i] = reference.compare(*plan.runs[i], settings[i].rounded->dispatch);
   }
   return errors;
 }
@@ -204,7 +198,8 @@ std::size_t timing_bytes(const ExperimentConfig& config, std::size_t settings, c
   const std::size_t assignments = tokens * static_cast<std::size_t>(config.router.top_k);
   const std::size_t by_token = (tokens + assignments) * 4 * settings;
   const std::size_t reference = tokens * static_cast<std::size_t>(shape.hidden) * element;
-  return layer_bytes(shape, element) + reference + by_token + stopwatch_bytes(system);
+  const std::size_t comparing = static_cast<std::size_t>(shape.most_rows) * 4 + tokens * 8;
+  return layer_bytes(shape, element) + reference + comparing + by_token + stopwatch_bytes(system);
 }
 
 std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& system, Routing& routing,
@@ -216,8 +211,8 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
 
   ExpertLayer layer(system, shape, config.seed);
   Plan plan = make_plan(config, system, routing, scratch, layer_index, layer, settings);
-  const std::vector<std::optional<double>> output_errors =
-      verify_all(system, plan, settings, config.layer->autotune, progress);
+  const std::vector<std::optional<OutputError>> output_errors =
+      verify_all(layer, plan, settings, config.layer->autotune, progress);
 
   progress("timing");
   const auto watch = make_stopwatch(system);
@@ -250,7 +245,13 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
     timing.activation_ms = series_of(own.stage_ms[kActivation]);
     timing.down_ms = series_of(own.stage_ms[kDown]);
     timing.combine_ms = series_of(own.stage_ms[kCombine]);
-    timing.output_error = output_errors[i];
+    if (output_errors[i]) {
+      timing.output_error = output_errors[i]->overall;
+      timing.output_error_worst_percent = output_errors[i]->worst_percent;
+      timing.output_error_dropped = output_errors[i]->dropped;
+      timing.output_error_added = output_errors[i]->added;
+      timing.output_error_rescaled = output_errors[i]->rescaled;
+    }
     timing.sm_clock_mhz = after.sm_clock_mhz;
     timing.power_w = after.power_w;
 

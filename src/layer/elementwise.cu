@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "core/exact_math.hpp"
 #include "core/half.hpp"
@@ -146,28 +147,25 @@ struct NotFinite {
   }
 };
 
-/// Sums of squares over one chunk, in order.
+/// Sum of squares over one row of `width` elements, in order; the last row may be shorter.
 template <class T>
-struct ChunkDifference {
-  static constexpr std::int64_t kChunk = 1024;  // eights
+struct RowDistance {
   const T* a;
-  const T* b;
-  std::int64_t eights;
-  double* sums;  // [chunks, 2]
-  TATR_HD void operator()(std::int64_t chunk) const {
-    double difference = 0.0, base = 0.0;
-    for (std::int64_t e = chunk * kChunk; e < (chunk + 1) * kChunk && e < eights; ++e) {
-      float x[kEight], y[kEight];
-      load_eight(a + e * kEight, x);
-      load_eight(b + e * kEight, y);
-      for (int i = 0; i < kEight; ++i) {
-        const double d = static_cast<double>(x[i]) - static_cast<double>(y[i]);
-        difference += d * d;
-        base += static_cast<double>(y[i]) * static_cast<double>(y[i]);
+  const T* b;  // null: zeros
+  std::int64_t count, width;
+  double* sums;  // [rows]
+  TATR_HD void operator()(std::int64_t row) const {
+    double sum = 0.0;
+    for (std::int64_t i = row * width; i < (row + 1) * width && i < count; i += kEight) {
+      float x[kEight], y[kEight] = {};
+      load_eight(a + i, x);
+      if (b != nullptr) load_eight(b + i, y);
+      for (int j = 0; j < kEight; ++j) {
+        const double d = static_cast<double>(x[j]) - static_cast<double>(y[j]);
+        sum += d * d;
       }
     }
-    sums[2 * chunk] = difference;
-    sums[2 * chunk + 1] = base;
+    sums[row] = sum;
   }
 };
 
@@ -181,20 +179,6 @@ auto with_elements(System& system, Body&& body) {
       return body(policy, static_cast<float*>(nullptr));
     }
   });
-}
-
-template <class T>
-double difference_of(const auto& policy, System& system, const T* a, const T* b, std::int64_t eights) {
-  const std::int64_t chunks = ceil_div(eights, ChunkDifference<T>::kChunk);
-  Buffer<double> sums(system, static_cast<std::size_t>(2 * chunks));
-  for_each_index(policy, chunks, ChunkDifference<T>{a, b, eights, sums.data()});
-  double difference = 0.0, base = 0.0;
-  const std::vector<double> host = sums.to_host();
-  for (std::size_t i = 0; i < host.size(); i += 2) {
-    difference += host[i];
-    base += host[i + 1];
-  }
-  return difference == 0.0 ? 0.0 : std::sqrt(difference / base);
 }
 
 }  // namespace
@@ -230,13 +214,13 @@ void swiglu(System& system, const void* up, std::int64_t rows, std::int64_t widt
   });
 }
 
-void combine_rows(System& system, const void* rows, const Dispatch& dispatch, const TokenRows& by_token,
-                  std::int64_t tokens, std::int64_t width, void* y) {
+void combine_rows(System& system, const void* rows, const float* gate, const TokenRows& by_token, std::int64_t tokens,
+                  std::int64_t width, void* y) {
   with_elements(system, [&](auto policy, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     for_each_index(policy, tokens * width / kEight,
-                   CombineEight<T>{static_cast<const T*>(rows), dispatch.gate.data(), by_token.offsets.data(),
-                                   by_token.rows.data(), width, static_cast<T*>(y)});
+                   CombineEight<T>{static_cast<const T*>(rows), gate, by_token.offsets.data(), by_token.rows.data(),
+                                   width, static_cast<T*>(y)});
   });
 }
 
@@ -249,11 +233,26 @@ std::int64_t count_not_finite(System& system, const void* data, std::int64_t cou
   });
 }
 
-double relative_difference(System& system, const void* a, const void* b, std::int64_t count) {
+std::vector<double> row_distances(System& system, const void* a, const void* b, std::int64_t count,
+                                  std::int64_t width) {
   return with_elements(system, [&](auto policy, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    return difference_of(policy, system, static_cast<const T*>(a), static_cast<const T*>(b), count / kEight);
+    const std::int64_t rows = ceil_div(count, width);
+    Buffer<double> sums(system, static_cast<std::size_t>(rows));
+    for_each_index(policy, rows,
+                   RowDistance<T>{static_cast<const T*>(a), static_cast<const T*>(b), count, width, sums.data()});
+    return sums.to_host();
   });
+}
+
+double relative_difference(System& system, const void* a, const void* b, std::int64_t count) {
+  constexpr std::int64_t kWidth = 8192;
+  const auto sum = [&](const void* from, const void* to) {
+    const std::vector<double> parts = row_distances(system, from, to, count, kWidth);
+    return std::accumulate(parts.begin(), parts.end(), 0.0);
+  };
+  const double difference = sum(a, b);
+  return difference == 0.0 ? 0.0 : std::sqrt(difference / sum(b, nullptr));
 }
 
 std::vector<float> elements_to_host(System& system, const void* data, std::int64_t first, std::int64_t count) {

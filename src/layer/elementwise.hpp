@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/system.hpp"
 #include "rounding/rounding.hpp"
@@ -28,13 +29,17 @@ void swiglu(System& system, const void* up, std::int64_t rows, std::int64_t widt
 
 /// y[t, :] = sum over the rows of token t, in row order, of gate[row] * rows[row, :]. No atomics: the same bits every
 /// time.
-void combine_rows(System& system, const void* rows, const Dispatch& dispatch, const TokenRows& by_token,
-                  std::int64_t tokens, std::int64_t width, void* y);
+void combine_rows(System& system, const void* rows, const float* gate, const TokenRows& by_token, std::int64_t tokens,
+                  std::int64_t width, void* y);
 
 /// Elements that are not finite.
 std::int64_t count_not_finite(System& system, const void* data, std::int64_t count);
 
-/// ||a - b|| / ||b|| over count elements, summed in fp64 in a fixed order; 0 if both are zero.
+/// ||a[r, :] - b[r, :]||^2 for each row of `width` of the `count` elements, or ||a[r, :]||^2 where b is null; fp64,
+/// summed in a fixed order.
+std::vector<double> row_distances(System& system, const void* a, const void* b, std::int64_t count, std::int64_t width);
+
+/// ||a - b|| / ||b|| over count elements, summed likewise; 0 if both are zero.
 double relative_difference(System& system, const void* a, const void* b, std::int64_t count);
 
 /// Elements first … first + count - 1, as floats on the host.

@@ -149,8 +149,9 @@ void LayerRun::activate() {
   swiglu(layer_.system_, layer_.up_.data(), dispatch_.rows, layer_.shape_.intermediate, layer_.activated_.data());
 }
 void LayerRun::down() { down_gemm_->run(); }
-void LayerRun::combine() {
-  combine_rows(layer_.system_, layer_.down_.data(), dispatch_, by_token_, layer_.shape_.tokens, layer_.shape_.hidden,
+void LayerRun::combine() { combine_with(dispatch_.gate); }
+void LayerRun::combine_with(const Buffer<float>& gates) {
+  combine_rows(layer_.system_, layer_.down_.data(), gates.data(), by_token_, layer_.shape_.tokens, layer_.shape_.hidden,
                layer_.y_.data());
 }
 

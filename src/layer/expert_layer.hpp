@@ -65,6 +65,9 @@ class LayerRun {
   void combine();
   void run();
 
+  /// The last stage again with other gates, [R].
+  void combine_with(const Buffer<float>& gates);
+
   /// Runs every stage on poisoned outputs and compares sampled elements of each with fp64 sums over the stage's own
   /// input. VerificationError names the back end, the stage and the error.
   void verify();

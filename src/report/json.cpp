@@ -61,6 +61,10 @@ Json timing_json(const std::optional<LayerTiming>& timing) {
   json["speedup"] = interval_json(timing->speedup);
   json["end_to_end_speedup"] = interval_json(timing->end_to_end_speedup);
   json["output_error"] = number(timing->output_error);
+  json["output_error_worst_percent"] = number(timing->output_error_worst_percent);
+  json["output_error_dropped"] = number(timing->output_error_dropped);
+  json["output_error_added"] = number(timing->output_error_added);
+  json["output_error_rescaled"] = number(timing->output_error_rescaled);
   json["sm_clock_mhz"] = number(timing->sm_clock_mhz);
   json["power_w"] = number(timing->power_w);
   json["floors"] = {{"up", floor_json(timing->up_floor)}, {"down", floor_json(timing->down_floor)}};

@@ -40,7 +40,10 @@ struct LayerTiming {
   TimingSeries route_us, round_us, layer_ms, gather_ms, up_ms, activation_ms, down_ms, combine_ms;
   double useful_tflops = 0, hardware_tflops = 0;
   std::optional<RatioInterval> speedup, end_to_end_speedup;
-  std::optional<double> output_error;
+  // Distance of the output to that of `none` over its norm: overall, over the 1 % of tokens furthest off, and of its
+  // parts.
+  std::optional<double> output_error, output_error_worst_percent;
+  std::optional<double> output_error_dropped, output_error_added, output_error_rescaled;
   std::optional<double> sm_clock_mhz, power_w;  // of the GPU, at the end of the samples
 
   std::optional<GemmFloor> up_floor, down_floor;  // modelled; null where the device's ceilings are not known

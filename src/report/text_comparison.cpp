@@ -130,6 +130,22 @@ std::string floor_cell(const std::optional<GemmFloor>& floor) {
   return floor ? fmt::format("{} {}", format_value(floor->ms), floor->by_bytes ? "bytes" : "FLOPs") : kAbsent;
 }
 
+/// How far each strategy moves the layer's output, and by what.
+std::string error_table(const std::vector<const NetworkRecord*>& networks) {
+  Table table({"Strategy", "Overall", "Worst 1%", "Dropped", "Added", "Rescaled"});
+  bool any = false;
+  for (const NetworkRecord* network : networks) {
+    const auto& timing = network->layers.front()->timing;
+    if (!timing || !timing->output_error_worst_percent || network->kind == StrategyKind::kNone) continue;
+    any = true;
+    table.add_row({strategy_cell(network->label), format_value(timing->output_error),
+                   format_value(timing->output_error_worst_percent), format_value(timing->output_error_dropped),
+                   format_value(timing->output_error_added), format_value(timing->output_error_rescaled)});
+  }
+  if (!any) return {};
+  return "Output Error (against none, random weights; overall, worst tokens, parts):\n" + table.render();
+}
+
 /// The two GEMMs beside what they cannot beat and the library's yardstick. For devices with either.
 std::string gemm_table(const std::vector<const NetworkRecord*>& networks) {
   Table table({"Strategy", "Up ms", "Floor", "Down ms", "Floor", "Uniform ms"});
@@ -171,7 +187,7 @@ std::string comparison_section(const TextContext& context) {
               (tile > 0 ? fmt::format("Tile {}\n\n", tile) : std::string("Own tiles\n\n"));
     }
     text += counted_table(networks, layered) + "\n" + measured_tables(networks, layered);
-    if (!layered) text += gemm_table(networks);
+    if (!layered) text += error_table(networks) + gemm_table(networks);
   }
   return text;
 }

@@ -1,11 +1,14 @@
 #include "layer/expert_layer.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "catch.hpp"
 #include "core/error.hpp"
 #include "layer/elementwise.hpp"
+#include "layer/output_error.hpp"
 #include "router/routing.hpp"
+#include "router_shape.hpp"
 
 using namespace tatr;
 
@@ -52,7 +55,7 @@ TEST_CASE("combine adds gated rows in row order; tokens without rows become zero
   std::vector<float> rows(4 * 8);
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(i / 8 + 1);
   std::vector<float> y(3 * 8, -7);
-  combine_rows(*cpu, rows.data(), dispatch, rows_by_token(*cpu, dispatch, 3), 3, 8, y.data());
+  combine_rows(*cpu, rows.data(), dispatch.gate.data(), rows_by_token(*cpu, dispatch, 3), 3, 8, y.data());
   CHECK(y[0] == 2.0f);
   CHECK(y[8] == 0.5f * 1 + 0.25f * 3);
   CHECK(y[16] == 0.0f);
@@ -139,4 +142,78 @@ TEST_CASE("padding and duplicates do not change the output; a back end that is n
   with_padding.run();
   CHECK(relative_difference(*cpu, with_padding.output(), reference.data(), 3200) < 1e-6);
   CHECK_THROWS_AS(LayerRun(layer, none.dispatch, {"cublas_loop"}), ConfigError);
+}
+
+TEST_CASE("the output error and its parts, against sums by hand") {
+  const auto cpu = make_cpu_system(2);
+  const std::int64_t tokens = 300, experts = 6, hidden = 32;
+  RouterConfig config = router_shape(tokens, experts, 2);
+  const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 5, tokens, experts), config);
+  const auto rounded = [&](StrategyKind kind, bool renormalise) {
+    StrategyConfig strategy;
+    strategy.kind = kind;
+    strategy.renormalise = renormalise;
+    return round_routing(routing, strategy, 64, 1, 0, *cpu).dispatch;
+  };
+  ExpertLayer layer(*cpu, {tokens, experts, hidden, 16, tokens * 2 + experts * 63}, 3);
+  const Dispatch before = rounded(StrategyKind::kNone, false);
+  LayerRun none(layer, before, {});
+
+  /// y of a dispatch [T, H] on the host.
+  const auto output_of = [&](const Dispatch& dispatch) {
+    LayerRun run(layer, dispatch, {});
+    run.run();
+    return elements_to_host(*cpu, run.output(), 0, run.output_count());
+  };
+  const auto distance = [&](const std::vector<float>& a, const std::vector<float>& b) {
+    double difference = 0, base = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      difference += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
+      base += double{b[i]} * b[i];
+    }
+    return std::sqrt(difference / base);
+  };
+  const std::vector<float> reference = output_of(before);
+  for (const StrategyKind kind : {StrategyKind::kDown, StrategyKind::kUp, StrategyKind::kNearest}) {
+    const Dispatch after = rounded(kind, false);
+    LayerRun run(layer, after, {});
+    const OutputError error = OutputReference(layer, none, before).compare(run, after);
+    const std::vector<float> moved = output_of(after);
+    CHECK(error.overall == Approx(distance(moved, reference)).epsilon(1e-5));
+    CHECK(error.rescaled == 0);
+    CHECK(error.worst_percent >= error.overall);
+    if (kind == StrategyKind::kDown) {  // one part alone is the whole
+      CHECK(error.dropped == Approx(error.overall).epsilon(1e-4));
+      CHECK(error.added == 0);
+    } else if (kind == StrategyKind::kUp) {
+      CHECK(error.added == Approx(error.overall).epsilon(1e-4));
+      CHECK(error.dropped == 0);
+    } else {
+      CHECK(error.dropped > 0);
+      CHECK(error.added > 0);
+      CHECK(error.overall <= error.dropped + error.added);
+    }
+
+    // The worst 1 % of 300 tokens are 3.
+    std::vector<std::pair<double, std::size_t>> by_token;
+    const auto row = [&](const std::vector<float>& y, std::size_t t) {
+      const auto first = y.begin() + static_cast<std::ptrdiff_t>(t) * hidden;
+      return std::vector<float>(first, first + hidden);
+    };
+    for (std::size_t t = 0; t < 300; ++t) by_token.emplace_back(-distance(row(moved, t), row(reference, t)), t);
+    std::sort(by_token.begin(), by_token.end());
+    std::vector<float> worst_moved, worst_reference;
+    for (int i = 0; i < 3; ++i) {
+      const auto a = row(moved, by_token[i].second), b = row(reference, by_token[i].second);
+      worst_moved.insert(worst_moved.end(), a.begin(), a.end());
+      worst_reference.insert(worst_reference.end(), b.begin(), b.end());
+    }
+    CHECK(error.worst_percent == Approx(distance(worst_moved, worst_reference)).epsilon(1e-4));
+  }
+  const Dispatch after = rounded(StrategyKind::kDown, true);
+  LayerRun run(layer, after, {});
+  const OutputError error = OutputReference(layer, none, before).compare(run, after);
+  CHECK(error.rescaled > 0);
+  CHECK(error.overall <= error.dropped + error.rescaled);
+  CHECK(error.overall >= std::abs(error.dropped - error.rescaled));
 }

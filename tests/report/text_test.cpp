@@ -216,6 +216,7 @@ TEST_CASE("long names and many strategies keep to the width", "[report][text]") 
     other.metrics.tokens_without_expert = 123456;
     other.timing->end_to_end_speedup = RatioInterval{1.5, 1.4, 1.6};
     other.timing->uniform_ms = 1.0;
+    other.timing->output_error_worst_percent = other.timing->output_error_dropped = 0.123456;
     record.strategies.push_back(other);
   }
   record.strategies.back().timing.reset();
@@ -223,6 +224,7 @@ TEST_CASE("long names and many strategies keep to the width", "[report][text]") 
   const std::string text = report(record);
   check_width(text);
   CHECK(contains(text, "Times not measured: a label"));
+  CHECK(contains(text, "Worst 1%"));
   CHECK(text.find('\x1b') == std::string::npos);
 }
 
