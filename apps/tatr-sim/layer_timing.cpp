@@ -255,7 +255,10 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
     timing.sm_clock_mhz = after.sm_clock_mhz;
     timing.power_w = after.power_w;
 
-    if (!plan.yardsticks.empty()) timing.uniform_ms = quantile(series[plan.yardstick(i)].total_ms, 0.5);
+    if (!plan.yardsticks.empty()) {
+      timing.uniform_samples_ms = series[plan.yardstick(i)].total_ms;
+      timing.uniform_ms = quantile(timing.uniform_samples_ms, 0.5);
+    }
     add_rates(timing, settings[i].rounded->metrics);
     if (const auto ceilings = ceilings_of(device_name(system))) {
       const RoundingMetrics& metrics = settings[i].rounded->metrics;

@@ -69,6 +69,7 @@ Json timing_json(const std::optional<LayerTiming>& timing) {
   json["power_w"] = number(timing->power_w);
   json["floors"] = {{"up", floor_json(timing->up_floor)}, {"down", floor_json(timing->down_floor)}};
   json["uniform_ms"] = number(timing->uniform_ms);
+  json["uniform_samples_ms"] = timing->uniform_ms ? numbers(timing->uniform_samples_ms) : Json(nullptr);
   return json;
 }
 

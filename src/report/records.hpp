@@ -48,6 +48,7 @@ struct LayerTiming {
 
   std::optional<GemmFloor> up_floor, down_floor;  // modelled; null where the device's ceilings are not known
   std::optional<double> uniform_ms;               // the yardstick: equal counts, strided batched GEMMs
+  std::vector<double> uniform_samples_ms;         // its samples, each taken right after the layer's of the same round
 };
 
 struct StrategyRecord {
