@@ -138,6 +138,8 @@ SamplingRules rules_of(const MeasureConfig& measure) {
   SamplingRules rules;
   rules.most_rounds = static_cast<int>(measure.samples);
   rules.cold_caches = measure.cold_l2;
+  rules.enough_width = measure.precision;
+  rules.least_warm_up_ms = measure.warm_up_ms;
   return rules;
 }
 
@@ -224,6 +226,7 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
   const DeviceState after = read_state();
 
   if (const auto warning = clock_warning(before, after)) warnings.push_back(*warning);
+  if (const auto warning = drift_warning(round_drift(series))) warnings.push_back(*warning);
 
   std::vector<LayerTiming> timings;
   for (std::size_t i = 0; i < settings.size(); ++i) {
@@ -265,6 +268,9 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
       const std::int64_t up_out = timing.fuses_swiglu ? shape.intermediate : 2 * shape.intermediate;
       timing.up_floor = floor_of(*ceilings, metrics, shape.hidden, 2 * shape.intermediate, up_out);
       timing.down_floor = floor_of(*ceilings, metrics, shape.intermediate, shape.hidden, shape.hidden);
+    }
+    if (const auto warning = outlier_warning(own.total_ms)) {
+      warnings.push_back(settings[i].strategy->label + ": " + *warning);
     }
     const std::string note = plan.runs[i]->note();
     if (!note.empty() && std::find(warnings.begin(), warnings.end(), note) == warnings.end()) warnings.push_back(note);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -29,7 +30,7 @@ struct RunArguments {
   std::vector<std::string> configs, overrides;
   std::string json, export_folder, experts = "4", calibration;
   DeviceOptions device;
-  bool dry_run = false, quiet = false;
+  bool dry_run = false, quiet = false, quick = false, thorough = false;
 };
 
 std::string check_experts(const std::string& experts) {
@@ -107,6 +108,11 @@ ExitCode run(const RunArguments& arguments) {
   return code;
 }
 
+/// How long to measure, as overrides that any --set of the user's own goes before. They are part of the config and of
+/// its hash, so results of one kind are never taken for another.
+constexpr std::array kQuick = {"/measure/samples=10", "/measure/precision=0.02", "/measure/warm_up_ms=200"};
+constexpr std::array kThorough = {"/measure/samples=100", "/measure/precision=0.002", "/measure/warm_up_ms=3000"};
+
 }  // namespace
 
 void add_run(CLI::App& app, Action& action) {
@@ -129,7 +135,15 @@ void add_run(CLI::App& app, Action& action) {
   command->add_option("--export", arguments->export_folder, "Write targets and dispatch lists to this folder as .npy")
       ->type_name("FOLDER");
   command->add_flag("--quiet", arguments->quiet, "No text report");
-  command->callback([arguments, &action] { action = [arguments] { return run(*arguments); }; });
+  CLI::Option* quick = command->add_flag("--quick", arguments->quick, "Measure briefly: 10 samples, 0.2 s of warm-up");
+  command->add_flag("--thorough", arguments->thorough, "Measure at length: up to 100 samples, 3 s of warm-up")
+      ->excludes(quick);
+  command->callback([arguments, &action] {
+    std::vector<std::string>& overrides = arguments->overrides;
+    if (arguments->quick) overrides.insert(overrides.begin(), kQuick.begin(), kQuick.end());
+    if (arguments->thorough) overrides.insert(overrides.begin(), kThorough.begin(), kThorough.end());
+    action = [arguments] { return run(*arguments); };
+  });
 }
 
 }  // namespace tatr

@@ -114,6 +114,8 @@ struct LayerConfig {
 struct MeasureConfig {
   std::int64_t samples = 20;
   bool cold_l2 = true;
+  double precision = 0.005;    // stop early once each median's 95 % interval is within +- this share
+  double warm_up_ms = 1000.0;  // of work
 };
 
 /// A figure somebody published, to be set beside ours.

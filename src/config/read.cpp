@@ -314,7 +314,8 @@ ExperimentConfig parse_experiment(const json& document, const std::string& file)
   config.tiles = build_tiles(effective["tile"], file);
   config.strategies = build_strategies(effective["strategies"], file);
   if (!effective["layer"].is_null()) config.layer = build_layer(effective["layer"], file);
-  config.measure = {effective["measure"]["samples"], effective["measure"]["l2"] == "cold"};
+  const json& measure = effective["measure"];
+  config.measure = {measure["samples"], measure["l2"] == "cold", measure["precision"], measure["warm_up_ms"]};
   for (const json& figure : effective["documented"]) {
     const std::string pointer = "/documented/" + std::to_string(config.documented.size());
     config.documented.push_back(build_figure(figure, config, pointer));

@@ -53,4 +53,24 @@ std::vector<Series> sample_interleaved(const std::vector<Candidate>& candidates,
   return series;
 }
 
+double round_drift(const std::vector<Series>& series) {
+  std::vector<double> rounds(series.empty() ? 0 : series.front().total_ms.size());
+  for (const Series& one : series) {
+    for (std::size_t i = 0; i < rounds.size(); ++i) rounds[i] += one.total_ms[i];
+  }
+  const double fast = rounds.empty() ? 0.0 : quantile(rounds, 0.1);
+  return fast > 0 ? quantile(rounds, 0.9) / fast - 1 : 0.0;
+}
+
+std::optional<std::string> drift_warning(double drift) {
+  constexpr double kDrifted = 0.1;
+  if (drift <= kDrifted) return std::nullopt;
+  return "the machine's speed drifted by more than 10 % over the samples: compare ratios, not times";
+}
+
+std::optional<std::string> outlier_warning(const std::vector<double>& samples) {
+  if (count_outliers(samples) * 10 <= samples.size()) return std::nullopt;
+  return "more than one sample in ten is an outlier: something else used the machine";
+}
+
 }  // namespace tatr

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,5 +49,15 @@ struct SamplingRules {
 std::vector<Series> sample_interleaved(
     const std::vector<Candidate>& candidates, const SamplingRules& rules, Stopwatch& watch,
     const std::function<void()>& when_warm = [] {});
+
+/// How far the machine's speed moved over the rounds: the 9th decile of their times over the 1st, less 1. Every
+/// candidate of a round counts. 0 without rounds.
+double round_drift(const std::vector<Series>& series);
+
+/// A warning if the drift is more than 10 %: times then say little, ratios of pairs still do.
+std::optional<std::string> drift_warning(double drift);
+
+/// A warning if more than one sample in ten is an outlier. Medians and their intervals bear fewer.
+std::optional<std::string> outlier_warning(const std::vector<double>& samples);
 
 }  // namespace tatr

@@ -43,4 +43,60 @@ Interval paired_ratio(const std::vector<double>& base, const std::vector<double>
   return median_interval(std::move(ratios));
 }
 
+namespace {
+
+/// The ratio that has `rank` of all ratios changed/base below it (from 0). Both sorted and positive. Bisection on the
+/// number of pairs below a ratio: nothing of size n m is kept.
+double ranked_ratio(const std::vector<double>& base, const std::vector<double>& changed, std::size_t rank) {
+  double low = changed.front() / base.back(), high = changed.back() / base.front();
+  const auto pairs_up_to = [&](double ratio) {
+    std::size_t count = 0, j = 0;
+    for (const double b : base) {
+      while (j < changed.size() && changed[j] <= ratio * b) ++j;
+      count += j;
+    }
+    return count;
+  };
+  for (int step = 0; step < 60; ++step) {
+    const double middle = 0.5 * (low + high);
+    (pairs_up_to(middle) > rank ? high : low) = middle;
+  }
+  return high;
+}
+
+}  // namespace
+
+Interval independent_ratio(std::vector<double> base, std::vector<double> changed) {
+  if (base.empty() || changed.empty()) throw std::logic_error("independent_ratio of no samples");
+  std::sort(base.begin(), base.end());
+  std::sort(changed.begin(), changed.end());
+  const auto n = static_cast<double>(base.size()), m = static_cast<double>(changed.size());
+  constexpr double kTwoSided95 = 1.959964;  // quantile of the normal distribution
+  const double rank = std::floor(n * m / 2 - kTwoSided95 * std::sqrt(n * m * (n + m + 1) / 12)) - 1;
+  const auto below = static_cast<std::size_t>(std::max(rank, 0.0));
+  const std::size_t pairs = base.size() * changed.size();
+  Interval interval;
+  interval.value = 0.5 * (ranked_ratio(base, changed, (pairs - 1) / 2) + ranked_ratio(base, changed, pairs / 2));
+  interval.low = ranked_ratio(base, changed, below);
+  interval.high = ranked_ratio(base, changed, pairs - 1 - below);
+  return interval;
+}
+
+std::size_t count_outliers(const std::vector<double>& samples) {
+  constexpr std::size_t kWindow = 5;
+  constexpr double kLeastDeviation = 0.05, kDeviations = 5.0, kNormalMad = 1.4826;
+  const std::size_t n = samples.size();
+  if (n < kWindow) return 0;
+  std::vector<double> deviations;
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t first = std::min(i - std::min(i, kWindow / 2), n - kWindow);
+    const auto begin = samples.begin() + static_cast<std::ptrdiff_t>(first);
+    const double middle = quantile({begin, begin + kWindow}, 0.5);
+    deviations.push_back(middle > 0 ? std::abs(samples[i] / middle - 1) : 0.0);
+  }
+  const double allowed = std::max(kLeastDeviation, kDeviations * kNormalMad * quantile(deviations, 0.5));
+  return static_cast<std::size_t>(
+      std::count_if(deviations.begin(), deviations.end(), [&](double deviation) { return deviation > allowed; }));
+}
+
 }  // namespace tatr

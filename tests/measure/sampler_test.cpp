@@ -101,3 +101,19 @@ TEST_CASE("sampling stops early once the medians are precise, but not before the
   noisy.stages.push_back([&] { watch.now_ms += 1 + turn++ % 2; });
   CHECK(sample_interleaved({noisy}, rules(10, 50), watch)[0].total_ms.size() == 50);
 }
+
+TEST_CASE("drift of whole rounds and too many outliers are warnings") {
+  Series steady, slowing;
+  for (int i = 0; i < 20; ++i) {
+    steady.total_ms.push_back(i == 7 ? 20 : 10);  // a single slow round is no drift
+    slowing.total_ms.push_back(10 + 0.2 * i);
+  }
+  CHECK(round_drift({steady}) == 0);
+  CHECK(round_drift({slowing}) == Approx((10 + 0.2 * 17.1) / (10 + 0.2 * 1.9) - 1));
+  CHECK(round_drift({}) == 0);
+  CHECK_FALSE(drift_warning(0.1));
+  CHECK(drift_warning(round_drift({slowing}))->find("10 %") != std::string::npos);
+  CHECK_FALSE(outlier_warning(steady.total_ms));
+  steady.total_ms[2] = steady.total_ms[12] = 30;
+  CHECK(outlier_warning(steady.total_ms));
+}

@@ -70,3 +70,46 @@ TEST_CASE("drift that hits a whole round cancels in paired ratios") {
   CHECK(ratio.high >= 1.25);
   CHECK_THROWS(paired_ratio({1, 2}, {1}));
 }
+
+TEST_CASE("the ratio of independent samples is the median over all pairs, with Mann-Whitney ranks") {
+  // 25 ratios; by table the 95 % interval of 5 and 5 leaves out at most the 2 outermost at each end.
+  const Interval small = independent_ratio({1, 1, 1, 1, 1}, {5, 1, 4, 2, 3});
+  CHECK(small.value == Approx(3));
+  CHECK(small.low == Approx(1));
+  CHECK(small.high == Approx(5));
+  CHECK(independent_ratio({2}, {3}).value == Approx(1.5));
+  CHECK(independent_ratio({1, 2}, {2, 8}).value == Approx(3));  // 1, 2, 4, 8
+  CHECK(independent_ratio({3, 3, 3}, {3, 3, 3}).low == Approx(1));
+  CHECK_THROWS(independent_ratio({}, {1}));
+}
+
+TEST_CASE("95 % intervals of independent ratios hold the truth about 95 times in 100, outliers or not") {
+  int held = 0, held_with_outliers = 0;
+  for (std::uint32_t trial = 0; trial < 400; ++trial) {
+    std::vector<double> base, changed;
+    for (std::uint32_t i = 0; i < 15; ++i) base.push_back(1.0 + 0.01 * normal(i, 3 * trial));
+    for (std::uint32_t i = 0; i < 20; ++i) changed.push_back(1.05 + 0.0105 * normal(i, 3 * trial + 1));
+    const Interval clean = independent_ratio(base, changed);
+    held += clean.low <= 1.05 && clean.high >= 1.05;
+    base[3] = 2;
+    changed[5] = 3;
+    const Interval dirty = independent_ratio(base, changed);
+    held_with_outliers += dirty.low <= 1.05 && dirty.high >= 1.05;
+    CHECK(dirty.high - dirty.low < 0.03);
+  }
+  CHECK(held >= 370);
+  CHECK(held <= 395);
+  CHECK(held_with_outliers >= 365);
+}
+
+TEST_CASE("outliers stand out from their neighbours; drift and steps of the clock do not") {
+  std::vector<double> samples;
+  for (std::uint32_t i = 0; i < 40; ++i) samples.push_back((1 + 0.15 * std::sin(i * 0.1)) * (1 + 0.01 * normal(i, 7)));
+  CHECK(count_outliers(samples) == 0);
+  samples[0] *= 1.3;
+  samples[20] *= 1.5;
+  CHECK(count_outliers(samples) == 2);
+  for (std::size_t i = 30; i < 40; ++i) samples[i] *= 1.2;
+  CHECK(count_outliers(samples) == 2);
+  CHECK(count_outliers({1, 9, 1}) == 0);
+}
