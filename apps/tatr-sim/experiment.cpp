@@ -12,6 +12,7 @@
 #include "interrupt.hpp"
 #include "layer_timing.hpp"
 #include "report/documented.hpp"
+#include "report/ranking.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 #include "router/trace.hpp"
@@ -165,6 +166,8 @@ ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, 
   }
   record.peak_bytes = system.peak_bytes();
   record.documented = compare_documented(record);
+  const std::vector<std::string> unranked = ranking_warnings(record);
+  record.warnings.insert(record.warnings.end(), unranked.begin(), unranked.end());
   return record;
 }
 

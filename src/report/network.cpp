@@ -11,11 +11,6 @@ bool belongs(const NetworkRecord& network, const StrategyRecord& record, std::in
   return network.label == record.strategy.label && network.tile == tile;
 }
 
-bool same_shape(const LayerTiming& a, const LayerTiming& b) {
-  return a.backend == b.backend && a.cpu_reduced == b.cpu_reduced && a.hidden == b.hidden &&
-         a.intermediate == b.intermediate;
-}
-
 NetworkRecord start_network(const StrategyRecord& record, std::int64_t tile) {
   NetworkRecord network;
   network.name = record.strategy.name;
@@ -71,6 +66,11 @@ void set_quality(NetworkRecord& network, const Calibration& calibration, const R
 }
 
 }  // namespace
+
+bool same_shape(const LayerTiming& a, const LayerTiming& b) {
+  return a.backend == b.backend && a.cpu_reduced == b.cpu_reduced && a.hidden == b.hidden &&
+         a.intermediate == b.intermediate;
+}
 
 std::int64_t tile_group(const StrategyRecord& record, const ExperimentConfig& config) {
   return record.metrics.tile != 0 || config.tiles.empty() ? record.metrics.tile : config.tiles.front();

@@ -31,6 +31,9 @@ std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment)
 /// The tile that a record is set beside: its own, or the experiment's first for `dynamic`, which runs once; 0: none.
 std::int64_t tile_group(const StrategyRecord& record, const ExperimentConfig& config);
 
+/// Whether times of the two may be compared or added: same back end, same shape.
+bool same_shape(const LayerTiming& a, const LayerTiming& b);
+
 /// Time of both GEMMs, medians of `up` and `down` added; absent where either was not measured.
 std::optional<double> gemm_ms(const LayerTiming& timing);
 
