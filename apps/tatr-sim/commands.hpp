@@ -15,6 +15,7 @@ void add_run(CLI::App& app, Action& action);
 void add_advise(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
 void add_schema(CLI::App& app, Action& action);
+void add_compare(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
 
 }  // namespace tatr

@@ -20,8 +20,9 @@ constexpr const char* kExamples = R"(Examples:
   tatr-sim advise configs/real_router.json --max-perplexity 0.1%
                                                       which strategy and tile to use
   tatr-sim validate configs/*.json                    check without running
+  tatr-sim compare base.json new.json                 what became slower or changed
 
-Exit codes: 0 done; 1 a verification failed; 2 usage, config or input file;
+Exit codes: 0 done; 1 a verification failed or a regression; 2 usage, config or input file;
   3 environment (no device, memory, disk); 130 interrupted.)";
 
 int fail(tatr::ExitCode code, const std::string& message) {
@@ -43,6 +44,7 @@ int main(int argc, char** argv) {
   tatr::Action action;
   tatr::add_run(app, action);
   tatr::add_advise(app, action);
+  tatr::add_compare(app, action);
   tatr::add_validate(app, action);
   tatr::add_schema(app, action);
   tatr::add_list(app, action);

@@ -140,21 +140,29 @@ json parse_json_text(std::string_view text, const std::string& file) {
   return builder.take();
 }
 
-json read_json_file(const std::string& path) {
+std::ifstream open_json_file(const std::string& path) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) throw ConfigError(path, "no such file");
   if (std::filesystem::is_directory(status)) throw ConfigError(path, "is a directory; expected a JSON file");
   std::ifstream input(path, std::ios::binary);
   if (!input) throw ConfigError(path, "cannot be opened for reading");
-  std::string text;
+  return input;
+}
+
+json parse_json_stream(std::istream& input, std::string text, const std::string& file) {
   std::vector<char> block(1 << 16);
   while (text.size() <= kMaxJsonBytes &&
          input.read(block.data(), static_cast<std::streamsize>(block.size())).gcount()) {
     text.append(block.data(), static_cast<std::size_t>(input.gcount()));
   }
-  if (input.bad()) throw ConfigError(path, "cannot be read");
-  return parse_json_text(text, path);
+  if (input.bad()) throw ConfigError(file, "cannot be read");
+  return parse_json_text(text, file);
+}
+
+json read_json_file(const std::string& path) {
+  std::ifstream input = open_json_file(path);
+  return parse_json_stream(input, {}, path);
 }
 
 std::string brief_json(const json& value) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -14,6 +15,12 @@ inline constexpr std::size_t kMaxJsonDepth = 64;  // keeps every recursion over 
 
 /// Parses `text`; `file` names it in errors. Throws ConfigError at "file:line:column".
 nlohmann::json parse_json_text(std::string_view text, const std::string& file);
+
+/// A file opened for reading. Throws ConfigError, as for a folder or a file that is not there.
+std::ifstream open_json_file(const std::string& path);
+
+/// Parses `start` and all that the stream still holds. Throws ConfigError.
+nlohmann::json parse_json_stream(std::istream& input, std::string start, const std::string& file);
 
 /// Reads and parses a file. Throws ConfigError.
 nlohmann::json read_json_file(const std::string& path);

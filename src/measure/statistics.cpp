@@ -4,6 +4,8 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "core/exact_math.hpp"
+
 namespace tatr {
 
 double quantile(std::vector<double> samples, double p) {
@@ -66,13 +68,14 @@ double ranked_ratio(const std::vector<double>& base, const std::vector<double>& 
 
 }  // namespace
 
-Interval independent_ratio(std::vector<double> base, std::vector<double> changed) {
+Interval independent_ratio(std::vector<double> base, std::vector<double> changed, double confidence) {
   if (base.empty() || changed.empty()) throw std::logic_error("independent_ratio of no samples");
   std::sort(base.begin(), base.end());
   std::sort(changed.begin(), changed.end());
   const auto n = static_cast<double>(base.size()), m = static_cast<double>(changed.size());
-  constexpr double kTwoSided95 = 1.959964;  // quantile of the normal distribution
-  const double rank = std::floor(n * m / 2 - kTwoSided95 * std::sqrt(n * m * (n + m + 1) / 12)) - 1;
+  const double tail = std::clamp(0.5 * (1 - confidence), 1e-7, 0.5);
+  const double deviations = -normal_quantile(static_cast<float>(tail));
+  const double rank = std::floor(n * m / 2 - deviations * std::sqrt(n * m * (n + m + 1) / 12)) - 1;
   const auto below = static_cast<std::size_t>(std::max(rank, 0.0));
   const std::size_t pairs = base.size() * changed.size();
   Interval interval;

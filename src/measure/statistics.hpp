@@ -22,10 +22,10 @@ Interval median_interval(std::vector<double> samples);
 Interval paired_ratio(const std::vector<double>& base, const std::vector<double>& changed);
 
 /// Ratio of two independent samples of positive values, changed over base: the Hodges-Lehmann estimate (median of the
-/// ratios of all pairs) with the 95 % interval that inverts the Mann-Whitney test, in its normal approximation
+/// ratios of all pairs) with the interval that inverts the Mann-Whitney test, in its normal approximation
 /// (Hollander, Wolfe, Chicken, "Nonparametric Statistical Methods", 4.2-4.3). One wild sample in four does not move it
 /// far. Neither may be empty.
-Interval independent_ratio(std::vector<double> base, std::vector<double> changed);
+Interval independent_ratio(std::vector<double> base, std::vector<double> changed, double confidence = 0.95);
 
 /// Samples that stand out from their neighbours in time: further from the median of the five around them than five
 /// standard deviations (from the median absolute deviation) and 5 %. Slow drift is none. Fewer than 5 samples: 0.

@@ -29,6 +29,8 @@ def run(*arguments, stdin=None, **options):
 
 
 class Cli(unittest.TestCase):
+    measured = {}
+
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
@@ -256,6 +258,95 @@ class Cli(unittest.TestCase):
         for config in manifest:
             with self.subTest(config):
                 self.assert_fails(run("run", broken / config, "--device", "cpu"), 2)
+
+    def results(self):
+        """Two results of one config, with times; measured once for all tests."""
+        paths = [self.path / "base.json", self.path / "new.json"]
+        for path in paths:
+            if path.name not in Cli.measured:
+                config = self.config(layer={"hidden": 64, "intermediate": 32}, tile=16)
+                result = run("run", config, "--device", "cpu", "--threads", "1", "--quick", "--set", "/measure/l2=warm",
+                             "--quiet", "--json", path)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                Cli.measured[path.name] = path.read_text()
+            path.write_text(Cli.measured[path.name])
+        return paths
+
+    def edited(self, path, edit):
+        document = json.loads(path.read_text())
+        edit(document)
+        other = self.path / "edited.json"
+        other.write_text(json.dumps(document))
+        return other
+
+    def test_compare(self):
+        base, new = self.results()
+        noisy = []  # how busy the machine is must not decide
+        for margin in ("layer", "gemm", "stage"):
+            noisy += ["--threshold", f"{margin}_margin=1e9"]
+        result = run("compare", base, new, *noisy, "--strict")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertEqual(result.stderr, "")
+        self.assertRegex(result.stdout, r"\nno regression: \d+ same \(strict\)\n$")
+        self.assertIn("yardstick none", result.stdout)
+
+        lines = self.path / "both.jsonl"
+        lines.write_text(json.dumps(json.loads(new.read_text())) + "\n")
+        self.assertEqual(run("compare", base, lines, *noisy).returncode, 0)
+
+        def drop_tile(document):
+            document["experiments"][0]["strategies"][1]["tiles"] += 1
+
+        markdown = self.path / "report.md"
+        result = run("compare", base, self.edited(new, drop_tile), "--markdown", markdown)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("changed: tiles of down, tile 16, layer 0", result.stdout)
+        self.assertTrue(markdown.read_text().startswith("### tatr-sim: regression: "))
+        result = run("compare", base, new, "--markdown", "-", *noisy)
+        self.assertTrue(result.stdout.startswith("### tatr-sim: no regression: "))
+        self.assert_fails(run("compare", base, new, "--markdown", self.path / "no" / "report.md"), 3, "report.md")
+
+    def test_compare_finds_a_slow_down_only(self):
+        base, _ = self.results()
+
+        def scale(factor):
+            def edit(document):
+                for name, series in document["experiments"][0]["strategies"][2]["timing"].items():
+                    if name == "layer_ms":
+                        series["samples"] = [sample * factor for sample in series["samples"]]
+            return edit
+
+        # The samples are the base's own, times 1e6: that is told however busy the machine is.
+        self.assertEqual(run("compare", base, self.edited(base, scale(1e6))).returncode, 1)
+        result = run("compare", base, self.edited(base, scale(1e-6)), "--threshold", "least_ms=0")
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertIn("faster: layer_ms of half", result.stdout)
+
+    def test_compare_refuses(self):
+        base, new = self.results()
+        self.assert_fails(run("compare"), 2, "BASE NEW")
+        self.assert_fails(run("compare", base), 2, "BASE NEW")
+        self.assert_fails(run("compare", base, self.path / "none.json"), 2, "none.json", "no such file")
+        self.assert_fails(run("compare", base, self.config()), 2, "config.json", "schema_version")
+        self.assert_fails(run("compare", base, new, "--threshold", "margin=1"), 2, "layer_margin")
+        self.assert_fails(run("compare", base, new, "--threshold", "layer_margin=wide"), 2, "wide")
+        self.assert_fails(run("compare", base, self.edited(new, lambda d: d.update(schema_version="0.9"))), 3, "0.9", "1.0")
+        self.assert_fails(run("compare", base, self.edited(new, lambda d: d["environment"].update(cpu="Other"))), 3, "Other")
+        self.assert_fails(run("compare", base, self.edited(new, lambda d: d.update(experiments=[]))), 2, "nothing to compare")
+        shown = run("compare", "--show-thresholds", "--threshold", "layer_margin=0.05")
+        self.assertEqual(shown.returncode, 0)
+        self.assertRegex(shown.stdout, r"layer_margin +0\.05 ")
+
+    def test_quick_and_thorough_are_part_of_the_config(self):
+        def measure(*arguments):
+            text = run("run", self.config(), "--device", "cpu", "--dry-run", *arguments).stdout
+            return json.loads(text[: text.rindex("}") + 1])["measure"]
+
+        self.assertEqual(measure("--quick")["samples"], 10)
+        self.assertEqual(measure("--thorough")["samples"], 100)
+        self.assertLess(measure("--thorough")["precision"], measure()["precision"])
+        self.assertEqual(measure("--quick", "--set", "/measure/samples=12")["samples"], 12)
+        self.assert_fails(run("run", self.config(), "--quick", "--thorough"), 2, "--quick")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,186 @@
+#include "report/compare_text.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "report/format.hpp"
+
+namespace tatr {
+namespace {
+
+constexpr std::size_t kMostLines = 50;  // of layer times, and of findings, unless all are asked for
+
+std::string change_name(const MetricChange& metric) {
+  return metric.change ? kChangeNames[static_cast<std::size_t>(*metric.change)] : "not judged";
+}
+
+/// "nearest, tile 128, layer 3", or nothing for a metric of the experiment.
+std::string place_of(const MetricChange& metric) {
+  if (metric.label.empty()) return {};
+  return fmt::format("{}, tile {}, layer {}", metric.label, metric.tile ? std::to_string(*metric.tile) : "by load",
+                     metric.layer);
+}
+
+const std::vector<std::string> kTimeHeads = {"Strategy",         "Tile",   "Layer", "BASE ms", "NEW ms",
+                                             "NEW / BASE [95%]", "Verdict"};
+
+std::vector<std::string> time_row(const MetricChange& metric) {
+  const TimeChange& time = *metric.time;
+  const std::string ratio =
+      time.ratio ? fmt::format("{:.3f} [{:.3f}, {:.3f}]", time.ratio->value, time.ratio->low, time.ratio->high)
+                 : kAbsent;
+  return {shorten(metric.label, 24),    metric.tile ? std::to_string(*metric.tile) : "by load",
+          std::to_string(metric.layer), format_value(time.base),
+          format_value(time.next),      ratio,
+          change_name(metric)};
+}
+
+/// Layer times to show: all, or, where those are too many, what is not the same.
+std::vector<std::vector<std::string>> time_rows(const ExperimentComparison& experiment, bool all) {
+  std::vector<const MetricChange*> times;
+  for (const MetricChange& metric : experiment.metrics) {
+    if (metric.metric == "layer_ms" && metric.time) times.push_back(&metric);
+  }
+  const bool few = all || times.size() <= kMostLines;
+  std::vector<std::vector<std::string>> rows;
+  for (const MetricChange* metric : times) {
+    if (few || metric->change != Change::kSame) rows.push_back(time_row(*metric));
+  }
+  return rows;
+}
+
+/// What deserves a line each, regressions first; the rest of what is not the same is only counted.
+struct Findings {
+  std::vector<const MetricChange*> listed;
+  std::size_t ambiguous = 0, more = 0;
+};
+
+Findings findings_of(const ExperimentComparison& experiment, const CompareTextOptions& options) {
+  Findings findings;
+  for (const MetricChange& metric : experiment.metrics) {
+    if (!metric.change || (metric.change == Change::kSame && !options.all)) continue;
+    if (metric.change == Change::kAmbiguous && !options.all && !options.strict) {
+      ++findings.ambiguous;
+    } else {
+      findings.listed.push_back(&metric);
+    }
+  }
+  std::stable_partition(findings.listed.begin(), findings.listed.end(),
+                        [&](const MetricChange* metric) { return is_regression(*metric->change, options.strict); });
+  if (!options.all && findings.listed.size() > kMostLines) findings.more = findings.listed.size() - kMostLines;
+  findings.listed.resize(findings.listed.size() - findings.more);
+  return findings;
+}
+
+/// What was only counted, and then the notes.
+std::vector<std::string> remarks_of(const ExperimentComparison& experiment, const Findings& findings) {
+  std::vector<std::string> remarks;
+  if (findings.more > 0) remarks.push_back(fmt::format("and {} more; --all lists them", findings.more));
+  if (findings.ambiguous > 0) {
+    remarks.push_back(fmt::format("ambiguous: {} time{}; --all lists them, run --thorough may tell", findings.ambiguous,
+                                  findings.ambiguous == 1 ? "" : "s"));
+  }
+  for (const std::string& note : experiment.notes) remarks.push_back("note: " + note);
+  return remarks;
+}
+
+std::string title_of(const ExperimentComparison& experiment) {
+  const std::string device = experiment.device.empty() ? "" : ", " + experiment.device;
+  return printable(fmt::format("{} (config {}{})", experiment.name, experiment.config_hash, device));
+}
+
+constexpr const char* kTimesNote =
+    "NEW / BASE: of times over the yardstick of the same round. Times in ms are shown, not judged.";
+
+/// Text from a file, safe inside a table cell or a line of Markdown.
+std::string markdown_text(const std::string& text) {
+  std::string safe;
+  for (const char c : printable(text)) {
+    if (std::string_view("|<>&*_`[]#@\\~").find(c) != std::string_view::npos) safe += '\\';
+    safe += c;
+  }
+  return safe;
+}
+
+std::string markdown_row(const std::vector<std::string>& cells) {
+  std::string line = "|";
+  for (const std::string& cell : cells) line += " " + cell + " |";
+  return line + "\n";
+}
+
+std::string markdown_experiment(const ExperimentComparison& experiment, const CompareTextOptions& options) {
+  std::string text = "\n#### " + markdown_text(title_of(experiment)) + "\n\n";
+  const auto rows = time_rows(experiment, options.all);
+  if (!rows.empty()) {
+    text += markdown_row(kTimeHeads) + "|:--|--:|--:|--:|--:|--:|:--|\n";
+    for (std::vector<std::string> row : rows) {
+      for (std::string& cell : row) cell = markdown_text(cell);
+      text += markdown_row(row);
+    }
+    text += fmt::format("\n{}\n\n", kTimesNote);
+  }
+  const Findings findings = findings_of(experiment, options);
+  for (const MetricChange* metric : findings.listed) {
+    const std::string place = place_of(*metric);
+    text += fmt::format("- **{}**: `{}`{}: {}\n", change_name(*metric), metric->metric,
+                        place.empty() ? "" : " of " + markdown_text(place), markdown_text(metric->reason));
+  }
+  for (const std::string& remark : remarks_of(experiment, findings)) text += "- " + markdown_text(remark) + "\n";
+  return text;
+}
+
+std::string experiment_text(const ExperimentComparison& experiment, const CompareTextOptions& options) {
+  std::string text = wrap(title_of(experiment));
+  const auto rows = time_rows(experiment, options.all);
+  if (!rows.empty()) {
+    Table table(kTimeHeads);
+    for (const std::size_t column : {1, 3, 4, 5, 6}) table.keep(column);
+    for (const auto& row : rows) table.add_row(row);
+    text += table.render() + wrap(kTimesNote, 2);
+  }
+  const Findings findings = findings_of(experiment, options);
+  for (const MetricChange* metric : findings.listed) {
+    const std::string place = place_of(*metric);
+    text += wrap(fmt::format("- {}: {}{}: {}", change_name(*metric), metric->metric,
+                             place.empty() ? "" : " of " + place, metric->reason),
+                 2, 2);
+  }
+  for (const std::string& remark : remarks_of(experiment, findings)) text += wrap("- " + remark, 2, 2);
+  return text;
+}
+
+}  // namespace
+
+std::string outcome_line(const Comparison& comparison, bool strict) {
+  std::string text = regressed(comparison, strict) ? "regression" : "no regression";
+  const char* joint = ": ";
+  for (std::size_t i = 0; i < kChangeNames.size(); ++i) {
+    const std::size_t count = comparison.count(static_cast<Change>(i));
+    if (count == 0) continue;
+    text += joint + format_count(static_cast<std::int64_t>(count)) + " " + kChangeNames[i];
+    joint = ", ";
+  }
+  return text + (strict ? " (strict)" : "");
+}
+
+std::string comparison_text(const Comparison& comparison, const CompareTextOptions& options) {
+  std::string text;
+  for (const ExperimentComparison& experiment : comparison.experiments) {
+    text += experiment_text(experiment, options) + "\n";
+  }
+  for (const std::string& note : comparison.notes) text += wrap(note, 0, 2);
+  return text + outcome_line(comparison, options.strict) + "\n";
+}
+
+std::string comparison_markdown(const Comparison& comparison, const CompareTextOptions& options) {
+  std::string text = "### tatr-sim: " + outcome_line(comparison, options.strict) + "\n";
+  for (const ExperimentComparison& experiment : comparison.experiments) {
+    text += markdown_experiment(experiment, options);
+  }
+  for (const std::string& note : comparison.notes) text += "\n- " + markdown_text(note) + "\n";
+  return text;
+}
+
+}  // namespace tatr

@@ -1,0 +1,24 @@
+// How a comparison reads: as text for a terminal and as Markdown for a pull request.
+#pragma once
+
+#include <string>
+
+#include "report/compare.hpp"
+
+namespace tatr {
+
+struct CompareTextOptions {
+  bool strict = false;  // ambiguous times are regressions: list them
+  bool all = false;     // list every metric, not only those that are not `same`
+};
+
+/// Layer times of every strategy, then each metric that is not the same with its reason, then the outcome.
+std::string comparison_text(const Comparison& comparison, const CompareTextOptions& options);
+
+/// The same in GitHub's Markdown, the outcome first.
+std::string comparison_markdown(const Comparison& comparison, const CompareTextOptions& options);
+
+/// "no regression: 412 same, 1 faster", or "regression: …".
+std::string outcome_line(const Comparison& comparison, bool strict);
+
+}  // namespace tatr
