@@ -8,7 +8,7 @@ seconds=${1:-600}
 scripts/install_packages.sh clang-14 libclang-rt-14-dev
 mkdir -p build-fuzz/corpus-config build-fuzz/corpus-trace
 cmake -DINPUT=src/config/experiment.schema.json -DOUTPUT=build-fuzz/experiment_schema.cpp -DNAME=kExperimentSchema \
-  -P src/config/embed.cmake
+  -DHEADER=config/schema.hpp -P src/core/embed.cmake
 build() {  # build NAME SOURCE…
   clang++-14 -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Isrc -DFMT_HEADER_ONLY \
     -o "build-fuzz/fuzz-$1" "tests/fuzz/fuzz_$1.cpp" "${@:2}"

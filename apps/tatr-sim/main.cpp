@@ -19,6 +19,7 @@ constexpr const char* kExamples = R"(Examples:
   tatr-sim run configs/documented.json --dry-run      the effective config and the memory it needs
   tatr-sim advise configs/real_router.json --max-perplexity 0.1%
                                                       which strategy and tile to use
+  tatr-sim report result.json --html page.html        a page with tables and pictures
   tatr-sim validate configs/*.json                    check without running
   tatr-sim compare base.json new.json                 what became slower or changed
 
@@ -45,6 +46,7 @@ int main(int argc, char** argv) {
   tatr::add_run(app, action);
   tatr::add_advise(app, action);
   tatr::add_compare(app, action);
+  tatr::add_report(app, action);
   tatr::add_validate(app, action);
   tatr::add_schema(app, action);
   tatr::add_list(app, action);

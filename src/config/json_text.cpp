@@ -128,9 +128,9 @@ class Builder : public nlohmann::json_sax<json> {
 
 }  // namespace
 
-json parse_json_text(std::string_view text, const std::string& file) {
-  if (text.size() > kMaxJsonBytes) {
-    throw ConfigError(file, "larger than " + std::to_string(kMaxJsonBytes >> 20) + " MB; a JSON file here is smaller");
+json parse_json_text(std::string_view text, const std::string& file, std::size_t max_bytes) {
+  if (text.size() > max_bytes) {
+    throw ConfigError(file, "larger than " + std::to_string(max_bytes >> 20) + " MB; a JSON file here is smaller");
   }
   if (text.empty()) throw ConfigError(file, "is empty; expected one JSON value");
   const char* position = text.data();
@@ -150,20 +150,25 @@ std::ifstream open_json_file(const std::string& path) {
   return input;
 }
 
-json parse_json_stream(std::istream& input, std::string text, const std::string& file) {
+std::string read_text(std::istream& input, std::string text, const std::string& file, std::size_t max_bytes) {
   std::vector<char> block(1 << 16);
-  while (text.size() <= kMaxJsonBytes &&
-         input.read(block.data(), static_cast<std::streamsize>(block.size())).gcount()) {
+  while (text.size() <= max_bytes && input.read(block.data(), static_cast<std::streamsize>(block.size())).gcount()) {
     text.append(block.data(), static_cast<std::size_t>(input.gcount()));
   }
   if (input.bad()) throw ConfigError(file, "cannot be read");
-  return parse_json_text(text, file);
+  return text;
 }
 
-json read_json_file(const std::string& path) {
-  std::ifstream input = open_json_file(path);
-  return parse_json_stream(input, {}, path);
+json parse_json_stream(std::istream& input, std::string start, const std::string& file) {
+  return parse_json_text(read_text(input, std::move(start), file, kMaxJsonBytes), file);
 }
+
+std::string read_text_file(const std::string& path, std::size_t max_bytes) {
+  std::ifstream input = open_json_file(path);
+  return read_text(input, {}, path, max_bytes);
+}
+
+json read_json_file(const std::string& path) { return parse_json_text(read_text_file(path, kMaxJsonBytes), path); }
 
 std::string brief_json(const json& value) {
   constexpr std::size_t kMost = 60;

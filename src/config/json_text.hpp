@@ -1,5 +1,6 @@
-// JSON from bytes that nobody vouches for. Decides what text is accepted: one value of valid UTF-8, at most 16 MB, at
-// most 64 levels deep, no key twice in an object, no number beyond a double. Knows nothing of what the value means.
+// JSON from bytes that nobody vouches for. Decides what text is accepted: one value of valid UTF-8, at most 16 MB (or
+// what the caller says), at most 64 levels deep, no key twice in an object, no number beyond a double. Knows nothing of
+// what the value means.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +15,10 @@ inline constexpr std::size_t kMaxJsonBytes = 16 << 20;
 inline constexpr std::size_t kMaxJsonDepth = 64;  // keeps every recursion over a document shallow
 
 /// Parses `text`; `file` names it in errors. Throws ConfigError at "file:line:column".
-nlohmann::json parse_json_text(std::string_view text, const std::string& file);
+nlohmann::json parse_json_text(std::string_view text, const std::string& file, std::size_t max_bytes = kMaxJsonBytes);
+
+/// The bytes of a file, at most one block beyond `max_bytes`. Throws ConfigError.
+std::string read_text_file(const std::string& path, std::size_t max_bytes);
 
 /// A file opened for reading. Throws ConfigError, as for a folder or a file that is not there.
 std::ifstream open_json_file(const std::string& path);

@@ -1,5 +1,6 @@
 // The JSON files that are embedded in the program, as text: schemas, which beside their readers are the single truth of
-// what a document may hold, and the default calibration. The build turns them into these strings with embed.cmake.
+// what a document may hold, and the default calibration. The build turns them into these strings with
+// core/embed.cmake.
 #pragma once
 
 #include <string_view>

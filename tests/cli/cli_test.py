@@ -25,7 +25,7 @@ TINY = {
 
 
 def run(*arguments, stdin=None, **options):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, input=stdin, **options)
 
 
 class Cli(unittest.TestCase):
@@ -52,7 +52,7 @@ class Cli(unittest.TestCase):
 
     def test_help_and_version(self):
         for arguments in (["--help"], ["run", "--help"], ["validate", "--help"], ["schema", "--help"], ["list", "--help"],
-                          ["advise", "--help"]):
+                          ["advise", "--help"], ["report", "--help"]):
             result = run(*arguments)
             self.assertEqual(result.returncode, 0)
             self.assertEqual(result.stderr, "")
@@ -143,6 +143,34 @@ class Cli(unittest.TestCase):
             self.assert_fails(run("advise", config, "--device", "cpu", option, value), 2, option, f"'{value}'", "expected")
         self.assert_fails(run("advise", config, "--device", "cpu", "--max-time", "5ms"), 2, "measured times")
         self.assert_fails(run("advise", self.path / "none.json", "--max-time", "90%"), 2, "none.json")
+
+    def test_report_reads_json_and_jsonl_from_files_and_stdin(self):
+        one = self.path / "one.json"
+        run("run", self.config(), "--device", "cpu", "--quiet", "--json", one)
+        lines = json.dumps(json.loads(one.read_text())) + "\n"
+        page = self.path / "page.html"
+        result = run("report", one, "-", "--html", page, stdin=lines * 2)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+        self.assertEqual(page.read_text().count('"source":"'), 3)
+        self.assertIn("standard input (line 2)", page.read_text())
+        self.assertTrue(run("report", one, "--html", "-").stdout.startswith("<!doctype html>"))
+
+    def test_report_refuses_what_is_no_result_and_leaves_the_old_page(self):
+        page, broken = self.path / "page.html", self.path / "broken.json"
+        page.write_text("old")
+        self.assert_fails(run("report", self.config(), "--html", page), 2, "config.json", "schema_version")
+        broken.write_text('{"schema_version": "1.0", "experiments": [{"name": "x", "strategies": [{"name": "none", "label": 3}]}]}')
+        self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/experiments/0/strategies/0/label", "3")
+        broken.write_text('{"schema_version": "2.0", "experiments": []}')
+        self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/schema_version", "2.0", "1.0")
+        broken.write_text('{"schema_version": "1.0", "experiments": []}\n{"schema_version": "1.0"\n')
+        self.assert_fails(run("report", broken, "--html", page), 2, "broken.json (line 2)", "not valid JSON")
+        self.assert_fails(run("report", self.path / "missing.json", "--html", page), 2, "missing.json", "no such file")
+        self.assert_fails(run("report", broken), 2, "--html")
+        self.assertEqual(page.read_text(), "old")
+        self.assertEqual(sorted(p.name for p in self.path.iterdir()), ["broken.json", "config.json", "page.html"])
+        broken.write_text('{"schema_version": "1.0", "experiments": []}')
+        self.assert_fails(run("report", broken, "--html", self.path / "none" / "page.html"), 3, "page.html")
 
     def test_same_config_same_result(self):
         def result(threads):

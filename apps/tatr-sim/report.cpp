@@ -1,0 +1,45 @@
+// tatr-sim report: turns results into one self-contained HTML page.
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "commands.hpp"
+#include "output_file.hpp"
+#include "report/page.hpp"
+#include "report/results.hpp"
+
+namespace tatr {
+
+namespace {
+
+struct ReportArguments {
+  std::vector<std::string> results;
+  std::string html;
+};
+
+ExitCode report(const ReportArguments& arguments) {
+  OutputFile page(arguments.html);
+  std::vector<ResultDocument> results;
+  for (const std::string& path : arguments.results) {
+    for (ResultDocument& result : read_result_documents(path)) results.push_back(std::move(result));
+  }
+  page.commit(html_page(results));
+  return ExitCode::kDone;
+}
+
+}  // namespace
+
+void add_report(CLI::App& app, Action& action) {
+  const auto arguments = std::make_shared<ReportArguments>();
+  CLI::App* command = app.add_subcommand("report", "Make a page with tables and pictures from results");
+  command->add_option("RESULT", arguments->results, "Results of run --json, or JSONL, one a line; - is stdin")
+      ->type_name("FILE")
+      ->required();
+  command->add_option("--html", arguments->html, "Write the page to this file; - is stdout")
+      ->type_name("FILE")
+      ->required();
+  command->callback([arguments, &action] { action = [arguments] { return report(*arguments); }; });
+}
+
+}  // namespace tatr

@@ -1,0 +1,20 @@
+# Joins text files into a C++ file that defines tatr::NAME, a std::string_view that HEADER declares:
+#   cmake "-DINPUT=a.js;b.js" -DOUTPUT=x.cpp -DNAME=kX -DHEADER=report/page.hpp -P embed.cmake
+foreach(argument INPUT OUTPUT NAME HEADER)
+  if(NOT ${argument})
+    message(FATAL_ERROR "embed.cmake needs -D${argument}=")
+  endif()
+endforeach()
+set(code "// Made by src/core/embed.cmake.\n#include \"${HEADER}\"\n\nnamespace tatr {\n\nconst std::string_view ${NAME} =")
+foreach(file IN LISTS INPUT)
+  file(READ "${file}" text)
+  string(FIND "${text}" ")embed\"" end_mark)
+  if(NOT end_mark EQUAL -1)
+    message(FATAL_ERROR "${file} holds )embed\", which ends a piece of the raw string")
+  endif()
+  # One raw string a line: compilers limit the length of a literal, not of what adjacent ones make together.
+  string(REPLACE "\n" "\n)embed\"\n    R\"embed(" text "${text}")
+  string(APPEND code "\n    R\"embed(${text})embed\"")
+endforeach()
+string(APPEND code ";\n\n}  // namespace tatr\n")
+file(WRITE "${OUTPUT}" "${code}")
