@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/install_packages.sh clang-format fonts-dejavu-core
+scripts/install_packages.sh clang-format fonts-dejavu-core python3-matplotlib
 scripts/install_packages.sh chromium || echo "No package chromium here: the tests of the HTML page may be skipped"
 echo "Checking the format of the sources"
 git ls-files '*.cpp' '*.hpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Draws pictures of results.
+
+    tatr-sim run configs/documented.json --json - | scripts/plot.py --kind pareto --out pareto.png
+    scripts/plot.py results/*.json --out pictures/ --format svg
+
+Reads results of `tatr-sim run --json`, or JSONL with one a line, from files or stdin. Every picture of every experiment goes
+into a folder as EXPERIMENT-KIND.FORMAT; with one --kind and one experiment, --out may be a file. `speedup` is one picture of
+all experiments. A picture that a result has nothing for is left out, which is said on stderr.
+
+Exit codes: 0 done; 2 usage, or a file that is no result; 3 matplotlib is missing, or a picture cannot be written.
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+
+
+def fail(code, message):
+    print(f"plot.py: error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+try:
+    from plot_figures import FIGURES, KINDS, NothingToDraw, draw_speedup
+except ImportError as error:
+    if (error.name or "").split(".")[0] not in ("matplotlib", "numpy"):
+        raise
+    fail(3, f"{error}; install python3-matplotlib")
+from plot_results import ResultError, parse_documents, read_experiments
+
+
+def arguments_of(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", nargs="*", default=["-"], metavar="RESULT", help="a file; - is stdin (default)")
+    parser.add_argument("--kind", default="all", choices=["all", *KINDS])
+    parser.add_argument("--out", default=".", metavar="PATH", help="a folder, or a .png or .svg file for one picture (default: .)")
+    parser.add_argument("--format", choices=["png", "svg"], default="png", help="of the pictures in a folder")
+    parser.add_argument("--layer", type=int, metavar="N", help="for load and timing (default: the first)")
+    return parser.parse_args(argv)
+
+
+def read(path):
+    source = "standard input" if path == "-" else path
+    try:
+        text = sys.stdin.read() if path == "-" else pathlib.Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultError(f"{source}: {getattr(error, 'strerror', None) or error}") from None
+    return parse_documents(text, source)
+
+
+def pictures(experiments, kind, layer):
+    """(name, function that draws it) of every picture."""
+    for experiment in experiments:
+        shown = experiment.layers[0] if layer is None and experiment.layers else layer
+        for own, draw in FIGURES.items():
+            if kind in ("all", own):
+                yield f"{experiment.title}-{own}", lambda draw=draw, experiment=experiment, shown=shown: draw(experiment, shown)
+    if kind in ("all", "speedup"):
+        yield "speedup", lambda: draw_speedup(experiments)
+
+
+def save(figure, path):
+    from plot_style import plt
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    except OSError as error:
+        fail(3, f"{path}: {error.strerror or error}")
+    plt.close(figure)
+    print(path)
+
+
+def main(argv):
+    arguments = arguments_of(argv)
+    try:
+        experiments = read_experiments([document for path in arguments.results for document in read(path)])
+    except ResultError as error:
+        fail(2, str(error))
+    layers = sorted({layer for experiment in experiments for layer in experiment.layers})
+    if arguments.layer is not None and arguments.layer not in layers:
+        fail(2, f"--layer {arguments.layer}: no such layer; the results hold {', '.join(map(str, layers)) or 'none'}")
+    asked = list(pictures(experiments, arguments.kind, arguments.layer))
+    out = pathlib.Path(arguments.out)
+    to_file = out.suffix.lower() in (".png", ".svg") and not out.is_dir()
+    if to_file and len(asked) != 1:
+        fail(2, f"--out {out}: {len(asked)} pictures do not go into one file; name a folder, or one --kind of one experiment")
+    written = set()
+    for name, draw in asked:
+        try:
+            figure = draw()
+        except NothingToDraw as reason:
+            print(f"plot.py: {name}: left out: {reason}", file=sys.stderr)
+            continue
+        plain = stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+        while stem in written:  # names that differ in odd characters only
+            stem = f"{plain}-{len(written)}"
+        written.add(stem)
+        save(figure, out if to_file else out / f"{stem}.{arguments.format}")
+    if not written:
+        fail(2, "nothing to draw")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,166 @@
+"""Results of tatr-sim as the pictures need them. A key that is missing counts as null."""
+
+import json
+import math
+import numbers
+
+HOW_WORDS = {"measured": "measured", "reduced": "CPU, reduced shape: not to be compared with a GPU's",
+             "modelled": "modelled"}
+
+
+class ResultError(Exception):
+    """A file that is no result; the message names the place."""
+
+
+def is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def format_value(value):
+    if not is_number(value):
+        return "–"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    text = f"{value:.3g}"
+    return text.replace("e-0", "e-") if "e" in text else text
+
+
+def format_percent(share):
+    return format_value(100 * share) + "%" if is_number(share) else "–"
+
+
+def plural(count, noun):
+    return f"{format_value(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def distinct(values):
+    return list(dict.fromkeys(values))
+
+
+class Setting:
+    """One strategy at one tile: a layer's record, or the network's where there are several layers."""
+
+    def __init__(self, record, experiment):
+        self.record, self.experiment = record, experiment
+        self.label, self.tile = record["label"], record.get("tile")
+        tile_words = "own tiles" if self.tile is None else f"tile {self.tile}"
+        self.title = f"{self.label}, {tile_words}" if len(experiment.tiles) > 1 else self.label
+        self.how = self.layer_ms = self.speedup = self.modelled = None  # an interval is (value, low, high)
+        timing = record.get("timing")
+        if timing:
+            self.how = "reduced" if timing.get("cpu_reduced") else "measured"
+            layer, speedup = timing.get("layer_ms") or {}, timing.get("speedup") or {}
+            if is_number(layer.get("median")):
+                self.layer_ms = (layer["median"], layer.get("lower_quartile"), layer.get("upper_quartile"))
+            if is_number(speedup.get("value")):
+                self.speedup = (speedup["value"], speedup.get("low"), speedup.get("high"))
+        elif is_number(record.get("layer_ms")):  # a network's sums of medians, which have no interval
+            self.how = "reduced" if record.get("cpu_reduced") else "measured"
+            self.layer_ms = (record["layer_ms"], None, None)
+            if is_number(record.get("speedup_of_sums")):
+                self.speedup = (record["speedup_of_sums"], None, None)
+
+    def floor_ms(self):
+        """The modelled floor of the two GEMMs, or None."""
+        floors = (self.record.get("timing") or {}).get("floors") or {}
+        parts = [(floors.get(gemm) or {}).get("ms") for gemm in ("up", "down")]
+        return sum(parts) if all(map(is_number, parts)) else None
+
+
+class Experiment:
+    def __init__(self, data, source, environment):
+        self.data, self.source, self.environment, self.title = data, source, environment, data["name"]
+        records = data["strategies"]
+        self.layers = distinct(record.get("layer", 0) for record in records)
+        self.tiles = distinct(record.get("tile") for record in records)
+        network = data.get("network") or [] if len(self.layers) > 1 else []
+        self.is_network = bool(network)
+        self.settings = [Setting(record, self) for record in network or records]
+        for setting in self.settings:
+            setting.modelled = self.speedup_by_tiles(setting)
+        routing = (data.get("routing") or [None])[0]
+        self.load = routing["assignments"] / routing["experts"] if routing and routing.get("experts") else None
+        self.kin = self.kinship()
+
+    def of_layer(self, layer):
+        return [Setting(record, self) for record in self.data["strategies"] if record.get("layer", 0) == layer]
+
+    def speedup_by_tiles(self, setting):
+        """What the number of tiles alone would give. Tiles of another size are not comparable."""
+        plain = next((s for s in self.settings if s.record["name"] == "none" and s.tile == setting.tile), None)
+        if setting.tile is None or plain is None or not setting.record.get("tiles"):
+            return None
+        return plain.record["tiles"] / setting.record["tiles"]
+
+    def kinship(self):
+        """The same for experiments that differ in their load only: these are joined in one panel."""
+        config = dict(self.data.get("config") or {"name of its own": self.title})
+        router = dict(config.pop("router", None) or {})
+        for key in ("name", "description", "documented", "measure"):
+            config.pop(key, None)
+        for key in ("tokens", "experts", "top_k"):
+            router.pop(key, None)
+        return json.dumps([config, router, self.environment.get("device")], sort_keys=True)
+
+    def subtitle(self):
+        """What was routed, and where and how times were taken."""
+        words = []
+        routing = (self.data.get("routing") or [None])[0]
+        if routing:
+            layers = f"{len(self.layers)} layers, " if len(self.layers) > 1 else ""
+            words.append(f"{layers}{routing['tokens']:,} tokens, {routing['experts']} experts, top-{routing['top_k']}")
+        timing = next((record["timing"] for record in self.data["strategies"] if record.get("timing")), None)
+        if timing:
+            device = self.environment.get("device") or ""
+            shape = timing.get("shape") or {}
+            size = f"{shape.get('hidden')} × {shape.get('intermediate')}"
+            if timing.get("cpu_reduced"):
+                words.append(f"CPU, reduced shape {size}")
+            else:
+                words.append(f"layer {size}, {self.environment.get('cpu') if device == 'cpu' else device}")
+        return "; ".join(words)
+
+
+def parse_documents(text, source):
+    """One JSON document, or JSONL: one a line."""
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise ResultError(f"{source}: is empty; expected a result of tatr-sim run --json")
+    try:
+        first = json.loads(lines[0][1])
+    except ValueError:
+        first = None
+    try:
+        if first is None or len(lines) == 1:
+            return [(source, json.loads(text))]
+        return [(f"{source} (line {number})", json.loads(line)) for number, line in lines]
+    except ValueError as error:
+        raise ResultError(f"{source}: not valid JSON: {error}") from None
+
+
+def read_experiments(documents):
+    """Every experiment of every (source, result), each with a title that no other has."""
+    experiments = []
+    for source, result in documents:
+        try:
+            for data in result["experiments"]:
+                experiments.append(Experiment(data, source, result.get("environment") or {}))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ResultError(f"{source}: not a result of tatr-sim: {type(error).__name__} {error}") from None
+    for title in distinct(e.title for e in experiments):
+        same = [e for e in experiments if e.title == title]
+        for number, experiment in enumerate(same, 1):
+            experiment.title += f" #{number}" if len(same) > 1 else ""
+    return experiments
+
+
+def quality_of(settings):
+    """Name, unit format and (value, low, high) of each setting's best estimate of lost quality; None if there is none."""
+    estimates = [setting.record.get("estimated_perplexity_change") for setting in settings]
+    if estimates and all(e and is_number(e.get("value")) for e in estimates):
+        names = ", ".join(distinct(str(e.get("calibration")) for e in estimates))
+        return f"estimated perplexity change ({names})", format_percent, [(e["value"], e.get("low"), e.get("high")) for e in estimates]
+    for metric in ("mean_square_dropped_mass", "dropped_gate_mass"):
+        if any(is_number(setting.record.get(metric)) for setting in settings):
+            return metric, format_value, [(setting.record.get(metric), None, None) for setting in settings]
+    return None

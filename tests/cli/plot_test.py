@@ -1,0 +1,178 @@
+"""Draws every kind of picture with scripts/plot.py. Exits with 77 (skipped) where there is no matplotlib.
+
+usage: plot_test.py PROGRAM SOURCE_DIR [unittest arguments]
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+try:
+    import matplotlib.image
+except ImportError:  # the distribution's Python has it where another comes first on the PATH
+    if sys.executable != "/usr/bin/python3" and os.access("/usr/bin/python3", os.X_OK):
+        os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])
+    print("skipped: no matplotlib here")
+    sys.exit(77)
+
+from sample_results import LABEL, MARKUP, Maker
+
+PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+sys.path.insert(0, str(SOURCE / "scripts"))
+from plot_figures import FIGURES, KINDS, NothingToDraw, draw_speedup, plt  # noqa: E402
+from plot_results import read_experiments  # noqa: E402
+
+
+def plot(*arguments, text=""):
+    return subprocess.run([sys.executable, SOURCE / "scripts/plot.py", *map(str, arguments)], input=text, capture_output=True, text=True, timeout=120)
+
+
+def texts_of(figure):
+    """Every text that is seen, with its box in pixels."""
+    figure.canvas.draw()
+    found = [text for text in figure.findobj(plt.Text) if text.get_text().strip() and text.get_visible()]
+    hidden = {text for axes in figure.axes if not axes.get_visible() for text in axes.findobj(plt.Text)}
+    for axes in figure.axes:  # labels of ticks beyond the limits exist and are not drawn
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in axis.get_major_ticks() + axis.get_minor_ticks():
+                if not low <= tick.get_loc() <= high:
+                    hidden |= {tick.label1, tick.label2}
+    return [(text.get_text(), text.get_window_extent()) for text in found if text not in hidden]
+
+
+def clashes(figure, texts=None):
+    found, frame = [], figure.bbox
+    texts = texts or texts_of(figure)
+    for i, (text, box) in enumerate(texts):
+        if box.x0 < frame.x0 - 1 or box.x1 > frame.x1 + 1 or box.y0 < frame.y0 - 1 or box.y1 > frame.y1 + 1:
+            found.append((text, "cut off"))
+        for other, place in texts[:i]:
+            if min(box.x1, place.x1) - max(box.x0, place.x0) > 2 and min(box.y1, place.y1) - max(box.y0, place.y0) > 3:
+                found.append((text, other))
+    return found
+
+
+class Plot(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.path = pathlib.Path(cls.folder.name)
+        maker = Maker(PROGRAM, SOURCE, cls.path)
+        alike = ("gpt_oss_120b", "olmoe", "qwen3_30b_a3b", "sonicmoe", "real_router")  # drawing takes its time
+        cls.results = {name: result for name, result in {**maker.shipped(), **maker.others()}.items() if name not in alike}
+
+    def assert_fails(self, result, code, *fragments):
+        self.assertEqual((result.returncode, result.stdout), (code, ""), result.stderr)
+        self.assertEqual(len(result.stderr.strip().split("\n")), 1, result.stderr)
+        for fragment in ("plot.py: error: ", *fragments):
+            self.assertIn(fragment, result.stderr)
+
+    def test_every_kind_of_every_result_without_clashes(self):
+        drawn = set()
+        for name, result in self.results.items():
+            for experiment in read_experiments([(name, result)]):
+                pictures = {kind: lambda draw=draw: draw(experiment, experiment.layers[0] if experiment.layers else 0) for kind, draw in FIGURES.items()}
+                for kind, draw in {**pictures, "speedup": lambda: draw_speedup([experiment])}.items():
+                    try:
+                        figure = draw()
+                    except NothingToDraw:
+                        continue
+                    drawn.add((name, kind))
+                    with self.subTest(f"{name} {kind}"):
+                        texts = texts_of(figure)
+                        self.assertEqual(clashes(figure, texts), [])
+                        words = "\n".join(text for text, _ in texts)
+                        labels = {setting.label for setting in experiment.settings} - {LABEL}
+                        if kind not in ("documented", "speedup"):
+                            self.assertEqual([label for label in labels if label not in words], [])
+                    plt.close(figure)
+        shown = {kind for _, kind in drawn}
+        self.assertEqual(shown, set(KINDS))
+        self.assertEqual({kind for name, kind in drawn if name == "gpu"}, set(KINDS) - {"documented"})
+        self.assertEqual({kind for name, kind in drawn if name == "lone"}, {"load", "utilisation", "pareto", "tiles"})
+        self.assertFalse({kind for name, kind in drawn if name == "failed"})
+
+    def test_clashes_would_be_noticed(self):
+        figure, axes = plt.subplots()
+        for x, text in ((0.4, "one text"), (0.42, "on another"), (1.5, "outside")):
+            axes.text(x, 0.5, text)
+        self.assertEqual(len(clashes(figure)), 2)
+        plt.close(figure)
+
+    def test_many_results_in_one_speedup_picture(self):
+        experiments = read_experiments(list(self.results.items()))
+        self.assertEqual(len({experiment.title for experiment in experiments}), len(experiments))
+        self.assertEqual(clashes(draw_speedup(experiments)), [])
+
+    def test_json_and_jsonl_from_a_pipe_as_png_and_svg(self):
+        timed, gpu = json.dumps(self.results["timed"], indent=1), json.dumps(self.results["gpu"])
+        for suffix in ("png", "svg"):
+            out = self.path / f"one.{suffix}"
+            result = plot("--kind", "pareto", "--out", out, text=timed)
+            self.assertEqual((result.returncode, result.stderr, result.stdout), (0, "", f"{out}\n"))
+        folder = self.path / "all"
+        result = plot("-", "--out", folder, text=json.dumps(self.results["timed"]) + "\n\n" + gpu + "\n")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        expected = {f"{name}-{kind}.png" for name in ("tiny", "gpu") for kind in FIGURES if kind != "documented"} | {"speedup.png"}
+        self.assertEqual({path.name for path in folder.iterdir()}, expected)
+        for picture in folder.iterdir():
+            pixels = matplotlib.image.imread(picture)
+            self.assertGreater((pixels[..., :3] != pixels[0, 0, :3]).any(axis=2).mean(), 0.005, picture)
+        self.assertTrue((self.path / "one.svg").read_text().rstrip().endswith("</svg>"))
+
+    def test_the_same_result_gives_the_same_picture(self):
+        text = json.dumps(self.results["timed"])
+        pictures = []
+        for name in ("first.svg", "second.svg"):
+            self.assertEqual(plot("--kind", "timing", "--out", self.path / name, text=text).returncode, 0)
+            pictures.append((self.path / name).read_bytes())
+        self.assertEqual(*pictures)
+
+    def test_measured_reduced_and_modelled_look_different(self):
+        looks = {}
+        for name in ("timed", "reduced", "gpu"):
+            figure = draw_speedup(read_experiments([(name, self.results[name])]))
+            marks = {(tuple(mark.get_facecolor().ravel()), str(mark.get_linestyle())) for mark in figure.axes[0].collections
+                     if mark.get_offsets().size == 2 and len(mark.get_paths()) == 1}
+            looks[name] = marks
+        self.assertNotEqual(looks["timed"], looks["reduced"])
+        self.assertEqual(looks["timed"], looks["gpu"])
+        self.assertGreater(len({line for _, line in looks["timed"]}), 1)
+        for name, words in (("gpu", "estimated perplexity change (test)"), ("timed", "mean_square_dropped_mass")):
+            [experiment] = read_experiments([(name, self.results[name])])
+            self.assertIn(words, "".join(text for text, _ in texts_of(FIGURES["pareto"](experiment, 0))))
+
+    def test_names_are_text(self):
+        text = json.dumps(self.results["markup"])
+        result = plot("--out", self.path / "markup", "--format", "svg", text=text)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for picture in (self.path / "markup").iterdir():
+            self.assertNotIn(MARKUP, picture.read_text())
+        [experiment] = read_experiments([("markup", self.results["markup"])])
+        self.assertIn(LABEL[:10], "".join(text for text, _ in texts_of(FIGURES["load"](experiment, 0))))
+
+    def test_layers(self):
+        text = json.dumps(self.results["layers"])
+        self.assertEqual(plot("--kind", "load", "--layer", 59, "--out", self.path / "59.png", text=text).returncode, 0)
+        self.assert_fails(plot("--kind", "load", "--layer", 60, "--out", self.path / "60.png", text=text), 2, "--layer 60", "59")
+        self.assertFalse((self.path / "60.png").exists())
+
+    def test_faults_are_one_line(self):
+        good = json.dumps(self.results["lone"])
+        self.assert_fails(plot("--out", self.path, text=""), 2, "standard input", "empty")
+        self.assert_fails(plot("--out", self.path, text="{"), 2, "standard input", "JSON")
+        self.assert_fails(plot("--out", self.path, text=good.replace("\n", "") + "\n{}\n"), 2, "line 2", "experiments")
+        self.assert_fails(plot("--out", self.path, text='{"experiments": [3]}'), 2, "not a result")
+        self.assert_fails(plot(self.path / "missing.json"), 2, "missing.json", "No such file")
+        self.assert_fails(plot("--out", self.path / "all.png", text=good), 2, "all.png", "pictures")
+        self.assert_fails(plot("--kind", "load", "--out", "/proc/none/x.png", text=good), 3, "/proc/none")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
