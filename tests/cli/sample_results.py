@@ -55,6 +55,7 @@ class Maker:
         reduced = copy.deepcopy(timed)
         reduced["experiments"][0]["name"] = "reduced"
         for record in reduced["experiments"][0]["strategies"] + reduced["experiments"][0]["network"]:
+            record["estimated_perplexity_change"] = None
             if "timing" in record:
                 record["timing"]["cpu_reduced"] = True
         write_trace(self.folder / "trace.safetensors", 60, 32, 8)
