@@ -14,7 +14,7 @@ build() {  # build NAME SOURCE…
     -o "build-fuzz/fuzz-$1" "tests/fuzz/fuzz_$1.cpp" "${@:2}"
 }
 echo "Building the fuzz targets"
-traces=(src/router/{trace,trace_file,safetensors,npy,tensor_file}.cpp)
+traces=(src/core/output_file.cpp src/router/{trace,trace_file,safetensors,npy,tensor_file}.cpp)
 build config src/config/{json_text,overrides,read,schema_walk,validate}.cpp build-fuzz/experiment_schema.cpp &
 build trace "${traces[@]}"
 wait $!

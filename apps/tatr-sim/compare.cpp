@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "commands.hpp"
-#include "output_file.hpp"
+#include "core/output_file.hpp"
 #include "report/compare_text.hpp"
 
 namespace tatr {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "commands.hpp"
-#include "output_file.hpp"
+#include "core/output_file.hpp"
 #include "report/page.hpp"
 #include "report/results.hpp"
 

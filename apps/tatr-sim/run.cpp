@@ -13,10 +13,10 @@
 
 #include "commands.hpp"
 #include "config/read.hpp"
+#include "core/output_file.hpp"
 #include "device.hpp"
 #include "environment.hpp"
 #include "experiment.hpp"
-#include "output_file.hpp"
 #include "progress.hpp"
 #include "report/json.hpp"
 #include "report/text.hpp"

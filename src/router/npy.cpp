@@ -1,20 +1,15 @@
 #include "router/npy.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <limits>
-#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
 
 #include "core/error.hpp"
+#include "core/output_file.hpp"
 
 namespace tatr {
 namespace {
@@ -175,10 +170,6 @@ void check_size(const BinaryFile& file, TensorEntry& tensor) {
   }
 }
 
-[[noreturn]] void fail(const std::string& path, const char* action, int reason) {
-  throw EnvironmentError(path + ": cannot " + action + ": " + std::strerror(reason));
-}
-
 std::string make_header(const char* descr, std::span<const std::int64_t> shape) {
   std::string dictionary = std::string("{'descr': '") + descr + "', 'fortran_order': False, 'shape': (";
   for (std::size_t i = 0; i < shape.size(); ++i) dictionary += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
@@ -192,28 +183,6 @@ std::string make_header(const char* descr, std::span<const std::int64_t> shape) 
   return header + dictionary;
 }
 
-void write_bytes(const std::string& path, const std::string& header, std::span<const std::byte> data) {
-  const std::string temporary = path + ".partial-" + std::to_string(::getpid());
-  errno = 0;
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  if (file == nullptr) fail(path, "be created", errno);
-  bool written = std::fwrite(header.data(), 1, header.size(), file) == header.size();
-  written = written && (data.empty() || std::fwrite(data.data(), 1, data.size(), file) == data.size());
-  int reason = errno;
-  if (std::fclose(file) != 0 && written) {
-    written = false;
-    reason = errno;
-  }
-  if (written && std::rename(temporary.c_str(), path.c_str()) != 0) {
-    written = false;
-    reason = errno;
-  }
-  if (!written) {
-    std::remove(temporary.c_str());
-    fail(path, "be written", reason);
-  }
-}
-
 template <class T>
 void write_array(const std::string& path, const char* descr, std::span<const std::int64_t> shape,
                  std::span<const T> data) {
@@ -223,7 +192,10 @@ void write_array(const std::string& path, const char* descr, std::span<const std
     throw std::invalid_argument("write_npy: shape " + shape_text(shape) + " for " + std::to_string(data.size()) +
                                 " elements");
   }
-  write_bytes(path, make_header(descr, shape), std::as_bytes(data));
+  OutputFile file(path);
+  file.write(make_header(descr, shape));
+  file.write({reinterpret_cast<const char*>(data.data()), data.size_bytes()});
+  file.commit();
 }
 
 }  // namespace

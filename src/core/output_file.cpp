@@ -1,0 +1,187 @@
+#include "core/output_file.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "core/error.hpp"
+
+namespace tatr {
+
+namespace {
+
+[[noreturn]] void fail_at(const std::string& path, const char* doing, int reason) {
+  throw EnvironmentError((path == "-" ? "standard output" : path) + ": cannot be " + doing + ": " +
+                         std::strerror(reason));
+}
+
+/// False, with errno, if not every byte could be written.
+bool write_bytes(int descriptor, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
+/// Blocks for `bytes` after `offset`; false, with errno, if the disk has no room. File systems that cannot reserve are
+/// trusted.
+bool reserve_blocks(int descriptor, off_t offset, std::size_t bytes) {
+  errno = bytes == 0 ? 0 : posix_fallocate(descriptor, offset, static_cast<off_t>(bytes));
+  return errno != ENOSPC && errno != EDQUOT && errno != EFBIG;
+}
+
+bool is_regular(int descriptor) {
+  struct stat status {};
+  return fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+off_t size_of(int descriptor) {
+  struct stat status {};
+  return fstat(descriptor, &status) == 0 ? status.st_size : 0;
+}
+
+/// A new name lasts once its folder is on the disk, too. Folders that cannot be opened or synced are trusted.
+void sync_folder_of(const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const int descriptor = open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  fsync(descriptor);
+  close(descriptor);
+}
+
+}  // namespace
+
+OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
+  if (path_ == "-") {
+    descriptor_ = STDOUT_FILENO;
+    return;
+  }
+  struct stat status {};
+  if (stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    descriptor_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+    if (descriptor_ < 0) fail("written");
+    return;
+  }
+  temporary_ = path_ + ".partial-" + std::to_string(getpid());
+  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) {
+    temporary_.clear();
+    fail("created");
+  }
+}
+
+OutputFile::~OutputFile() {
+  if (descriptor_ >= 0 && descriptor_ != STDOUT_FILENO) close(descriptor_);
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void OutputFile::fail(const char* doing) const { fail_at(path_, doing, errno); }
+
+void OutputFile::reserve(std::size_t bytes) {
+  if (!temporary_.empty() && !reserve_blocks(descriptor_, 0, bytes)) fail("written");
+}
+
+void OutputFile::write(std::string_view bytes) {
+  if (descriptor_ == STDOUT_FILENO) std::fflush(stdout);
+  if (!write_bytes(descriptor_, bytes)) fail("written");
+}
+
+void OutputFile::commit() {
+  if (temporary_.empty()) return;
+  if (ftruncate(descriptor_, lseek(descriptor_, 0, SEEK_CUR)) != 0 || fsync(descriptor_) != 0) fail("written");
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("replaced");
+  temporary_.clear();
+  sync_folder_of(path_);
+}
+
+LineFile::LineFile(std::string path) : path_(std::move(path)) {
+  descriptor_ = path_ == "-" ? STDOUT_FILENO : open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail("opened");
+  regular_ = path_ != "-" && is_regular(descriptor_);
+  if (regular_ && flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    close(descriptor_);
+    throw EnvironmentError(path_ + ": cannot be written: another process is writing it");
+  }
+  if (regular_) sync_folder_of(path_);
+}
+
+LineFile::~LineFile() {
+  if (descriptor_ != STDOUT_FILENO) close(descriptor_);
+}
+
+void LineFile::fail(const char* doing) const { fail_at(path_, doing, errno); }
+
+std::string LineFile::read_all() const {
+  std::string content(static_cast<std::size_t>(size_of(descriptor_)), '\0');
+  std::size_t held = 0;
+  while (held < content.size()) {
+    const ssize_t count = pread(descriptor_, content.data() + held, content.size() - held, static_cast<off_t>(held));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("read");
+    if (count == 0) break;
+    held += static_cast<std::size_t>(count);
+  }
+  content.resize(held);
+  return content;
+}
+
+std::string LineFile::recover() {
+  if (!regular_) return {};
+  std::string content = read_all();
+  const std::size_t whole = content.rfind('\n') + 1;  // npos + 1 is 0
+  if (whole < content.size() && ftruncate(descriptor_, static_cast<off_t>(whole)) != 0) fail("written");
+  content.resize(whole);
+  return content;
+}
+
+void LineFile::check_room(std::size_t bytes) {
+  if (!regular_) return;
+  const off_t size = size_of(descriptor_);
+  const bool room = reserve_blocks(descriptor_, size, bytes);
+  const int reason = errno;
+  if (ftruncate(descriptor_, size) != 0) fail("written");
+  if (!room) fail_at(path_, "written", reason);
+}
+
+void LineFile::append(std::string line) {
+  line += '\n';
+  if (descriptor_ == STDOUT_FILENO) std::fflush(stdout);
+  const off_t size = size_of(descriptor_);
+  if (!write_bytes(descriptor_, line) || (regular_ && fsync(descriptor_) != 0)) {
+    const int reason = errno;
+    static_cast<void>(!regular_ || ftruncate(descriptor_, size));  // a torn line is cut off when the file is next read
+    throw EnvironmentError((path_ == "-" ? "standard output" : path_) + ": cannot be written: " +
+                           std::strerror(reason) + (path_ == "-" ? "" : keep_aside(line, path_)));
+  }
+  struct stat status {};
+  if (regular_ && fstat(descriptor_, &status) == 0 && status.st_nlink == 0) {
+    throw EnvironmentError(path_ + ": was removed while it was written" + keep_aside(read_all(), path_));
+  }
+}
+
+std::string keep_aside(std::string_view content, const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::temp_directory_path(error);
+  const std::filesystem::path name = std::filesystem::path(path).filename();
+  const std::string aside = (folder / ("tatr-sim-" + std::to_string(getpid()) + "-" + name.string())).string();
+  try {
+    OutputFile file(aside);
+    file.write(content);
+    file.commit();
+    return "; it is kept in " + aside;
+  } catch (const EnvironmentError& failure) {
+    return std::string("; nor could it be kept aside: ") + failure.what();
+  }
+}
+
+}  // namespace tatr

@@ -1,0 +1,74 @@
+// Files that survive what befalls a run. An OutputFile is either whole or not there: written beside its destination,
+// then renamed. A LineFile only grows, and each line is on the disk before the next step. Knows nothing of what is
+// written. Every failure is an EnvironmentError that names the path and the system's reason.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace tatr {
+
+class OutputFile {
+ public:
+  /// Creates the temporary file at once, so that a folder that is missing or read-only fails before work starts.
+  /// "-" is stdout; a device or pipe is written directly.
+  explicit OutputFile(std::string path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  /// Takes so much of the disk now, so that a disk that is too full fails before work starts. What is not used is
+  /// given back. Does nothing for stdout, a device or a pipe.
+  void reserve(std::size_t bytes);
+
+  void write(std::string_view bytes);
+
+  /// Puts what was written in place. Until then, and if anything fails, the old file remains.
+  void commit();
+  void commit(std::string_view content) {
+    write(content);
+    commit();
+  }
+
+ private:
+  [[noreturn]] void fail(const char* doing) const;
+
+  std::string path_;
+  std::string temporary_;  // empty: written directly
+  int descriptor_ = -1;
+};
+
+class LineFile {
+ public:
+  /// Opens or creates the file, and locks it against other processes that would append to it. "-" is stdout.
+  explicit LineFile(std::string path);
+  ~LineFile();
+  LineFile(const LineFile&) = delete;
+  LineFile& operator=(const LineFile&) = delete;
+
+  /// The whole lines that the file holds. What follows the last newline was torn by a crash and is cut off.
+  std::string recover();
+
+  /// Fails if the disk has no room for so many bytes more.
+  void check_room(std::size_t bytes);
+
+  /// Appends a line, which must hold no newline, and waits until it is on the disk. If that fails, the file ends as
+  /// before and the line is kept in the folder for temporary files; if the file was removed meanwhile, all its lines
+  /// are. The error says where.
+  void append(std::string line);
+
+ private:
+  [[noreturn]] void fail(const char* doing) const;
+  std::string read_all() const;
+
+  std::string path_;
+  int descriptor_ = -1;
+  bool regular_ = false;
+};
+
+/// Saves what could not be written to `path` in the folder for temporary files and says so: "; it is kept in FILE", or
+/// that this failed too.
+std::string keep_aside(std::string_view content, const std::string& path);
+
+}  // namespace tatr

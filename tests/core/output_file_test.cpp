@@ -1,0 +1,120 @@
+// Files that survive: whole or not there, and line by line.
+#include "core/output_file.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "catch.hpp"
+#include "core/error.hpp"
+
+namespace fs = std::filesystem;
+using tatr::EnvironmentError;
+using tatr::LineFile;
+using tatr::OutputFile;
+
+namespace {
+
+struct Folder {
+  fs::path path;
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "tatr-output-XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  ~Folder() { fs::remove_all(path); }
+  std::string operator/(const char* name) const { return (path / name).string(); }
+  auto entries() const { return std::distance(fs::directory_iterator(path), {}); }
+};
+
+std::string content(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+template <typename Action>
+std::string failure(Action action) {
+  try {
+    action();
+  } catch (const EnvironmentError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("an output file replaces the old one only when it is whole", "[output]") {
+  const Folder folder;
+  const std::string path = folder / "a";
+  std::ofstream(path) << "old";
+  {
+    OutputFile file(path);
+    file.reserve(1 << 16);
+    file.write("half");
+  }
+  CHECK(content(path) == "old");
+  {
+    OutputFile file(path);
+    file.reserve(1 << 16);
+    file.write("new, ");
+    file.write("whole");
+    CHECK(content(path) == "old");
+    file.commit();
+  }
+  CHECK(content(path) == "new, whole");  // what was reserved is given back
+  CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("an output file that cannot be says why at once", "[output]") {
+  const Folder folder;
+  CHECK(failure([&] { OutputFile(folder / "none/a"); }) ==
+        (folder / "none/a") + ": cannot be created: No such file or directory");
+  CHECK_THAT(failure([&] { OutputFile(folder.path.string()); }), Catch::Contains("cannot be written: Is a directory"));
+  CHECK(folder.entries() == 0);
+}
+
+TEST_CASE("an output file whose folder vanishes is an error", "[output]") {
+  const Folder folder;
+  fs::create_directory(folder.path / "sub");
+  OutputFile file(folder / "sub/a");
+  file.write("x");
+  fs::remove_all(folder.path / "sub");
+  CHECK_THAT(failure([&] { file.commit(); }), Catch::Contains("cannot be replaced: No such file"));
+}
+
+TEST_CASE("a line file grows, and forgets a torn line", "[output]") {
+  const Folder folder;
+  const std::string path = folder / "lines";
+  {
+    LineFile file(path);
+    CHECK(file.recover().empty());
+    file.check_room(1 << 16);
+    file.append("one");
+    file.append("two");
+  }
+  CHECK(content(path) == "one\ntwo\n");
+  std::ofstream(path, std::ios::app) << "thr";
+  LineFile file(path);
+  CHECK(file.recover() == "one\ntwo\n");
+  CHECK(content(path) == "one\ntwo\n");
+  file.append("three");
+  CHECK(content(path) == "one\ntwo\nthree\n");
+  CHECK_THAT(failure([&] { LineFile other(path); }), Catch::Contains("another process is writing it"));
+}
+
+TEST_CASE("lines of a removed file are kept aside", "[output]") {
+  const Folder folder;
+  setenv("TMPDIR", folder.path.c_str(), 1);
+  fs::create_directory(folder.path / "sub");
+  LineFile file(folder / "sub/lines");
+  file.append("one");
+  fs::remove_all(folder.path / "sub");
+  const std::string message = failure([&] { file.append("two"); });
+  unsetenv("TMPDIR");
+  const std::string marker = "it is kept in ";
+  REQUIRE(message.find(marker) != std::string::npos);
+  CHECK(content(message.substr(message.find(marker) + marker.size())) == "one\ntwo\n");
+}
