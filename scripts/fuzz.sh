@@ -15,7 +15,7 @@ build() {  # build NAME SOURCE…
 }
 echo "Building the fuzz targets"
 traces=(src/core/output_file.cpp src/router/{trace,trace_file,safetensors,npy,tensor_file}.cpp)
-build config src/config/{json_text,overrides,read,schema_walk,validate}.cpp build-fuzz/experiment_schema.cpp &
+build config src/config/{json_text,overrides,read,schema_walk,sweep,validate}.cpp build-fuzz/experiment_schema.cpp &
 build trace "${traces[@]}"
 wait $!
 cp -n configs/*.json configs/models/*.json build-fuzz/corpus-config/

@@ -89,7 +89,12 @@ nlohmann::json candidate_strategies(bool all_scores) {
 
 /// The config with the candidates for its strategies and tiles, and a layer only where its times would count.
 ExperimentConfig candidates_of(const AdviseArguments& arguments, bool timed) {
-  const ExperimentConfig own = read_experiment(arguments.config, arguments.overrides);
+  const std::vector<ExperimentConfig> configs = read_experiments(arguments.config, arguments.overrides);
+  if (configs.size() != 1) {
+    throw ConfigError(arguments.config + ":/sweep",
+                      fmt::format("makes {} experiments; advise takes one", configs.size()));
+  }
+  const ExperimentConfig& own = configs.front();
   const SourceConfig& source = own.router.source;
   const bool all_scores = source.kind != SourceKind::kTrace || inspect_trace(source).top_k == 0;
   nlohmann::json document = nlohmann::json::parse(own.effective_json);

@@ -62,7 +62,7 @@ TextOptions text_options(const RunArguments& arguments, bool to_stdout) {
 ExitCode run(const RunArguments& arguments) {
   std::vector<ExperimentConfig> configs;  // all are read before any runs: a fault in the last costs no work
   for (const std::string& path : arguments.configs) {
-    configs.push_back(read_experiment(path, arguments.overrides));
+    configs.push_back(read_experiments(path, arguments.overrides).front());
     resolve_trace(configs.back());
   }
   RunOptions options;

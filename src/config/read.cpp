@@ -11,6 +11,7 @@
 #include "config/overrides.hpp"
 #include "config/schema.hpp"
 #include "config/schema_walk.hpp"
+#include "config/sweep.hpp"
 #include "config/validate.hpp"
 #include "core/error.hpp"
 
@@ -241,6 +242,12 @@ std::string hash_of(std::string_view text) {
   return digits;
 }
 
+ConfigError with_note(const ConfigError& error, const std::string& note) {
+  const std::string text = error.what();
+  const std::size_t colon = text.find(": ");
+  return ConfigError(text.substr(0, colon), text.substr(colon + 2) + " (" + note + ")");
+}
+
 /// Says which override a refused value came from, where it came from one.
 void rethrow_naming_override(const ConfigError& error, const std::string& path,
                              const std::vector<std::string>& overrides) {
@@ -248,8 +255,7 @@ void rethrow_naming_override(const ConfigError& error, const std::string& path,
   for (auto set = overrides.rbegin(); set != overrides.rend(); ++set) {
     const std::string place = path + ":" + override_pointer(*set);
     if (text.rfind(place, 0) != 0 || (text[place.size()] != ':' && text[place.size()] != '/')) continue;
-    throw ConfigError(text.substr(0, text.find(": ")),
-                      text.substr(text.find(": ") + 2) + " (from --set " + brief_json(*set) + ")");
+    throw with_note(error, "from --set " + brief_json(*set));
   }
 }
 
@@ -299,6 +305,7 @@ void check_router(const RouterConfig& router, const std::string& file) {
 }
 
 ExperimentConfig parse_experiment(const json& document, const std::string& file) {
+  if (document.is_object() && document.contains("sweep")) refuse(file, "/sweep", "is not allowed within a sweep");
   validate_document(experiment_schema(), document, file);
   json effective = document;
   spell_out(effective);
@@ -325,15 +332,20 @@ ExperimentConfig parse_experiment(const json& document, const std::string& file)
   return config;
 }
 
-ExperimentConfig read_experiment(const std::string& path, const std::vector<std::string>& overrides) {
+std::vector<ExperimentConfig> read_experiments(const std::string& path, const std::vector<std::string>& overrides) {
   json document = read_json_file(path);
   for (const std::string& one : overrides) apply_override(document, one);
-  try {
-    return parse_experiment(document, path);
-  } catch (const ConfigError& error) {
-    rethrow_naming_override(error, path, overrides);
-    throw;
+  std::vector<ExperimentConfig> configs;
+  for (const SweepItem& item : expand_sweep(document, path, overrides)) {
+    try {
+      configs.push_back(parse_experiment(item.document, path));
+    } catch (const ConfigError& error) {
+      rethrow_naming_override(error, path, overrides);
+      if (item.values.empty()) throw;
+      throw with_note(error, "in the sweep, " + item.values);
+    }
   }
+  return configs;
 }
 
 }  // namespace tatr

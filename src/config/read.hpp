@@ -13,11 +13,12 @@ namespace tatr {
 /// The schema of experiments, parsed once.
 const nlohmann::json& experiment_schema();
 
-/// Reads a config file and applies overrides "/json/pointer=value" in their order. A value that is no JSON is a string.
-/// Missing objects are made; "-" for an index appends to a list. Throws ConfigError.
-ExperimentConfig read_experiment(const std::string& path, const std::vector<std::string>& overrides);
+/// Reads a config file and applies overrides "/json/pointer=value" in their order, then its sweep: one experiment
+/// without one, else all that it makes. A value of an override that is no JSON is a string. Throws ConfigError.
+std::vector<ExperimentConfig> read_experiments(const std::string& path, const std::vector<std::string>& overrides);
 
-/// The same from a parsed document; `file` names it in errors and is what trace files are relative to.
+/// One experiment, without a sweep, from a parsed document; `file` names it in errors and is what trace files are
+/// relative to.
 ExperimentConfig parse_experiment(const nlohmann::json& document, const std::string& file);
 
 /// The rules between the router's keys and the number of experts. parse_experiment applies them where the config says

@@ -50,7 +50,7 @@ std::string text_refusal(const std::string& text) {
 
 std::string file_refusal(const std::string& path, const std::vector<std::string>& overrides) {
   try {
-    tatr::read_experiment(path, overrides);
+    tatr::read_experiments(path, overrides);
   } catch (const ConfigError& error) {
     return error.what();
   }
@@ -64,9 +64,10 @@ TEST_CASE("every shipped config is valid") {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(configs())) {
     if (entry.path().extension() != ".json") continue;
     INFO(entry.path());
-    const auto config = tatr::read_experiment(entry.path().string(), {});
-    const auto again = tatr::parse_experiment(json::parse(config.effective_json), config.file);
-    CHECK(again.hash == config.hash);
+    for (const auto& config : tatr::read_experiments(entry.path().string(), {})) {
+      const auto again = tatr::parse_experiment(json::parse(config.effective_json), config.file);
+      CHECK(again.hash == config.hash);
+    }
     ++seen;
   }
   CHECK(seen >= 11);
@@ -207,9 +208,11 @@ TEST_CASE("files that cannot be read are refused") {
 
 TEST_CASE("overrides replace, create and append") {
   const std::string file = (configs() / "quick.json").string();
-  const auto config = tatr::read_experiment(
+  const auto configs_read = tatr::read_experiments(
       file, {"/router/top_k=2", "/name=other", "/measure/l2=warm", "/strategies/1/renormalise=true",
              "/router/groups/count=4", "/router/groups/top=2", "/tile=[8,16]"});
+  REQUIRE(configs_read.size() == 1);
+  const auto& config = configs_read[0];
   CHECK(config.router.top_k == 2);
   CHECK(config.name == "other");
   CHECK_FALSE(config.measure.cold_l2);
