@@ -14,6 +14,7 @@ using Action = std::function<ExitCode()>;
 void add_run(CLI::App& app, Action& action);
 void add_advise(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
+void add_merge(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);
 void add_schema(CLI::App& app, Action& action);
 void add_compare(CLI::App& app, Action& action);

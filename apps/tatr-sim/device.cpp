@@ -17,7 +17,7 @@ std::string check_device(const std::string& device) {
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
   command.add_option("--device", options.device, "auto (a GPU if there is one), cpu, cuda or cuda:N")
-      ->type_name("DEVICE")
+      ->type_name("auto|cpu|cuda")
       ->check(check_device);
   command.add_option("--threads", options.threads, "CPU threads (default: all cores)")
       ->type_name("N")

@@ -81,4 +81,6 @@ Environment describe_environment(const System& system) {
   return environment;
 }
 
+RunRecord start_record(const Environment& environment) { return {TATR_VERSION, TATR_GIT, environment, {}}; }
+
 }  // namespace tatr

@@ -21,4 +21,7 @@ std::string device_name(const System& system);
 /// Machine, device and date.
 Environment describe_environment(const System& system);
 
+/// A record of this program on that machine, without experiments yet.
+RunRecord start_record(const Environment& environment);
+
 }  // namespace tatr

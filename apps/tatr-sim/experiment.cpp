@@ -72,6 +72,11 @@ std::vector<Setting> settings_of(const ExperimentConfig& config) {
   return settings;
 }
 
+/// The tensors of a trace, one a layer; a synthetic source is one layer without a name.
+std::vector<std::string> layers_of(const ExperimentConfig& config) {
+  return is_trace(config) ? inspect_trace(config.router.source).tensors : std::vector<std::string>{""};
+}
+
 }  // namespace
 
 void resolve_trace(ExperimentConfig& config) {
@@ -120,14 +125,21 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& sys
   return estimate;
 }
 
+std::size_t estimate_result_bytes(const ExperimentConfig& config) {
+  constexpr std::size_t kFixed = 4096, kPerExpert = 100, kPerSample = 300;  // four lists by expert, eight series
+  const std::size_t samples = config.layer ? static_cast<std::size_t>(config.measure.samples) : 0;
+  const std::size_t setting =
+      kFixed + kPerExpert * static_cast<std::size_t>(config.router.experts) + kPerSample * samples;
+  return kFixed + config.effective_json.size() + layers_of(config).size() * settings_of(config).size() * setting;
+}
+
 ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, const RunOptions& options) {
   ExperimentRecord record;
   record.config = config;
   record.calibration = options.calibration;
   record.estimated_bytes = estimate_memory(config, system).total();
   system.reset_peak();
-  const std::vector<std::string> layers =
-      is_trace(config) ? inspect_trace(config.router.source).tensors : std::vector<std::string>{""};
+  const std::vector<std::string> layers = layers_of(config);
   const std::vector<Setting> settings = settings_of(config);
   for (std::size_t index = 0; index < layers.size(); ++index) {
     const auto layer = static_cast<std::int64_t>(index);

@@ -29,6 +29,9 @@ struct MemoryEstimate {
 };
 MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& system);
 
+/// About what the experiment's JSON result takes, rather more than less.
+std::size_t estimate_result_bytes(const ExperimentConfig& config);
+
 /// Throws what the stages throw; OutOfMemoryError is left to the caller, who goes on with the next experiment.
 ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, const RunOptions& options);
 

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "core/error.hpp"
+#include "core/output_file.hpp"
 #include "router/npy.hpp"
 
 namespace tatr {
@@ -22,11 +23,15 @@ std::string file_safe(std::string name) {
 
 }  // namespace
 
-void export_rounding(const std::string& folder, const std::string& experiment, std::int64_t layer, std::int64_t tile,
-                     const std::string& label, const Rounded& rounded) {
+void prepare_export(const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) throw EnvironmentError(folder + ": cannot create the folder: " + error.message());
+  if (error) throw EnvironmentError(folder + ": cannot be created: " + error.message());
+  OutputFile(folder + "/tatr-sim");  // removed again at once
+}
+
+void export_rounding(const std::string& folder, const std::string& experiment, std::int64_t layer, std::int64_t tile,
+                     const std::string& label, const Rounded& rounded) {
   const std::string stem =
       fmt::format("{}/{}.layer{}.tile{}.{}", folder, file_safe(experiment), layer, tile, file_safe(label));
   const auto write = [&](const char* what, const auto& values) {

@@ -21,6 +21,7 @@ void watch_for_interrupts() {
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe shows as a failed write
+  std::signal(SIGXFSZ, SIG_IGN);  // so does a limit on the size of files
 }
 
 void stop_if_interrupted() {

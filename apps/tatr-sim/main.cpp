@@ -20,6 +20,8 @@ constexpr const char* kExamples = R"(Examples:
   tatr-sim advise configs/real_router.json --max-perplexity 0.1%
                                                       which strategy and tile to use
   tatr-sim report result.json --html page.html        a page with tables and pictures
+  tatr-sim run configs/sweep.json --jsonl s --resume  many experiments; if killed, the same goes on
+  tatr-sim merge 1.jsonl 2.jsonl --csv all.csv        join results, make a table
   tatr-sim validate configs/*.json                    check without running
   tatr-sim compare base.json new.json                 what became slower or changed
 
@@ -47,6 +49,7 @@ int main(int argc, char** argv) {
   tatr::add_advise(app, action);
   tatr::add_compare(app, action);
   tatr::add_report(app, action);
+  tatr::add_merge(app, action);
   tatr::add_validate(app, action);
   tatr::add_schema(app, action);
   tatr::add_list(app, action);

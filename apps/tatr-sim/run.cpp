@@ -1,7 +1,8 @@
-// tatr-sim run: runs experiments and reports them as text and JSON.
+// tatr-sim run: runs experiments and reports them as text and JSON, or line by line as they finish (batch.hpp).
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -11,16 +12,18 @@
 #include <string>
 #include <vector>
 
+#include "batch.hpp"
 #include "commands.hpp"
 #include "config/read.hpp"
 #include "core/output_file.hpp"
 #include "device.hpp"
 #include "environment.hpp"
 #include "experiment.hpp"
+#include "export.hpp"
 #include "progress.hpp"
 #include "report/json.hpp"
 #include "report/text.hpp"
-#include "version.hpp"
+#include "table_files.hpp"
 
 namespace tatr {
 
@@ -28,10 +31,29 @@ namespace {
 
 struct RunArguments {
   std::vector<std::string> configs, overrides;
-  std::string json, export_folder, experts = "4", calibration;
+  std::string json, jsonl, shard = "1/1", devices, export_folder, experts = "4", calibration;
+  TableArguments tables;
   DeviceOptions device;
-  bool dry_run = false, quiet = false, quick = false, thorough = false;
+  bool resume = false, dry_run = false, quiet = false, quick = false, thorough = false;
 };
+
+/// "i/n": the i-th of n parts, from 1.
+struct Shard {
+  std::size_t part = 0, parts = 0;
+};
+
+Shard parse_shard(const std::string& text) {
+  Shard shard;
+  int used = 0;
+  const bool read = std::sscanf(text.c_str(), "%6zu/%6zu%n", &shard.part, &shard.parts, &used) == 2;
+  const bool whole = read && static_cast<std::size_t>(used) == text.size() && text.find_first_of(" +-") > text.size();
+  return whole && shard.part >= 1 && shard.part <= shard.parts ? shard : Shard{};
+}
+
+std::string check_shard(const std::string& text) {
+  if (parse_shard(text).parts > 0) return {};
+  return "'" + text + "' is no shard; allowed: i/n with i from 1 to n, such as 1/4 … 4/4";
+}
 
 std::string check_experts(const std::string& experts) {
   if (experts == "all" ||
@@ -59,14 +81,68 @@ TextOptions text_options(const RunArguments& arguments, bool to_stdout) {
   return options;
 }
 
-ExitCode run(const RunArguments& arguments) {
-  std::vector<ExperimentConfig> configs;  // all are read before any runs: a fault in the last costs no work
+/// All are read before any runs: a fault in the last costs no work.
+std::vector<ExperimentConfig> read_configs(const RunArguments& arguments) {
+  const Shard shard = parse_shard(arguments.shard);
+  std::vector<ExperimentConfig> configs;
+  std::size_t number = 0;
   for (const std::string& path : arguments.configs) {
-    configs.push_back(read_experiments(path, arguments.overrides).front());
-    resolve_trace(configs.back());
+    for (ExperimentConfig& config : read_experiments(path, arguments.overrides)) {
+      resolve_trace(config);
+      if (number++ % shard.parts == shard.part - 1) configs.push_back(std::move(config));
+    }
   }
+  return configs;
+}
+
+/// Before work: one output at most on stdout, and a folder for exports that can be written.
+void check_outputs(const RunArguments& arguments) {
+  const auto outputs = {arguments.json, arguments.jsonl, arguments.tables.csv, arguments.tables.markdown};
+  if (std::count(outputs.begin(), outputs.end(), "-") > 1) {
+    throw UsageError("more than one output goes to - (standard output); give the others a file");
+  }
+  if (!arguments.export_folder.empty()) prepare_export(arguments.export_folder);
+}
+
+RunOptions run_options(const RunArguments& arguments) {
   RunOptions options;
   if (!arguments.calibration.empty()) options.calibration = read_calibration(arguments.calibration);
+  options.export_folder = arguments.export_folder;
+  return options;
+}
+
+ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> configs) {
+  Batch batch;
+  batch.configs = std::move(configs);
+  batch.jsonl = arguments.jsonl;
+  batch.resume = arguments.resume;
+  batch.quiet = arguments.quiet;
+  batch.options = run_options(arguments);
+  batch.tables = arguments.tables;
+  if (arguments.devices.empty()) {
+    batch.devices.push_back([&arguments] { return make_system(arguments.device); });
+  } else {
+    const int count = cuda_device_count();
+    for (int i = 0; i < std::max(count, 1); ++i) {  // without a GPU the first says what is missing
+      batch.devices.push_back([i] { return make_cuda_system(i); });
+    }
+  }
+  return run_batch(batch);
+}
+
+void write_json(OutputFile& file, const RunRecord& record, const std::string& path) {
+  const std::string text = json_text(record, 1) + "\n";
+  try {
+    file.write(text);
+    file.commit();
+  } catch (const EnvironmentError& error) {
+    if (path == "-") throw;
+    throw EnvironmentError(error.what() + keep_aside(text, path));
+  }
+}
+
+ExitCode run_report(const RunArguments& arguments, const std::vector<ExperimentConfig>& configs) {
+  RunOptions options = run_options(arguments);
   const auto system = make_system(arguments.device);
   if (arguments.dry_run) {
     print_plan(configs, *system);
@@ -74,15 +150,16 @@ ExitCode run(const RunArguments& arguments) {
   }
   std::optional<OutputFile> json;
   if (!arguments.json.empty()) json.emplace(arguments.json);
-  const bool text_to_stdout = arguments.json != "-";
+  TableFiles tables(arguments.tables);
+  std::size_t bytes = 0;
+  for (const ExperimentConfig& config : configs) bytes += estimate_result_bytes(config);
+  if (json) json->reserve(2 * bytes);  // it is indented
+  tables.reserve(bytes);
 
   Progress progress;
-  options.export_folder = arguments.export_folder;
+  progress.set_total(configs.size());
   options.progress = [&](const std::string& doing) { progress.show(doing); };
-  RunRecord record;
-  record.version = TATR_VERSION;
-  record.git = TATR_GIT;
-  record.environment = describe_environment(*system);
+  RunRecord record = start_record(describe_environment(*system));
   ExitCode code = ExitCode::kDone;
   for (const ExperimentConfig& config : configs) {
     try {
@@ -96,16 +173,29 @@ ExitCode run(const RunArguments& arguments) {
       record.experiments.push_back(failed);
       code = error.code();
     }
+    progress.finish_one();
   }
   progress.clear();
+  if (json) write_json(*json, record, arguments.json);  // first: nothing below may cost the result
+  if (arguments.tables.wanted()) {
+    tables.add(0, nlohmann::json::parse(json_text(record, -1)));
+    tables.commit();
+  }
   if (!arguments.quiet) {
-    const std::string text = text_report(record, text_options(arguments, text_to_stdout));
-    std::FILE* stream = text_to_stdout ? stdout : stderr;
+    const bool to_stdout = arguments.json != "-" && arguments.tables.csv != "-" && arguments.tables.markdown != "-";
+    const std::string text = text_report(record, text_options(arguments, to_stdout));
+    std::FILE* stream = to_stdout ? stdout : stderr;
     std::fputs(text.c_str(), stream);
     if (std::fflush(stream) != 0) throw EnvironmentError("standard output: cannot write the report");
   }
-  if (json) json->commit(to_json(record).dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   return code;
+}
+
+ExitCode run(const RunArguments& arguments) {
+  check_outputs(arguments);
+  std::vector<ExperimentConfig> configs = read_configs(arguments);
+  if (arguments.jsonl.empty() || arguments.dry_run) return run_report(arguments, configs);
+  return run_lines(arguments, std::move(configs));
 }
 
 /// How long to measure, as overrides that any --set of the user's own goes before. They are part of the config and of
@@ -120,8 +210,23 @@ void add_run(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("run", "Run experiments and report them");
   command->add_option("CONFIG", arguments->configs, "Experiment files")->type_name("FILE")->required();
   add_device_options(*command, arguments->device);
+  CLI::Option* jsonl =
+      command->add_option("--jsonl", arguments->jsonl, "Append each result as it finishes, one a line; no text report")
+          ->type_name("FILE");
+  command->add_flag("--resume", arguments->resume, "Go on with the file of --jsonl: skip the configs that it holds")
+      ->needs(jsonl);
+  command->add_option("--devices", arguments->devices, "all: spread the experiments over all GPUs of this machine")
+      ->type_name("all")
+      ->check(CLI::IsMember({"all"}).description(""))
+      ->needs(jsonl)
+      ->excludes("--device");
+  command->add_option("--shard", arguments->shard, "Run only the i-th of n parts of the experiments: 1/4 … 4/4")
+      ->type_name("i/n")
+      ->check(check_shard);
   command->add_option("--json", arguments->json, "Write the result to this file; - is stdout (text goes to stderr)")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->excludes(jsonl);
+  add_table_options(*command, arguments->tables);
   command->add_option("--set", arguments->overrides, "Override a value of every config: --set /router/tokens=1024")
       ->type_name("POINTER=VALUE")
       ->allow_extra_args(false);

@@ -116,10 +116,13 @@ LineFile::LineFile(std::string path) : path_(std::move(path)) {
 }
 
 LineFile::~LineFile() {
+  if (regular_ && size_of(descriptor_) == 0) unlink(path_.c_str());
   if (descriptor_ != STDOUT_FILENO) close(descriptor_);
 }
 
 void LineFile::fail(const char* doing) const { fail_at(path_, doing, errno); }
+
+bool LineFile::is_empty() const { return !regular_ || size_of(descriptor_) == 0; }
 
 std::string LineFile::read_all() const {
   std::string content(static_cast<std::size_t>(size_of(descriptor_)), '\0');

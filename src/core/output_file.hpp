@@ -43,9 +43,11 @@ class LineFile {
  public:
   /// Opens or creates the file, and locks it against other processes that would append to it. "-" is stdout.
   explicit LineFile(std::string path);
-  ~LineFile();
+  ~LineFile();  // removes a file that holds nothing
   LineFile(const LineFile&) = delete;
   LineFile& operator=(const LineFile&) = delete;
+
+  bool is_empty() const;
 
   /// The whole lines that the file holds. What follows the last newline was torn by a crash and is cut off.
   std::string recover();

@@ -86,6 +86,10 @@ std::string format_value(double value) {
 
 std::string format_value(const std::optional<double>& value) { return value ? format_value(*value) : kAbsent; }
 
+std::string format_ratio(double value, double low, double high) {
+  return fmt::format("{:.2f}× [{:.2f}, {:.2f}]", value, low, high);
+}
+
 std::string wrap(std::string_view text, std::size_t indent, std::size_t hanging) {
   const std::string clean = printable(text);
   std::string lines, line(indent, ' ');

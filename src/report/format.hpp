@@ -36,6 +36,9 @@ std::string format_change(double share);
 std::string format_value(double value);
 std::string format_value(const std::optional<double>& value);
 
+/// "1.27× [1.26, 1.29]"
+std::string format_ratio(double value, double low, double high);
+
 /// Words of `text` in lines of at most kReportWidth columns, each after `indent` blanks and ended by a newline. A word
 /// longer than the line stays whole.
 std::string wrap(std::string_view text, std::size_t indent = 0, std::size_t hanging = 0);

@@ -216,4 +216,8 @@ nlohmann::ordered_json to_json(const RunRecord& run) {
           {"experiments", list_json(run.experiments, experiment_json)}};
 }
 
+std::string json_text(const RunRecord& run, int indent) {
+  return to_json(run).dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 }  // namespace tatr

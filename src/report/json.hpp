@@ -3,6 +3,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "report/records.hpp"
 
@@ -15,6 +16,9 @@ nlohmann::ordered_json to_json(const RunRecord& run);
 
 /// {value, low, high, calibration}, or null.
 nlohmann::ordered_json perplexity_json(const std::optional<PerplexityEstimate>& estimate);
+
+/// A run's JSON as text, with so many blanks a level; -1: on one line. Ends without a newline.
+std::string json_text(const RunRecord& run, int indent);
 
 /// The name of a verdict as the JSON and the text report spell it.
 const char* verdict_name(Verdict verdict);

@@ -33,8 +33,7 @@ std::string samples_words(const LayerTiming& timing) {
 }
 
 std::string speedup_cell(const std::optional<RatioInterval>& ratio) {
-  if (!ratio) return kAbsent;
-  return fmt::format("{:.2f}× [{:.2f}, {:.2f}]", ratio->value, ratio->low, ratio->high);
+  return ratio ? format_ratio(ratio->value, ratio->low, ratio->high) : kAbsent;
 }
 
 std::string speedup_cell(const std::optional<double>& ratio) {

@@ -5,54 +5,26 @@ usage: cli_test.py PROGRAM SOURCE_DIR [unittest arguments]
 
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
-PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
-
-TINY = {
-    "name": "tiny",
-    "seed": 3,
-    "router": {"tokens": 256, "experts": 8, "top_k": 2},
-    "tile": [8, 16],
-    "strategies": ["none", "down", {"name": "budget", "tiles": {"of_nearest": 0.5}, "label": "half"}],
-}
+from program import PROGRAM, SOURCE, TINY, ProgramTest, main, run, without_times
 
 
-def run(*arguments, stdin=None, **options):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, input=stdin, **options)
-
-
-class Cli(unittest.TestCase):
+class Cli(ProgramTest):
     measured = {}
-
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.path = pathlib.Path(self.folder.name)
 
     def config(self, **changes):
         path = self.path / "config.json"
         path.write_text(json.dumps({**TINY, **changes}))
         return path
 
-    def assert_fails(self, result, code, *fragments):
-        self.assertEqual(result.returncode, code, result.stderr)
-        self.assertEqual(result.stdout, "")
-        lines = result.stderr.strip().split("\n")
-        self.assertEqual(len(lines), 1, result.stderr)
-        self.assertTrue(lines[0].startswith("tatr-sim: error: "), lines[0])
-        for fragment in fragments:
-            self.assertIn(fragment, lines[0])
-
     def test_help_and_version(self):
         for arguments in (["--help"], ["run", "--help"], ["validate", "--help"], ["schema", "--help"], ["list", "--help"],
-                          ["advise", "--help"], ["report", "--help"]):
+                          ["advise", "--help"], ["report", "--help"], ["compare", "--help"], ["merge", "--help"]):
             result = run(*arguments)
             self.assertEqual(result.returncode, 0)
             self.assertEqual(result.stderr, "")
@@ -174,11 +146,7 @@ class Cli(unittest.TestCase):
 
     def test_same_config_same_result(self):
         def result(threads):
-            document = json.loads(run("run", self.config(), "--device", "cpu", "--json", "-", "--threads", threads).stdout)
-            document["environment"] = None
-            for strategy in document["experiments"][0]["strategies"]:
-                strategy["timing"] = None
-            return document
+            return without_times(json.loads(run("run", self.config(), "--device", "cpu", "--json", "-", "--threads", threads).stdout))
         self.assertEqual(result(1), result(3))
 
     def test_order_of_strategies_does_not_change_random_draws(self):
@@ -378,4 +346,4 @@ class Cli(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
+    main()

@@ -4,34 +4,18 @@ usage: gpu_cli_test.py PROGRAM SOURCE_DIR [unittest arguments]
 """
 
 import json
-import pathlib
-import subprocess
 import sys
 import unittest
 
-PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+from program import SOURCE, main, run, without_times
+
 CONFIGS = sorted(SOURCE.glob("configs/**/*.json"))
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=600)
 
 
 def result(*arguments):
     completed = run("run", *arguments, "--json", "-", "--quiet")
     assert completed.returncode == 0, completed.stderr
     return json.loads(completed.stdout)
-
-
-def without_times(document):
-    """What must not change from run to run: all but times, clocks and dates."""
-    document["environment"] = None
-    for experiment in document["experiments"]:
-        experiment["memory"] = experiment["warnings"] = experiment["documented"] = None
-        for record in experiment["strategies"] + experiment["network"]:
-            for key in ("timing", "layer_ms", "gemm_ms", "speedup_of_sums", "cpu_reduced"):
-                record.pop(key, None)
-    return document
 
 
 class Gpu(unittest.TestCase):
@@ -73,4 +57,4 @@ if __name__ == "__main__":
     if "cuda:0" not in run("list", "devices").stdout:
         print("skipped: no usable GPU")
         sys.exit(77)
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]])
+    main()

@@ -1,0 +1,41 @@
+#include "table_files.hpp"
+
+#include "report/result_tables.hpp"
+
+namespace tatr {
+
+void add_table_options(CLI::App& command, TableArguments& arguments) {
+  command.add_option("--csv", arguments.csv, "Write a table of every figure, a row per strategy, tile and layer")
+      ->type_name("FILE");
+  command.add_option("--markdown", arguments.markdown, "Write a table of the main figures")->type_name("FILE");
+}
+
+TableFiles::TableFiles(const TableArguments& arguments) {
+  if (!arguments.csv.empty()) csv_.emplace(arguments.csv);
+  if (!arguments.markdown.empty()) markdown_.emplace(arguments.markdown);
+}
+
+void TableFiles::reserve(std::size_t bytes) {
+  for (std::optional<OutputFile>* file : {&csv_, &markdown_}) {
+    if (*file) (*file)->reserve(bytes);
+  }
+}
+
+void TableFiles::add(std::size_t index, const nlohmann::json& result) {
+  Rows& rows = rows_[index];
+  if (csv_) rows.csv = csv_rows(result);
+  if (markdown_) rows.markdown = markdown_rows(result);
+}
+
+void TableFiles::commit() {
+  if (csv_) csv_->write(csv_header());
+  if (markdown_) markdown_->write(markdown_header());
+  for (const auto& [index, rows] : rows_) {
+    if (csv_) csv_->write(rows.csv);
+    if (markdown_) markdown_->write(rows.markdown);
+  }
+  if (csv_) csv_->commit();
+  if (markdown_) markdown_->commit();
+}
+
+}  // namespace tatr

@@ -1,0 +1,54 @@
+"""What the tests of the command line share. Their arguments: PROGRAM SOURCE_DIR [unittest arguments]."""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+
+TINY = {
+    "name": "tiny",
+    "seed": 3,
+    "router": {"tokens": 256, "experts": 8, "top_k": 2},
+    "tile": [8, 16],
+    "strategies": ["none", "down", {"name": "budget", "tiles": {"of_nearest": 0.5}, "label": "half"}],
+}
+
+
+def run(*arguments, stdin=None, **options):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=600, input=stdin, **options)
+
+
+def without_times(document):
+    """What must not change from run to run: all but times, clocks and dates."""
+    document["environment"] = None
+    for experiment in document["experiments"]:
+        experiment["memory"] = experiment["warnings"] = experiment["documented"] = None
+        for record in experiment["strategies"] + experiment["network"]:
+            for key in ("timing", "layer_ms", "gemm_ms", "speedup_of_sums", "cpu_reduced"):
+                record.pop(key, None)
+    return document
+
+
+class ProgramTest(unittest.TestCase):
+    """Gives each test a folder of its own, self.path."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name)
+
+    def assert_fails(self, result, code, *fragments):
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertEqual(result.stdout, "")
+        lines = result.stderr.strip().split("\n")
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertTrue(lines[0].startswith("tatr-sim: error: "), lines[0])
+        for fragment in fragments:
+            self.assertIn(fragment, lines[0])
+
+
+def main():
+    unittest.main(module="__main__", argv=[sys.argv[0], *sys.argv[3:]])
