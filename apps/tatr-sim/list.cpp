@@ -68,8 +68,9 @@ ExitCode list(const std::string& what) {
 void add_list(CLI::App& app, Action& action) {
   const auto what = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("list", "List strategies, sources, back ends and devices");
-  command->add_option("WHAT", *what, "strategies, sources, backends or devices (default: all)")
-      ->check(CLI::IsMember({"strategies", "sources", "backends", "devices"}));
+  command->add_option("WHAT", *what, "What to list (default: all)")
+      ->type_name("strategies|sources|backends|devices")
+      ->check(CLI::IsMember({"strategies", "sources", "backends", "devices"}).description(""));
   command->callback([what, &action] { action = [what] { return list(*what); }; });
 }
 

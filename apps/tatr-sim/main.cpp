@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   app.name("tatr-sim");
   app.footer(kExamples);
   app.set_version_flag("--version", tatr::version_text());
+  app.set_help_all_flag("--help-all", "Print the help of every command");
   app.require_subcommand(1);
   app.get_formatter()->column_width(30);
   tatr::Action action;
@@ -53,6 +54,7 @@ int main(int argc, char** argv) {
   tatr::add_validate(app, action);
   tatr::add_schema(app, action);
   tatr::add_list(app, action);
+  tatr::add_completion(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

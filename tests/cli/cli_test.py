@@ -24,7 +24,8 @@ class Cli(ProgramTest):
 
     def test_help_and_version(self):
         for arguments in (["--help"], ["run", "--help"], ["validate", "--help"], ["schema", "--help"], ["list", "--help"],
-                          ["advise", "--help"], ["report", "--help"], ["compare", "--help"], ["merge", "--help"]):
+                          ["advise", "--help"], ["report", "--help"], ["compare", "--help"], ["merge", "--help"],
+                          ["completion", "--help"], ["--help-all"]):
             result = run(*arguments)
             self.assertEqual(result.returncode, 0)
             self.assertEqual(result.stderr, "")

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Builds the Debian package in build/, from whatever `scripts/build.sh release` finds on this machine. With --try, as root,
+# it also installs the package in a fresh Debian root made by debootstrap, runs it there, and removes that root again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/build.sh release
+scripts/install_packages.sh dpkg-dev file
+(cd build && cpack >/dev/null)
+package=$(ls -t build/tatr-sim_*.deb | head -n 1)
+echo "Built $package"
+[ "${1:-}" = --try ] || exit 0
+
+scripts/install_packages.sh debootstrap
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+echo "Making a Debian root in $root"
+debootstrap --variant=minbase "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$root" >/dev/null
+cp "$package" "$root/tatr-sim.deb"
+chroot "$root" sh -euc '
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends /tatr-sim.deb >/dev/null
+  tatr-sim --version
+  tatr-sim run /usr/share/tatr-sim/configs/quick.json --device cpu --jsonl /quick.jsonl --markdown -
+  tatr-sim merge /quick.jsonl --csv /quick.csv
+  apt-get purge -y -qq tatr-sim >/dev/null
+  ! command -v tatr-sim && ! ls /usr/share/tatr-sim 2>/dev/null'
+echo "The package installs, runs and leaves nothing behind"
