@@ -14,15 +14,16 @@ echo "Built $package"
 scripts/install_packages.sh debootstrap
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+chmod 755 "$root"
 echo "Making a Debian root in $root"
 debootstrap --variant=minbase "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$root" >/dev/null
 cp "$package" "$root/tatr-sim.deb"
 chroot "$root" sh -euc '
   apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends /tatr-sim.deb >/dev/null
+  DEBIAN_FRONTEND=noninteractive apt-get -o Dpkg::Use-Pty=0 install -y -qq --no-install-recommends /tatr-sim.deb >/dev/null
   tatr-sim --version
   tatr-sim run /usr/share/tatr-sim/configs/quick.json --device cpu --jsonl /quick.jsonl --markdown -
   tatr-sim merge /quick.jsonl --csv /quick.csv
-  apt-get purge -y -qq tatr-sim >/dev/null
-  ! command -v tatr-sim && ! ls /usr/share/tatr-sim 2>/dev/null'
+  apt-get -o Dpkg::Use-Pty=0 purge -y -qq tatr-sim >/dev/null
+  test ! -e /usr/bin/tatr-sim && test ! -e /usr/share/tatr-sim'
 echo "The package installs, runs and leaves nothing behind"

@@ -128,8 +128,9 @@ class Runner {
   }
 
   std::string summary() const {
-    return fmt::format("{}: {} experiments finished{}{}", batch_.jsonl == "-" ? "standard output" : batch_.jsonl,
-                       finished_, before_ > 0 ? fmt::format(", {} done before", before_) : "",
+    return fmt::format("{}: {} experiment{} finished{}{}", batch_.jsonl == "-" ? "standard output" : batch_.jsonl,
+                       finished_, finished_ == 1 ? "" : "s",
+                       before_ > 0 ? fmt::format(", {} done before", before_) : "",
                        failed_ > 0 ? fmt::format(", {} failed", failed_) : "");
   }
 

@@ -38,7 +38,7 @@ ExitCode merge(const MergeArguments& arguments) {
   }
   if (jsonl) jsonl->commit();
   tables.commit();
-  fmt::print(stderr, "{} experiments of {} files{}\n", merged.size(), arguments.files.size(),
+  fmt::print(stderr, "Experiments: {}, files: {}{}\n", merged.size(), arguments.files.size(),
              dropped > 0 ? fmt::format("; left out {} that agree with another", dropped) : "");
   return ExitCode::kDone;
 }

@@ -4,7 +4,9 @@ usage: gpu_cli_test.py PROGRAM SOURCE_DIR [unittest arguments]
 """
 
 import json
+import pathlib
 import sys
+import tempfile
 import unittest
 
 from program import SOURCE, main, run, without_times
@@ -25,6 +27,18 @@ class Gpu(unittest.TestCase):
                 arguments = (config, "--set", "/layer=null")
                 self.assertEqual(without_times(result(*arguments, "--device", "cpu")),
                                  without_times(result(*arguments, "--device", "cuda")))
+
+    def test_all_devices_share_a_sweep_and_give_what_the_cpu_gives(self):
+        with tempfile.TemporaryDirectory() as folder:
+            lines = {}
+            for option, device in (("--devices", "all"), ("--device", "cpu")):
+                path = pathlib.Path(folder) / device
+                completed = run("run", SOURCE / "configs/sweep.json", "--set", "/layer=null", option, device, "--jsonl", path)
+                self.assertEqual(completed.returncode, 0, completed.stderr)
+                documents = [without_times(json.loads(line)) for line in path.read_text().splitlines()]
+                lines[device] = {document["experiments"][0]["config_hash"]: document for document in documents}
+                self.assertEqual(len(lines[device]), len(documents))
+            self.assertEqual(lines["all"], lines["cpu"])
 
     def test_memory_is_what_dry_run_said(self):
         for config in CONFIGS:

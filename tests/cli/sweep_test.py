@@ -191,7 +191,7 @@ class SmallSweep(Sweep):
         _, stderr = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 130, stderr)
         count = len(read_lines(path))
-        self.assertIn(f"{count} experiments finished; --resume goes on", stderr)
+        self.assertIn(f"{count} experiment{'' if count == 1 else 's'} finished; --resume goes on", stderr)
 
     def test_two_processes_do_not_write_one_file(self):
         config = self.write("c.json", {**GRID, "sweep": {"/seed": list(range(1000))}})
@@ -209,6 +209,7 @@ class SmallSweep(Sweep):
     def test_faults_of_a_sweep_name_file_pointer_and_values(self):
         config = self.write("c.json", {**TINY, "sweep": {"/tile": [8, 12], "/seed": [1]}})
         self.assert_fails(run("run", config), 2, "c.json:/tile", "12", "seed=1, tile=12")
+        self.assert_fails(run("advise", config, "--set", "/sweep/~1tile=[8, 16]", "--max-time", "90%"), 2, "c.json:/sweep", "2")
         self.assert_fails(run("run", self.write("c.json", {**TINY, "sweep": 1})), 2, "c.json:/sweep")
 
     def test_lines_go_to_a_pipe(self):
