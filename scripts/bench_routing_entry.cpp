@@ -66,8 +66,8 @@ std::int64_t bench_scratch_bytes(void* handle) {
   return static_cast<std::int64_t>(bench->bytes_after - bench->bytes_before);
 }
 
-/// Records the chain up to a strategy's dispatch (`kind` of StrategyKind; `of_nearest` for budget; kind -1: routing only;
-/// `with_route` 0: rounding only) and returns its index, or -1.
+/// Records the chain up to a strategy's dispatch (`kind` of StrategyKind; `of_nearest` for budget; kind -1: routing
+/// only; `with_route` 0: rounding only) and returns its index, or -1.
 int bench_record(void* handle, int kind, double of_nearest, int with_route) {
   return guarded(
       [&] {

@@ -140,32 +140,20 @@ json parse_json_text(std::string_view text, const std::string& file, std::size_t
   return builder.take();
 }
 
-std::ifstream open_json_file(const std::string& path) {
+std::string read_text_file(const std::string& path, std::size_t max_bytes) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) throw ConfigError(path, "no such file");
   if (std::filesystem::is_directory(status)) throw ConfigError(path, "is a directory; expected a JSON file");
   std::ifstream input(path, std::ios::binary);
   if (!input) throw ConfigError(path, "cannot be opened for reading");
-  return input;
-}
-
-std::string read_text(std::istream& input, std::string text, const std::string& file, std::size_t max_bytes) {
+  std::string text;
   std::vector<char> block(1 << 16);
   while (text.size() <= max_bytes && input.read(block.data(), static_cast<std::streamsize>(block.size())).gcount()) {
     text.append(block.data(), static_cast<std::size_t>(input.gcount()));
   }
-  if (input.bad()) throw ConfigError(file, "cannot be read");
+  if (input.bad()) throw ConfigError(path, "cannot be read");
   return text;
-}
-
-json parse_json_stream(std::istream& input, std::string start, const std::string& file) {
-  return parse_json_text(read_text(input, std::move(start), file, kMaxJsonBytes), file);
-}
-
-std::string read_text_file(const std::string& path, std::size_t max_bytes) {
-  std::ifstream input = open_json_file(path);
-  return read_text(input, {}, path, max_bytes);
 }
 
 json read_json_file(const std::string& path) { return parse_json_text(read_text_file(path, kMaxJsonBytes), path); }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstddef>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -19,12 +18,6 @@ nlohmann::json parse_json_text(std::string_view text, const std::string& file, s
 
 /// The bytes of a file, at most one block beyond `max_bytes`. Throws ConfigError.
 std::string read_text_file(const std::string& path, std::size_t max_bytes);
-
-/// A file opened for reading. Throws ConfigError, as for a folder or a file that is not there.
-std::ifstream open_json_file(const std::string& path);
-
-/// Parses `start` and all that the stream still holds. Throws ConfigError.
-nlohmann::json parse_json_stream(std::istream& input, std::string start, const std::string& file);
 
 /// Reads and parses a file. Throws ConfigError.
 nlohmann::json read_json_file(const std::string& path);

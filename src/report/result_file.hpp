@@ -13,9 +13,9 @@ struct ResultExperiment {
   nlohmann::json environment, experiment;
 };
 
-/// All experiments of a file, in its order. A file whose first line ends in "}" is JSON Lines: one result a line, blank
-/// lines apart. May be a pipe. Throws ConfigError where it cannot be read or is no result, and EnvironmentError where
-/// it has another schema version than this program's.
+/// All experiments of a file (report/results.hpp), in its order, strictly as the schema has them. Throws ConfigError
+/// where it cannot be read or is no result, and EnvironmentError where it has another schema version than this
+/// program's.
 std::vector<ResultExperiment> read_results(const std::string& path);
 
 }  // namespace tatr

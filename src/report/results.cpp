@@ -45,9 +45,15 @@ std::vector<std::pair<int, std::string>> lines_of(const std::string& text) {
   return lines;
 }
 
+std::vector<ResultDocument> check_documents(std::vector<ResultDocument> documents) {
+  static const json schema = tolerant_schema();
+  for (const ResultDocument& result : documents) validate_document(schema, result.document, result.source);
+  return documents;
+}
+
 }  // namespace
 
-std::vector<ResultDocument> parse_result_documents(const std::string& text, const std::string& file) {
+std::vector<ResultDocument> parse_documents(const std::string& text, const std::string& file) {
   const auto lines = lines_of(text);
   std::vector<ResultDocument> results;
   if (lines.size() > 1 && json::accept(lines.front().second)) {
@@ -58,14 +64,20 @@ std::vector<ResultDocument> parse_result_documents(const std::string& text, cons
   } else {
     results.push_back({file, parse_json_text(text, file, kMaxResultBytes)});
   }
-  const json schema = tolerant_schema();
-  for (const ResultDocument& result : results) validate_document(schema, result.document, result.source);
   return results;
 }
 
+std::vector<ResultDocument> read_documents(const std::string& path) {
+  if (path == "-") return parse_documents(read_text_file("/dev/stdin", kMaxResultBytes), "standard input");
+  return parse_documents(read_text_file(path, kMaxResultBytes), path);
+}
+
+std::vector<ResultDocument> parse_result_documents(const std::string& text, const std::string& file) {
+  return check_documents(parse_documents(text, file));
+}
+
 std::vector<ResultDocument> read_result_documents(const std::string& path) {
-  if (path == "-") return parse_result_documents(read_text_file("/dev/stdin", kMaxResultBytes), "standard input");
-  return parse_result_documents(read_text_file(path, kMaxResultBytes), path);
+  return check_documents(read_documents(path));
 }
 
 }  // namespace tatr

@@ -17,6 +17,10 @@ struct ResultDocument {
   nlohmann::json document;
 };
 
+/// The JSON documents of a file, in order, at least one; "-" is standard input. Whether they are results is not looked
+/// at. Throws ConfigError where it cannot be read or is no JSON.
+std::vector<ResultDocument> read_documents(const std::string& path);
+
 /// All results of a file, in order, at least one; "-" is standard input. Throws ConfigError at "file:/json/pointer".
 std::vector<ResultDocument> read_result_documents(const std::string& path);
 

@@ -67,7 +67,7 @@ TEST_CASE("what is no result is refused, with its place") {
   CHECK(refusal("[1]\n").message.find("[1]") != std::string::npos);
   const Refusal cut = refusal(result("a") + "\n" + result("b").substr(0, 100) + "\n");
   CHECK(cut.code == ExitCode::kUsage);
-  CHECK(cut.message.find(".json, line 2:1:10") != std::string::npos);
+  CHECK(cut.message.find(".json (line 2):1:10") != std::string::npos);
   auto wrong = nlohmann::json::parse(result("a"));
   wrong["experiments"][0]["strategies"][1]["rows"] = "many";
   CHECK(refusal(wrong.dump(1)).message.find(":/experiments/0/strategies/1/rows: ") != std::string::npos);
