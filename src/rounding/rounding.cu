@@ -27,7 +27,8 @@ struct FillShape {
   std::int32_t chunk_tokens, chunks, stride, room, lists;  // lists an expert, of `room` candidates
 };
 
-FillShape fill_shape(const System& system, std::int64_t tokens, std::int64_t experts, std::int64_t most_tile) {
+FillShape fill_shape(const System& system, std::int64_t tokens, [[maybe_unused]] std::int64_t experts,
+                     std::int64_t most_tile) {
   FillShape shape;
   shape.stride = static_cast<std::int32_t>(most_tile);  // one less would do
   const auto token_count = static_cast<std::int32_t>(tokens);
