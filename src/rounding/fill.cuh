@@ -29,6 +29,7 @@ struct FillSearch {
   std::int32_t room;         // candidates of an expert that a list has room for
   std::uint64_t* found;      // [E, chunks, room] keys of a chunk's best, in any order; on a GPU [E, room]
   std::int32_t* counts;      // [E, chunks] how many; on a GPU [E]
+  float* bounds;             // [E] on a GPU: scores from here on are surely found
   std::uint64_t* keys;       // [E, stride] the result: need[e] keys in ranking order
   double* mass;              // [E] sum of their scores, in that order
 

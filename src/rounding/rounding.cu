@@ -64,6 +64,7 @@ struct RoundingScratch::Parts {
   Buffer<std::int32_t> down_tiles;           // [1] tiles that `down` needs
   Buffer<std::uint64_t> found, fill_keys;    // [E, lists, room], [E, stride]
   Buffer<std::int32_t> found_counts;         // [E, chunks]
+  Buffer<float> bounds;                      // [E]
   Buffer<std::int32_t> rows_left;            // [T]
   Dispatch dispatch;                         // of most_rows; how many there are stands in offsets[E] only
   TokenRows by_token;
@@ -86,6 +87,7 @@ struct RoundingScratch::Parts {
     const std::size_t lists = e * static_cast<std::size_t>(fill.lists);
     found = Buffer<std::uint64_t>(system, lists * static_cast<std::size_t>(fill.room));
     found_counts = Buffer<std::int32_t>(system, lists);
+    bounds = Buffer<float>(system, e);
     fill_keys = Buffer<std::uint64_t>(system, e * static_cast<std::size_t>(fill.stride));
     rows_left = Buffer<std::int32_t>(system, t);
     dispatch.offsets = Buffer<std::int32_t>(system, e + 1);
@@ -108,6 +110,7 @@ struct RoundingScratch::Parts {
     search.room = fill.room;
     search.found = found.data();
     search.counts = found_counts.data();
+    search.bounds = bounds.data();
     search.keys = fill_keys.data();
     search.mass = fill_mass.data();
     return search;
@@ -126,7 +129,7 @@ std::size_t RoundingScratch::bytes(const System& system, std::int64_t tokens, st
   const std::int64_t assignments = tokens * top_k, rows = assignments + experts * (most_tile - 1);
   const std::int64_t keys =
       assignments * (system.is_cuda() ? 2 : 1) + experts * (std::int64_t{fill.lists} * fill.room + fill.stride);
-  const std::int64_t of_experts = experts * (3 * 8 + 6 * 4 + 4 * std::int64_t{fill.lists}) + 12;
+  const std::int64_t of_experts = experts * (3 * 8 + 7 * 4 + 4 * std::int64_t{fill.lists}) + 12;
   return static_cast<std::size_t>(keys * 8 + of_experts + tokens * 8 + 4 + rows * 12) +
          (system.is_cuda() ? ThrustScratch::kBytes : 0);
 }

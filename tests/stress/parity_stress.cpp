@@ -39,8 +39,8 @@ class Draws {
   std::uint32_t next_ = 0;
 };
 
-constexpr const char* kLogitKinds[] = {"normal",    "coarse", "equal",    "zeros of both signs",
-                                       "subnormal", "wide",   "half-like"};
+constexpr const char* kLogitKinds[] = {"normal",    "coarse", "equal",     "zeros of both signs",
+                                       "subnormal", "wide",   "half-like", "crowded"};
 
 float make_logit(int kind, std::uint32_t bits) {
   const float normal = normal_from_bits(bits);
@@ -57,6 +57,8 @@ float make_logit(int kind, std::uint32_t bits) {
       return normal * 60.0f;
     case 6:
       return float_from_bits(float_bits(normal) & 0xFFFFE000u);
+    case 7:
+      return normal * 1e-5f;
     default:
       return normal;
   }
@@ -107,7 +109,7 @@ Case draw_case(std::uint64_t key, std::int64_t most_pairs) {
     const std::int64_t top = 1 + draw.below(groups);
     if (top * (router.experts / groups) >= router.top_k) router.groups = ExpertGroups{groups, top};
   }
-  const auto kind = static_cast<int>(draw.below(7));
+  const auto kind = static_cast<int>(draw.below(8));
   const double skew = draw.chance(0.5) ? 2 * draw.unit() : 0.0;
   c.seed = draw.bits();
   c.logits.resize(static_cast<std::size_t>(router.tokens * router.experts));

@@ -43,7 +43,10 @@ __device__ inline const std::uint64_t* join_fill(const FillSearch& search, int e
   const std::uint64_t* const found = search.found + static_cast<std::int64_t>(expert) * search.room;
   for (int i = threadIdx.x; i < count; i += blockDim.x) room[i] = found[i];
   __syncthreads();
-  return sort_in_shared(room, count);
+  const std::uint64_t* const sorted = sort_in_shared(room, count);
+  if (key_score(sorted[need - 1]) >= search.bounds[expert]) return sorted;
+  __syncthreads();  // below the bound some may be missing
+  return search_whole(search, expert, need, room);
 }
 
 __global__ void __launch_bounds__(kSortThreads) process_expert(const ExpertParams p) {

@@ -2,8 +2,9 @@
 // are one 32-byte sector of a token's row, and a chunk of tokens; a lane takes a token.
 //
 // A sample of 512 tokens gives each expert a bound that more than `need` of all tokens pass, but few more: about 4 need
-// + 200 of any number. Those are collected, and sorted when experts are processed. Should a sample mislead (too few
-// pass, or more than there is room for), the expert is searched whole, which takes longer but needs no luck.
+// + 200 of any number. What may reach it is collected, and sorted when experts are processed. Should a sample mislead
+// (fewer than `need` reach the bound, or more than there is room for), the expert is searched whole, which takes longer
+// but needs no luck.
 //
 // Floor at T = 16384, E = 256: the logits once more, 16.8 MB, from L2 where they fit: 3 to 4 us. The quick comparison
 // takes about 90 instructions a 256 logits. What passes is queued, so that exact scores are computed by full warps.
@@ -21,8 +22,8 @@ namespace tatr {
 namespace fill_detail {
 
 constexpr int kExperts = 8;         // of a block
-constexpr int kWarps = 8;           // one for each expert when room is made
-constexpr int kStep = 32 * kWarps;  // tokens between barriers, and so most new candidates of an expert
+constexpr int kWarps = 8;           // each sees to one expert's bound and to the writing of its list
+constexpr int kStep = 32 * kWarps;  // tokens
 constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 static_assert(kWarps == kExperts);
 
@@ -119,7 +120,8 @@ __device__ inline int sampled_rank(int need, int tokens) {
   return static_cast<int>(share + 4.0f * sqrtf(share)) + 4;
 }
 
-/// Sets the quick bound of each expert from a sample, the same in every chunk. `scores` has room for [kExperts,
+/// Sets the quick bound of each expert from a sample, the same in every chunk, and tells search.bounds what is surely
+/// collected. `scores` has room for [kExperts,
 /// kSample].
 __device__ inline void set_bounds(const FillSearch& search, int first_expert, bool vectors, bool softmax, float* scores,
                                   BlockState& state) {
@@ -141,14 +143,17 @@ __device__ inline void set_bounds(const FillSearch& search, int first_expert, bo
   const float bound =
       need == 0 ? __builtin_huge_valf() : sampled_bound(scores + own * kSample, sampled_rank(need, search.tokens));
   if (threadIdx.x % 32 == 0) {
-    state.quick_bound[own] = bound > kLeastQuickBound ? bound * kQuickMargin : (need == 0 ? bound : 0.0f);
+    const float sure = bound > kLeastQuickBound ? bound : 0.0f;
+    state.quick_bound[own] = sure * kQuickMargin;
+    if (blockIdx.y == 0 && need > 0) search.bounds[first_expert + own] = sure;
   }
   __syncthreads();
 }
 
 }  // namespace fill_detail
 
-/// `search.found` is [E, room] and `search.counts` [E], zero before; more than `room` says that a list did not suffice.
+/// `search.found` is [E, room], and search.counts [E], zero before; more than `room` says that a list did not suffice.
+/// All scores of at least search.bounds[e] are among those found, and some that are a little lower.
 __global__ void __launch_bounds__(32 * fill_detail::kWarps) collect_fill(const FillSearch search) {
   using namespace fill_detail;
   __shared__ std::uint64_t candidates[kExperts][kListRoom];  // before: the sample's scores

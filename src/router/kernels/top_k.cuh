@@ -145,7 +145,7 @@ struct Row {
   }
 };
 
-/// Lists the experts that the group's masks name. Returns how many there are; beyond kRoom they overwrite each other.
+/// Lists the experts that the group's masks name. Returns how many there are, of which the first kRoom are listed.
 template <int kGroup, class ExpertOf>
 __device__ int list_experts(std::uint32_t mask, int lane, ExpertOf expert_of, TokenScratch& scratch) {
   int before = __popc(mask);
@@ -157,7 +157,7 @@ __device__ int list_experts(std::uint32_t mask, int lane, ExpertOf expert_of, To
   const int found = __shfl_sync(kAllLanes, before, kGroup - 1, kGroup);
   int place = before - __popc(mask);
   while (__any_sync(kAllLanes, mask != 0)) {
-    if (mask != 0) scratch.expert[place % kRoom] = expert_of(__ffs(static_cast<int>(mask)) - 1);
+    if (mask != 0 && place < kRoom) scratch.expert[place] = expert_of(__ffs(static_cast<int>(mask)) - 1);
     mask &= mask - 1;
     ++place;
   }
