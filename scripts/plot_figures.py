@@ -177,12 +177,12 @@ def draw_pareto(experiment, _):
     quality = quality_of(settings)
     if quality:
         name, show, losses = quality
-        found = [(s, s.layer_ms if timed else (s.record.get("tiles"), None, None), loss) for s, loss in zip(settings, losses)]
+        found = [(s, s.layer_ms if timed else (s.tile_rows(), None, None), loss) for s, loss in zip(settings, losses)]
         found = [(s, time, loss) for s, time, loss in found if time and is_number(time[0]) and is_number(loss[0])]
     if not found:
         raise NothingToDraw("no strategy has both a time and a measure of lost quality")
     which = f", {len(experiment.layers)} layers" if experiment.is_network else ""
-    how_words = hows_words(settings) if timed else "time modelled as proportional to tiles"
+    how_words = hows_words(settings) if timed else "time modelled as proportional to rows"
     figure, [[axes]] = titled(experiment, (6.4, 4.2 + 0.05 * len(found)), f"time against quality{which}; {how_words}")
     threshold = symlog_threshold([value for _, _, loss in found for value in loss])
     axes.set_yscale("symlog", linthresh=threshold, linscale=1)
@@ -207,7 +207,7 @@ def draw_pareto(experiment, _):
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
     metric, _, calibration = name.partition(" (")
     axes.set_ylabel(f"{metric}, lower is better" + (f"\n({short(calibration, 70)}" if calibration else ""))
-    axes.set_xlabel("layer, ms (median, quartiles)" if timed else "tiles")
+    axes.set_xlabel("layer, ms (median, quartiles)" if timed else "rows of whole tiles")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
     label_points(figure, axes, [(time[0], loss[0], s.title) for s, time, loss in found], spans)
     return figure

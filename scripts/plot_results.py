@@ -60,6 +60,16 @@ class Setting:
             if is_number(record.get("speedup_of_sums")):
                 self.speedup = (record["speedup_of_sums"], None, None)
 
+    def tile_rows(self):
+        """Rows of whole tiles, on which a GEMM's time depends: comparable across tile sizes. None if it is not known."""
+        record = self.record
+        if is_number(record.get("tile")) and is_number(record.get("tiles")):
+            return record["tile"] * record["tiles"]
+        useful = [record.get(name) for name in ("rows", "padded", "duplicated")]
+        if not all(map(is_number, useful)) or not record.get("tile_utilisation"):
+            return None
+        return round((useful[0] - useful[1] - useful[2]) / record["tile_utilisation"])
+
     def floor_ms(self):
         """The modelled floor of the two GEMMs, or None."""
         floors = (self.record.get("timing") or {}).get("floors") or {}

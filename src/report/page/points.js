@@ -10,12 +10,20 @@ function paretoFront(points) {
   return front;
 }
 
-// Time of each setting; where nothing was measured, tiles stand in for it.
+// Rows of whole tiles, on which a GEMM's time depends: comparable across tile sizes.
+function tileRowsOf(record) {
+  if (isNumber(record.tile) && isNumber(record.tiles)) return record.tile * record.tiles;
+  const useful = record.rows - record.padded - record.duplicated;
+  return isNumber(useful) && record.tile_utilisation > 0 ? Math.round(useful / record.tile_utilisation) : undefined;
+}
+
+// Time of each setting; where nothing was measured, rows of whole tiles stand in for it.
 function timesOf(settings) {
   if (settings.some(({layerMs}) => layerMs)) {
     return {title: "layer, ms (median, quartiles)", values: settings.map(({layerMs}) => layerMs)};
   }
-  return {title: "tiles (time modelled as proportional)", values: settings.map(({record}) => ({value: record.tiles}))};
+  return {title: "rows of whole tiles (time modelled as proportional)",
+          values: settings.map(({record}) => ({value: tileRowsOf(record)}))};
 }
 
 function drawPareto(experiment) {
