@@ -88,7 +88,7 @@ class Runner {
     for (const Environment& environment : environments_) devices.insert(environment.device);
     const std::string text = file_.recover();
     if (text.empty()) return done;
-    for (StoredResult& result : split_results(parse_result_documents(text, batch_.jsonl))) {
+    for (StoredResult& result : split_results(parse_documents(text, batch_.jsonl))) {
       if (devices.count(result.device()) == 0) {
         throw UsageError(fmt::format("{}: was measured on {}, this run is on {}; one file holds results of one device",
                                      result.place, result.device(), *devices.begin()));

@@ -29,7 +29,7 @@ ExitCode merge(const MergeArguments& arguments) {
   }
   TableFiles tables(arguments.tables);
   std::vector<std::vector<StoredResult>> files;
-  for (const std::string& path : arguments.files) files.push_back(split_results(read_result_documents(path)));
+  for (const std::string& path : arguments.files) files.push_back(split_results(read_documents(path)));
   std::size_t dropped = 0;
   const std::vector<StoredResult> merged = merge_results(std::move(files), dropped);
   for (std::size_t i = 0; i < merged.size(); ++i) {

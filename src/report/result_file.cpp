@@ -5,8 +5,6 @@
 #include <utility>
 
 #include "config/json_text.hpp"
-#include "config/schema.hpp"
-#include "config/validate.hpp"
 #include "core/error.hpp"
 #include "report/json.hpp"
 #include "report/results.hpp"
@@ -16,8 +14,8 @@ namespace {
 
 using nlohmann::json;
 
-void add_result(json document, const std::string& place, std::vector<ResultExperiment>& results) {
-  static const json schema = json::parse(kResultSchema);
+void add_result(ResultDocument result, std::vector<ResultExperiment>& results) {
+  auto& [place, document] = result;
   if (document.is_object() && document.contains("schema_version")) {
     const json& version = document["schema_version"];
     if (version.is_string() && version != kResultSchemaVersion) {
@@ -25,7 +23,7 @@ void add_result(json document, const std::string& place, std::vector<ResultExper
                                          brief_json(version), kResultSchemaVersion));
     }
   }
-  validate_document(schema, document, place);
+  check_strictly(result);
   for (json& experiment : document["experiments"]) {
     results.push_back({document["environment"], std::move(experiment)});
   }
@@ -35,7 +33,7 @@ void add_result(json document, const std::string& place, std::vector<ResultExper
 
 std::vector<ResultExperiment> read_results(const std::string& path) {
   std::vector<ResultExperiment> results;
-  for (ResultDocument& read : read_documents(path)) add_result(std::move(read.document), read.source, results);
+  for (ResultDocument& read : read_documents(path)) add_result(std::move(read), results);
   return results;
 }
 

@@ -67,6 +67,11 @@ std::vector<ResultDocument> parse_documents(const std::string& text, const std::
   return results;
 }
 
+void check_strictly(const ResultDocument& result) {
+  static const json schema = json::parse(kResultSchema);
+  validate_document(schema, result.document, result.source);
+}
+
 std::vector<ResultDocument> read_documents(const std::string& path) {
   if (path == "-") return parse_documents(read_text_file("/dev/stdin", kMaxResultBytes), "standard input");
   return parse_documents(read_text_file(path, kMaxResultBytes), path);

@@ -21,10 +21,14 @@ struct ResultDocument {
 /// at. Throws ConfigError where it cannot be read or is no JSON.
 std::vector<ResultDocument> read_documents(const std::string& path);
 
+/// Throws ConfigError, as at "file:/json/pointer", where a document is not exactly what the schema of results has.
+void check_strictly(const ResultDocument& result);
+
 /// All results of a file, in order, at least one; "-" is standard input. Throws ConfigError at "file:/json/pointer".
 std::vector<ResultDocument> read_result_documents(const std::string& path);
 
-/// The same from text; `file` names it in errors.
+/// The same two from text; `file` names it in errors.
+std::vector<ResultDocument> parse_documents(const std::string& text, const std::string& file);
 std::vector<ResultDocument> parse_result_documents(const std::string& text, const std::string& file);
 
 }  // namespace tatr

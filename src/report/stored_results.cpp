@@ -5,8 +5,6 @@
 #include <utility>
 
 #include "config/json_text.hpp"
-#include "config/schema.hpp"
-#include "config/validate.hpp"
 #include "core/error.hpp"
 
 namespace tatr {
@@ -31,10 +29,10 @@ json comparable(const StoredResult& result) {
 std::string StoredResult::line() const { return document.dump(-1, ' ', false, json::error_handler_t::replace); }
 
 std::vector<StoredResult> split_results(std::vector<ResultDocument> documents) {
-  static const json schema = json::parse(kResultSchema);
   std::vector<StoredResult> results;
-  for (auto& [source, document] : documents) {
-    validate_document(schema, document, source);
+  for (ResultDocument& result : documents) {
+    check_strictly(result);
+    auto& [source, document] = result;
     json experiments = std::move(document["experiments"]);
     for (json& experiment : experiments) {
       document["experiments"] = json::array({std::move(experiment)});

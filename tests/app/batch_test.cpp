@@ -43,7 +43,7 @@ Batch batch_of(std::size_t experiments, std::size_t devices, const std::string& 
   return batch;
 }
 
-std::vector<StoredResult> read(const std::string& path) { return split_results(read_result_documents(path)); }
+std::vector<StoredResult> read(const std::string& path) { return split_results(read_documents(path)); }
 
 std::set<std::string> hashes(const std::vector<StoredResult>& results) {
   std::set<std::string> found;
