@@ -1,6 +1,5 @@
 // tatr-sim advise: runs every strategy at every tile on a config's router and says which to use under a limit.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
@@ -21,7 +20,6 @@
 #include "report/advice.hpp"
 #include "report/json.hpp"
 #include "router/trace.hpp"
-#include "version.hpp"
 
 namespace tatr {
 
@@ -121,10 +119,7 @@ ExitCode advise_on(const AdviseArguments& arguments) {
   if (!arguments.json.empty()) json.emplace(arguments.json);
   Progress progress;
   options.progress = [&](const std::string& doing) { progress.show(doing); };
-  RunRecord record;
-  record.version = TATR_VERSION;
-  record.git = TATR_GIT;
-  record.environment = describe_environment(*system);
+  RunRecord record = start_record(describe_environment(*system));
   record.experiments.push_back(run_experiment(config, *system, options));
   progress.clear();
   const std::vector<NetworkRecord> networks = summarise_network(record.experiments.front());
@@ -132,7 +127,7 @@ ExitCode advise_on(const AdviseArguments& arguments) {
   if (!arguments.quiet) {
     std::FILE* stream = arguments.json == "-" ? stderr : stdout;
     TextOptions text;
-    text.colour = isatty(fileno(stream)) == 1 && std::getenv("NO_COLOR") == nullptr;
+    text.colour = takes_colour(stream);
     std::fputs(advice_text(advice, record.experiments.front(), text).c_str(), stream);
     if (std::fflush(stream) != 0) throw EnvironmentError("standard output: cannot write the advice");
   }

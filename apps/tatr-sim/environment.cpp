@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <ctime>
 #include <fstream>
 
@@ -80,6 +81,8 @@ Environment describe_environment(const System& system) {
 #endif
   return environment;
 }
+
+bool takes_colour(std::FILE* stream) { return isatty(fileno(stream)) == 1 && std::getenv("NO_COLOR") == nullptr; }
 
 RunRecord start_record(const Environment& environment) { return {TATR_VERSION, TATR_GIT, environment, {}}; }
 

@@ -1,6 +1,7 @@
 // What a report says of the program and the machine it ran on.
 #pragma once
 
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ std::string device_name(const System& system);
 
 /// Machine, device and date.
 Environment describe_environment(const System& system);
+
+/// Whether a stream is a terminal whose user has not asked for plain text (NO_COLOR).
+bool takes_colour(std::FILE* stream);
 
 /// A record of this program on that machine, without experiments yet.
 RunRecord start_record(const Environment& environment);

@@ -1,6 +1,5 @@
 // tatr-sim run: runs experiments and reports them as text and JSON, or line by line as they finish (batch.hpp).
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -76,7 +75,7 @@ void print_plan(const std::vector<ExperimentConfig>& configs, const System& syst
 
 TextOptions text_options(const RunArguments& arguments, bool to_stdout) {
   TextOptions options;
-  options.colour = isatty(to_stdout ? STDOUT_FILENO : STDERR_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+  options.colour = takes_colour(to_stdout ? stdout : stderr);
   options.experts = arguments.experts == "all" ? -1 : std::atoi(arguments.experts.c_str());
   return options;
 }
