@@ -5,10 +5,8 @@ usage: plot_test.py PROGRAM SOURCE_DIR [unittest arguments]
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
-import tempfile
 import unittest
 
 try:
@@ -19,9 +17,9 @@ except ImportError:  # the distribution's Python has it where another comes firs
     print("skipped: no matplotlib here")
     sys.exit(77)
 
-from sample_results import LABEL, MARKUP, Maker
+from program import SOURCE
+from sample_results import LABEL, MARKUP, make_results
 
-PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
 sys.path.insert(0, str(SOURCE / "scripts"))
 from plot_figures import FIGURES, KINDS, NothingToDraw, draw_speedup, plt  # noqa: E402
 from plot_results import read_experiments  # noqa: E402
@@ -60,12 +58,8 @@ def clashes(figure, texts=None):
 class Plot(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.path = pathlib.Path(cls.folder.name)
-        maker = Maker(PROGRAM, SOURCE, cls.path)
         alike = ("gpt_oss_120b", "olmoe", "qwen3_30b_a3b", "sonicmoe", "real_router")  # drawing takes its time
-        cls.results = {name: result for name, result in {**maker.shipped(), **maker.others()}.items() if name not in alike}
+        cls.results = {name: result for name, result in make_results(cls).items() if name not in alike}
 
     def assert_fails(self, result, code, *fragments):
         self.assertEqual((result.returncode, result.stdout), (code, ""), result.stderr)

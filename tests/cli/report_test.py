@@ -5,16 +5,13 @@ usage: report_test.py PROGRAM SOURCE_DIR [unittest arguments]
 
 import base64
 import json
-import pathlib
-import subprocess
 import sys
-import tempfile
 import unittest
 
 import chromium
-from sample_results import LABEL, MARKUP, Maker
+from program import run
+from sample_results import LABEL, MARKUP, make_results
 
-PROGRAM, SOURCE = sys.argv[1], sys.argv[2]
 KINDS = {"load", "utilisation", "pareto", "tiles", "timing", "documented", "speedup"}
 
 # Texts of a figure that lie on each other or stick out of it.
@@ -49,11 +46,7 @@ LOOK = """(async () => {
 class Report(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.path = pathlib.Path(cls.folder.name)
-        maker = Maker(PROGRAM, SOURCE, cls.path)
-        cls.results = {**maker.shipped(), **maker.others()}
+        cls.results = make_results(cls)
         for name, result in cls.results.items():
             (cls.path / f"{name}.json").write_text(json.dumps(result))
         cls.browser = chromium.Chromium()
@@ -64,8 +57,7 @@ class Report(unittest.TestCase):
 
     def page(self, *names):
         page = self.path / "page.html"
-        completed = subprocess.run([PROGRAM, "report", *[self.path / f"{name}.json" for name in names], "--html", page],
-                                   capture_output=True, text=True, timeout=60)
+        completed = run("report", *[self.path / f"{name}.json" for name in names], "--html", page)
         self.assertEqual((completed.returncode, completed.stderr), (0, ""))
         return page
 

@@ -5,13 +5,13 @@ import json
 import pathlib
 import random
 import struct
-import subprocess
+import tempfile
+
+import program
 
 MARKUP = "<script>window.hacked = 1</script>"
 LABEL = "</script><img src=x onerror='window.hacked=1'> $x^{2 & {{script}}"
-TINY = {"name": "tiny", "seed": 3, "router": {"tokens": 256, "experts": 8, "top_k": 2}, "tile": [8, 16],
-        "strategies": ["none", "down", {"name": "budget", "tiles": {"of_nearest": 0.5}, "label": "half"}],
-        "layer": {"hidden": 32, "intermediate": 16}, "measure": {"samples": 10}}
+TINY = {**program.TINY, "layer": {"hidden": 32, "intermediate": 16}, "measure": {"samples": 10}}
 
 
 def write_trace(path, layers, tokens, experts):
@@ -24,8 +24,8 @@ def write_trace(path, layers, tokens, experts):
 
 
 class Maker:
-    def __init__(self, program, source, folder):
-        self.program, self.source, self.folder = program, pathlib.Path(source), pathlib.Path(folder)
+    def __init__(self, folder):
+        self.folder = folder
 
     def run(self, config, *settings):
         if isinstance(config, dict):
@@ -33,14 +33,13 @@ class Maker:
             path.write_text(json.dumps(config))
             config = path
         overrides = [part for setting in settings for part in ("--set", setting)]
-        completed = subprocess.run([self.program, "run", str(config), *overrides, "--device", "cpu", "--threads", "1", "--quiet", "--json", "-"],
-                                   capture_output=True, text=True, timeout=300)
+        completed = program.run("run", config, *overrides, "--device", "cpu", "--threads", "1", "--quiet", "--json", "-")
         assert completed.returncode == 0, completed.stderr
         return json.loads(completed.stdout)
 
     def shipped(self):
         """Every shipped config, with few tokens and no layer."""
-        return {path.stem: self.run(path, "/router/tokens=512", "/layer=null") for path in sorted(self.source.glob("configs/**/*.json"))}
+        return {path.stem: self.run(path, "/router/tokens=512", "/layer=null") for path in sorted(program.SOURCE.glob("configs/**/*.json"))}
 
     def others(self):
         """With times, with marks of a GPU, with 60 layers, 512 experts, and with much missing."""
@@ -70,3 +69,12 @@ class Maker:
             "lone": self.run({**TINY, "layer": None, "name": "one strategy", "strategies": ["down"]}),
             "markup": self.run({**TINY, "layer": None, "name": MARKUP, "strategies": ["none", {"name": "down", "label": LABEL}]}),
         }
+
+
+def make_results(test_class):
+    """All results by name; and a folder for the class's tests, test_class.path, that goes with them."""
+    folder = tempfile.TemporaryDirectory()
+    test_class.addClassCleanup(folder.cleanup)
+    test_class.path = pathlib.Path(folder.name)
+    maker = Maker(test_class.path)
+    return {**maker.shipped(), **maker.others()}
