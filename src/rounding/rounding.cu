@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <utility>
 
@@ -63,7 +62,7 @@ struct RoundingScratch::Parts {
   Buffer<std::int32_t> target, need, order;  // [E]
   Buffer<std::int32_t> down_tiles;           // [1] tiles that `down` needs
   Buffer<std::uint64_t> found, fill_keys;    // [E, lists, room], [E, stride]
-  Buffer<std::int32_t> found_counts;         // [E, chunks]
+  Buffer<std::int32_t> found_counts;         // [E, lists]
   Buffer<float> bounds;                      // [E]
   Buffer<std::int32_t> rows_left;            // [T]
   Dispatch dispatch;                         // of most_rows; how many there are stands in offsets[E] only
@@ -235,19 +234,10 @@ class Rounder {
 
 #if defined(__CUDACC__)
   void run_on_gpu(cudaStream_t stream) {
-    std::int32_t *need = parts_.need.data(), *row_offsets = parts_.dispatch.offsets.data();
+    std::int32_t* row_offsets = parts_.dispatch.offsets.data();
     std::uint64_t* own_keys = parts_.own.keys.data();
-    const DecideParams decide{alone_,
-                              rule_,
-                              routing_.experts,
-                              routing_.tokens,
-                              budget_,
-                              budget_stake_,
-                              parts_.mass.data(),
-                              parts_.order.data(),
-                              parts_.down_tiles.data(),
-                              parts_.target.data(),
-                              need,
+    const DecideParams decide{alone_,        routing_.experts,    routing_.tokens,          budget_,
+                              budget_stake_, parts_.order.data(), parts_.down_tiles.data(), parts_.need.data(),
                               row_offsets};
     launch_deal({routing_.chosen.data(), routing_.gates.data(), routing_.counts.data(),
                  static_cast<std::int64_t>(routing_.chosen.size()), routing_.experts, routing_.top_k,
@@ -255,7 +245,6 @@ class Rounder {
                  looks_at_gates() ? Meanwhile::kNeedAll : Meanwhile::kDecide},
                 decide, stream);
     ExpertParams expert{};
-    expert.loads = loads_;
     expert.experts = routing_.experts;
     expert.own_offsets = parts_.own.offsets.data();
     expert.cursor = parts_.cursor.data();

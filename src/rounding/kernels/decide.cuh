@@ -33,15 +33,12 @@ __device__ void scan_in_block(std::int32_t count, Value value, std::int32_t* off
 }
 
 struct DecideParams {
-  DecideAlone alone;
-  StrategyKind rule;
+  DecideAlone alone;  // with the loads, the rule, what is at stake and where targets go
   std::int32_t experts, tokens;
   BudgetSize budget;
   const double* stake;  // [E] budget: what it goes by
-  const double* mass;   // [E]
   std::int32_t* order;  // [E] budget: experts by stake
   std::int32_t* down_tiles;
-  std::int32_t* target;   // [E] out
   std::int32_t* need;     // [E] out
   std::int32_t* offsets;  // [E+1] out: rows
 
@@ -62,7 +59,7 @@ __device__ inline void decide_balance_in_block(const DecideParams& p, Deviations
   }
   __syncthreads();
   for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) {
-    p.target[e] = p.alone.loads(e).kept + deviations[e].up;
+    p.alone.target[e] = p.alone.loads(e).kept + deviations[e].up;
   }
 }
 
@@ -106,31 +103,31 @@ __device__ inline void decide_budget_in_block(const DecideParams& p, double* sta
   for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) p.order[place[e]] = e;
   __syncthreads();
   if (threadIdx.x == 0) {
-    round_ups = p.budget(tally, p.mass, p.order);
+    round_ups = p.budget(tally, p.alone.own_mass, p.order);
     *p.down_tiles = tally.down_tiles;
   }
   __syncthreads();
   for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) {
     const Load load = p.alone.loads(e);
-    p.target[e] = place[e] < round_ups ? load.up() : load.down();
+    p.alone.target[e] = place[e] < round_ups ? load.up() : load.down();
   }
 }
 
 /// Targets, needs and offsets. All kDecideThreads of one block call it.
 __device__ inline void decide_in_block(const DecideParams& p, void* room) {
-  if (p.rule == StrategyKind::kBalance) {
+  if (p.alone.rule == StrategyKind::kBalance) {
     decide_balance_in_block(p, static_cast<Deviations*>(room));
-  } else if (p.rule == StrategyKind::kBudget) {
+  } else if (p.alone.rule == StrategyKind::kBudget) {
     double* const stake = static_cast<double*>(room);
     decide_budget_in_block(p, stake, reinterpret_cast<std::int32_t*>(stake + p.experts));
   } else {
     for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) p.alone(e);
   }
   __syncthreads();
-  const NeedOfTarget need{p.alone.loads, p.tokens, p.target, p.need};
+  const NeedOfTarget need{p.alone.loads, p.tokens, p.alone.target, p.need};
   for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) need(e);
   scan_in_block(
-      p.experts, [&](std::int32_t e) { return p.target[e]; }, p.offsets);
+      p.experts, [&](std::int32_t e) { return p.alone.target[e]; }, p.offsets);
 }
 
 /// For the rules that look at gates.

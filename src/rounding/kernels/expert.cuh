@@ -17,13 +17,12 @@ namespace tatr {
 enum class Blocks { kOwn, kBoth };
 
 struct ExpertParams {
-  Loads loads;
   std::int32_t experts;
   const std::int32_t* own_offsets;  // [E+1]
   std::int32_t* cursor;             // [E] zeroed with sort_own
   std::uint64_t* own_keys;
   std::uint64_t* spare_keys;
-  StakeOfExpert stake;
+  StakeOfExpert stake;  // with the loads
   FillSearch search;
   Fill fill;
   const std::int32_t* row_offsets;  // [E+1]
@@ -57,7 +56,7 @@ __global__ void __launch_bounds__(kSortThreads) process_expert(const ExpertParam
   const bool fills = !for_own && (p.join_fill || p.fill == Fill::kNextBest);
   const std::int32_t need = fills ? p.search.need[expert] : 0;
   std::uint64_t* const fill_keys = p.search.keys + static_cast<std::int64_t>(expert) * p.search.stride;
-  RowSource source{p.loads(expert).kept, need, p.fill, p.own_keys + first, fill_keys};
+  RowSource source{p.stake.loads(expert).kept, need, p.fill, p.own_keys + first, fill_keys};
 
   if (for_own && p.sort_own) {
     if (threadIdx.x == 0) p.cursor[expert] = 0;
