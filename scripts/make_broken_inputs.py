@@ -162,6 +162,8 @@ def write_values(out):
                   {"name": "budget", "label": "b", "tiles": -1}, {"name": "budget", "label": "b", "tiles": {}},
                   {"name": "budget", "label": "b", "tiles": {"of_nearest": 101}}, {"name": "budget", "label": "b", "tiles": 1.5},
                   {"name": "budget", "label": "b", "tiles": {"of_nearest": 1, "max_dropped_mass": 1}},
+                  {"name": "budget", "label": "b", "tiles": {"waves": 0}}, {"name": "budget", "label": "b", "tiles": {"sms": 132}},
+                  {"name": "budget", "label": "b", "tiles": {"waves": 1, "sms": 0}}, {"name": "budget", "label": "b", "candidates": "rows"},
                   {"name": "budget", "label": "b", "tiles": "as_near"}, {"name": "budget", "label": "b", "objective": "sum"},
                   {"name": "up", "fill": "best"}, {"name": "up", "renormalise": "yes"}, {"name": "up", "label": "none"}]
     for strategy in strategies:

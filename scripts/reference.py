@@ -463,6 +463,40 @@ def tile_of_experts(options: dict, tile: int, counts: np.ndarray) -> np.ndarray:
     return tiles
 
 
+def targets_among_tiles(routing: Routing, options: dict, tile: np.ndarray, fill: str) -> np.ndarray:
+    """Rows of each expert [E] where a budget chooses among the tiles that rounding up has, by what their rows carry."""
+    tokens, experts, _ = routing.shape
+    counts, power = routing.counts, 1 if options.get("objective") == "mass" else 2
+    entries, nearest = [], 0  # of each tile: minus what it carries, but for ties its expert and place; its own gates
+    for e in range(experts):
+        own, size = routing.own_gates[e].astype(np.float64), int(tile[e])
+        rem = int(counts[e]) % size
+        nearest += rem > 0 and size - rem < rem
+        extra = -int(counts[e]) % size
+        added = routing.scores[others(routing, e)[:extra], e].astype(np.float64) if extra and fill == "next_best" else own[:0]
+        rows, least = np.concatenate([own, added]), math.inf
+        for place, first in enumerate(range(0, len(own), size)):
+            least = min(least, sum_in_order(rows[first:first + size] ** power))
+            entries.append((-least, e, place, sum_in_order(own[first:first + size])))
+    entries.sort()
+    tiles, least_tiles = options.get("tiles", "as_nearest"), int(np.sum(counts // tile))
+    if tiles == "as_nearest":
+        n = least_tiles + nearest
+    elif isinstance(tiles, int):
+        n = tiles
+    elif "of_nearest" in tiles:
+        n = least_tiles + math.floor(tiles["of_nearest"] * nearest)
+    else:
+        n, dropped = len(entries), 0.0
+        while n > 0 and dropped + entries[n - 1][3] <= tiles["max_dropped_mass"] * tokens:
+            n -= 1
+            dropped += entries[n][3]
+    target = np.zeros(experts, dtype=counts.dtype)
+    for _, e, _, _ in entries[:n]:
+        target[e] += tile[e]
+    return target
+
+
 def round_routing(routing: Routing, options: dict, tile: int, seed: int, layer: int) -> Rounded:
     tokens, experts, top_k = routing.shape
     fill = options.get("fill", "pad" if routing.scores is None else "next_best")
@@ -475,7 +509,9 @@ def round_routing(routing: Routing, options: dict, tile: int, seed: int, layer: 
         kept = np.minimum(kept, math.ceil(options["factor"] * (tokens * top_k) / (experts * tile)) * tile)
     rem = kept % tiles
     target = kept
-    if rule != "none":
+    if rule == "budget" and options.get("candidates") == "tiles":
+        target = targets_among_tiles(routing, options, tiles, fill)
+    elif rule != "none":
         up = choose_up(routing, options, rule, kept, tiles, seed, layer)
         target = np.where(rem == 0, kept, np.where(up, kept - rem + tiles, kept - rem))
 

@@ -81,6 +81,11 @@ nlohmann::json candidate_strategies(bool all_scores) {
     strategies.push_back({{"name", "budget"},
                           {"label", fmt::format("budget {}%", percent)},
                           {"tiles", {{"of_nearest", percent / 100.0}}}});
+    if (percent > 100) continue;
+    strategies.push_back({{"name", "budget"},
+                          {"label", fmt::format("tiles {}%", percent)},
+                          {"candidates", "tiles"},
+                          {"tiles", {{"of_nearest", percent / 100.0}}}});
   }
   return strategies;
 }

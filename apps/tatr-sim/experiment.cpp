@@ -16,6 +16,7 @@
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 #include "router/trace.hpp"
+#include "waves.hpp"
 
 namespace tatr {
 
@@ -140,7 +141,9 @@ ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, 
   record.estimated_bytes = estimate_memory(config, system).total();
   system.reset_peak();
   const std::vector<std::string> layers = layers_of(config);
-  const std::vector<Setting> settings = settings_of(config);
+  ExperimentConfig resolved = config;
+  const std::vector<std::optional<WaveShape>> waves = resolve_waves(resolved, system);
+  const std::vector<Setting> settings = settings_of(resolved);
   for (std::size_t index = 0; index < layers.size(); ++index) {
     const auto layer = static_cast<std::int64_t>(index);
     options.progress(fmt::format("{}: layer {} of {}: routing", config.name, layer + 1, layers.size()));
@@ -159,7 +162,10 @@ ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, 
       record.strategies.push_back(
           {*setting.strategy, layer, result.metrics,
            estimate_quality(options.calibration, config.router, *setting.strategy, setting.tile, {&alone, 1}),
-           std::nullopt, result.warnings});
+           std::nullopt, result.warnings, std::nullopt});
+      if (const auto& shape = waves[static_cast<std::size_t>(setting.strategy - resolved.strategies.data())]) {
+        record.strategies.back().waves = describe_waves(*shape, result.metrics);
+      }
       if (!options.export_folder.empty()) {
         export_rounding(options.export_folder, config.name, layer, setting.tile, setting.strategy->label, result);
       }

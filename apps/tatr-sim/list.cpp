@@ -28,7 +28,8 @@ constexpr Entry kStrategies[] = {
     {"balance", "up or down so that the total stays near T K"},
     {"capacity", "at most `factor` times the mean, then as `then` says"},
     {"dynamic", "tile of each expert by its load, then as `then` says"},
-    {"budget", "up only where the most gate mass is at stake, `tiles` says how many"},
+    {"budget",
+     "up only where the most gate mass is at stake, `tiles` says how many; or, of `candidates` tiles, the best"},
 };
 
 constexpr Entry kSources[] = {

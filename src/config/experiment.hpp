@@ -62,8 +62,9 @@ enum class StrategyKind {
 };
 enum class Fill { kNextBest, kDuplicate, kPad };
 enum class BudgetObjective { kMassSquared, kMass };
+enum class BudgetCandidates { kRemainders, kTiles };
 
-/// How many experts `budget` rounds up.
+/// How many tiles `budget` may use.
 struct BudgetAsNearest {};
 struct BudgetOfNearest {
   double factor;
@@ -74,7 +75,11 @@ struct BudgetTotalTiles {
 struct BudgetMaxDroppedMass {
   double mass;
 };
-using BudgetTiles = std::variant<BudgetAsNearest, BudgetOfNearest, BudgetTotalTiles, BudgetMaxDroppedMass>;
+struct BudgetWaves {
+  double waves;                     // of the up-projection's output tiles over the multiprocessors
+  std::optional<std::int64_t> sms;  // absent: those of the GPU at hand
+};
+using BudgetTiles = std::variant<BudgetAsNearest, BudgetOfNearest, BudgetTotalTiles, BudgetMaxDroppedMass, BudgetWaves>;
 
 /// One step of `dynamic`: experts with fewer than `below` tokens use `tile` rows. The last step has no bound.
 struct TileByLoad {
@@ -93,6 +98,7 @@ struct StrategyConfig {
   StrategyKind then = StrategyKind::kNone;  // capacity (default up) and dynamic (default down)
   std::vector<TileByLoad> tiles_by_load;    // dynamic
   BudgetObjective objective = BudgetObjective::kMassSquared;
+  BudgetCandidates candidates = BudgetCandidates::kRemainders;
   BudgetTiles tiles = BudgetAsNearest{};
   std::string canonical;  // name and all options (no label) as sorted JSON without blanks: names the random stream
   std::string pointer;    // place in the config, for errors

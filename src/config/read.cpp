@@ -127,9 +127,21 @@ void check_load_steps(const std::vector<TileByLoad>& steps, const std::string& p
   }
 }
 
-BudgetTiles build_budget(const json& from) {
+BudgetTiles build_budget(const json& from, const std::string& pointer, const std::string& file) {
   if (from.is_string()) return BudgetAsNearest{};
   if (from.is_number()) return BudgetTotalTiles{from.get<std::int64_t>()};
+  const bool waves = from.contains("waves");
+  if (from.size() != (waves && from.contains("sms") ? 2 : 1) || (from.contains("sms") && !waves)) {
+    refuse(file, pointer,
+           brief_json(from) +
+               " is not allowed; expected one of \"of_nearest\", \"max_dropped_mass\" and \"waves\" (with "
+               "or without \"sms\")");
+  }
+  if (waves) {
+    BudgetWaves size{from["waves"].get<double>(), std::nullopt};
+    if (from.contains("sms")) size.sms = from["sms"].get<std::int64_t>();
+    return size;
+  }
   if (from.contains("of_nearest")) return BudgetOfNearest{from["of_nearest"].get<double>()};
   return BudgetMaxDroppedMass{from["max_dropped_mass"].get<double>()};
 }
@@ -154,7 +166,9 @@ StrategyConfig build_strategy(const json& from, const std::string& pointer, cons
   check_load_steps(strategy.tiles_by_load, pointer + "/tiles_by_load", file);
   if (strategy.kind == StrategyKind::kBudget) {
     strategy.objective = from["objective"] == "mass" ? BudgetObjective::kMass : BudgetObjective::kMassSquared;
-    strategy.tiles = build_budget(from["tiles"]);
+    strategy.candidates =
+        from.value("candidates", "") == "tiles" ? BudgetCandidates::kTiles : BudgetCandidates::kRemainders;
+    strategy.tiles = build_budget(from["tiles"], pointer + "/tiles", file);
   }
   json unlabelled = from;
   unlabelled.erase("label");

@@ -45,6 +45,7 @@ class CudaSystem final : public System {
     TATR_CUDA_CHECK(cudaSetDevice(index));
     TATR_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
     TATR_CUDA_CHECK(cudaDeviceGetDefaultMemPool(&pool_, index));
+    TATR_CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, index));
     std::uint64_t keep_all =
         ~std::uint64_t{0};  // freed memory stays in the pool: later allocations cost no driver call
     TATR_CUDA_CHECK(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep_all));
@@ -59,6 +60,7 @@ class CudaSystem final : public System {
   std::string name() const override { return "cuda:" + std::to_string(index_); }
   CUstream_st* stream() const override { return stream_; }
   int index() const override { return index_; }
+  int multiprocessors() const override { return multiprocessors_; }
 
   void copy_to_host(void* host, const void* data, std::size_t bytes) override {
     TATR_CUDA_CHECK(cudaMemcpyAsync(host, data, bytes, cudaMemcpyDeviceToHost, stream_));
@@ -95,7 +97,7 @@ class CudaSystem final : public System {
   void deallocate_bytes(void* pointer, std::size_t) noexcept override { cudaFreeAsync(pointer, stream_); }
 
  private:
-  int index_;
+  int index_, multiprocessors_ = 0;
   cudaStream_t stream_ = nullptr;
   cudaMemPool_t pool_ = nullptr;
 };

@@ -28,7 +28,7 @@ namespace tatr {
 class ThrustScratch {
  public:
   static constexpr std::size_t kBytes = 256 * 1024;
-  explicit ThrustScratch(System& system) : room_(system, system.is_cuda() ? kBytes : 0) {}
+  explicit ThrustScratch(System& system, std::size_t bytes = kBytes) : room_(system, system.is_cuda() ? bytes : 0) {}
   char* take(std::size_t bytes) {
     const std::size_t first = used_;
     used_ += round_up<std::size_t>(bytes, 256);

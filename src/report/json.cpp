@@ -90,6 +90,13 @@ void add_quality(Json& json, const QualityEstimate& quality) {
   json["why_not_estimated"] = quality.why_not.empty() ? Json(nullptr) : Json(quality.why_not);
 }
 
+Json waves_json(const std::optional<WaveRecord>& waves) {
+  if (!waves) return nullptr;
+  return {{"asked", number(waves->asked)},         {"sms", waves->sms},
+          {"column_tiles", waves->column_tiles},   {"filled", number(waves->filled)},
+          {"nearest_tiles", waves->nearest_tiles}, {"nearest_waves", number(waves->nearest_waves)}};
+}
+
 Json strategy_json(const StrategyRecord& record) {
   Json json = {{"name", record.strategy.name},
                {"label", record.strategy.label},
@@ -101,6 +108,7 @@ Json strategy_json(const StrategyRecord& record) {
   json["counts_after"] = record.metrics.counts_after;
   json["tiles_per_expert"] = record.metrics.tiles_per_expert;
   json["last_tile_utilisation"] = last_tiles_json(record.metrics.last_tile_utilisation);
+  json["waves"] = waves_json(record.waves);
   json["timing"] = timing_json(record.timing);
   json["warnings"] = record.warnings;
   return json;

@@ -51,6 +51,16 @@ struct LayerTiming {
   std::vector<double> uniform_samples_ms;         // its samples, each taken right after the layer's of the same round
 };
 
+/// What a budget of waves came to. A wave is as many output tiles of the up-projection as there are multiprocessors;
+/// modelled.
+struct WaveRecord {
+  double asked = 0;
+  std::int64_t sms = 0, column_tiles = 0;  // output tiles that a tile of rows has side by side
+  double filled = 0;
+  std::int64_t nearest_tiles = 0;  // what nearest uses
+  double nearest_waves = 0;
+};
+
 struct StrategyRecord {
   StrategyConfig strategy;
   std::int64_t layer = 0;
@@ -58,6 +68,7 @@ struct StrategyRecord {
   QualityEstimate quality;  // as if all layers of the network were like this one
   std::optional<LayerTiming> timing;
   std::vector<std::string> warnings;
+  std::optional<WaveRecord> waves;
 };
 
 struct RoutingRecord {

@@ -116,6 +116,21 @@ std::string quality_text(const StrategyRecord& record, const RoutingRecord* rout
   return text;
 }
 
+/// What a budget of waves gained.
+std::string waves_line(const StrategyRecord& record) {
+  const WaveRecord& waves = *record.waves;
+  const double nearest = std::ceil(waves.nearest_waves), own = std::ceil(waves.filled);
+  const std::string gain = nearest > own   ? fmt::format("{} fewer", format_count(std::llround(nearest - own)))
+                           : nearest < own ? fmt::format("{} more", format_count(std::llround(own - nearest)))
+                                           : std::string("as many");
+  return wrap(fmt::format("{}: {} tiles of {} output tiles fill {:.2f} of {} waves of {} SMs; nearest's {} tiles would "
+                          "fill {:.2f}: {} (modelled).",
+                          strategy_cell(record.strategy.label), format_count(record.metrics.tiles), waves.column_tiles,
+                          waves.filled, format_value(waves.asked), waves.sms, format_count(waves.nearest_tiles),
+                          waves.nearest_waves, gain),
+              2);
+}
+
 /// Every strategy at one tile, a line each.
 std::string strategies_table(const TextContext& context, std::int64_t tile) {
   Table table({"Strategy", "Rows", "Tiles", "Dropped", "Added", "Padded", "Duplic.", "Starved", "No expert",
@@ -123,6 +138,7 @@ std::string strategies_table(const TextContext& context, std::int64_t tile) {
   table.keep(3);
   table.keep(4);
   std::size_t rows = 0;
+  std::string waves;
   for (const StrategyRecord& record : context.experiment.strategies) {
     if (tile_group(record, context.experiment.config) != tile) continue;
     const RoundingMetrics& metrics = record.metrics;
@@ -132,10 +148,12 @@ std::string strategies_table(const TextContext& context, std::int64_t tile) {
                    format_count(metrics.tokens_without_expert), format_value(metrics.dropped_gate_mass),
                    metrics.dropped == 0 ? kAbsent : format_value(metrics.mean_dropped_probability)});
     ++rows;
+    if (record.waves) waves += waves_line(record);
   }
-  if (rows < 2) return {};
+  if (rows < 2) return waves.empty() ? waves : "\n" + waves;
   return "\nAll Strategies:\n" + table.render() +
-         wrap("Lost mass: gates dropped, mean over tokens. Prob.: mean routing probability of what was dropped.", 2);
+         wrap("Lost mass: gates dropped, mean over tokens. Prob.: mean routing probability of what was dropped.", 2) +
+         waves;
 }
 
 /// A bin width of 1, 2 or 5 times a power of ten that covers `span` with at most kHistogramBins bins.

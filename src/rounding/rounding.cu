@@ -9,6 +9,7 @@
 #include "rounding/ranking.cuh"
 #include "rounding/rounding.hpp"
 #include "rounding/targets.cuh"
+#include "rounding/tile_choice.cuh"
 
 #if defined(__CUDACC__)
 #include "core/cuda_check.hpp"
@@ -33,9 +34,7 @@ FillShape fill_shape(const System& system, std::int64_t tokens, [[maybe_unused]]
   const auto token_count = static_cast<std::int32_t>(tokens);
 #if defined(__CUDACC__)
   if (system.is_cuda()) {
-    int multiprocessors = 0;
-    TATR_CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, system.index()));
-    shape.chunk_tokens = fill_chunk_tokens(token_count, static_cast<std::int32_t>(experts), multiprocessors);
+    shape.chunk_tokens = fill_chunk_tokens(token_count, static_cast<std::int32_t>(experts), system.multiprocessors());
     shape.chunks = ceil_div(token_count, shape.chunk_tokens);
     shape.room = std::min(kSortRoom, token_count);
     shape.lists = 1;
@@ -50,22 +49,36 @@ FillShape fill_shape(const System& system, std::int64_t tokens, [[maybe_unused]]
   return shape;
 }
 
+/// A scratch does not know the least tile it will be used for: that of the schema.
+std::int64_t most_slots(std::int64_t tokens, std::int64_t top_k, std::int64_t experts) {
+  constexpr std::int64_t kLeastTile = 8;
+  return tile_slots(tokens, top_k, experts, kLeastTile);
+}
+
+/// What Thrust wants to sort that many keys and values on a GPU.
+std::size_t sort_bytes(std::int64_t tokens, std::int64_t experts, std::int64_t top_k) {
+  return ThrustScratch::kBytes + 16 * static_cast<std::size_t>(most_slots(tokens, top_k, experts));
+}
+
 }  // namespace
 
 struct RoundingScratch::Parts {
   std::int64_t tokens, experts, most_rows;
   FillShape fill;
   OwnRanking own;
-  Buffer<std::uint64_t> spare_keys;          // [T*K] GPU: for sorting
-  Buffer<std::int32_t> cursor;               // [E] zero between runs
-  Buffer<double> squared, mass, fill_mass;   // [E] at stake
-  Buffer<std::int32_t> target, need, order;  // [E]
-  Buffer<std::int32_t> down_tiles;           // [1] tiles that `down` needs
-  Buffer<std::uint64_t> found, fill_keys;    // [E, lists, room], [E, stride]
-  Buffer<std::int32_t> found_counts;         // [E, lists]
-  Buffer<float> bounds;                      // [E]
-  Buffer<std::int32_t> rows_left;            // [T]
-  Dispatch dispatch;                         // of most_rows; how many there are stands in offsets[E] only
+  Buffer<std::uint64_t> spare_keys;                                         // [T*K] GPU: for sorting
+  Buffer<std::int32_t> cursor;                                              // [E] zero between runs
+  Buffer<double> squared, mass, fill_mass;                                  // [E] at stake
+  Buffer<std::int32_t> target, need, order;                                 // [E]
+  Buffer<std::int32_t> down_tiles;                                          // [1] tiles that `down` needs
+  Buffer<std::uint64_t> found, fill_keys;                                   // [E, lists, room], [E, stride]
+  Buffer<std::int32_t> found_counts;                                        // [E, lists]
+  Buffer<float> bounds;                                                     // [E]
+  Buffer<std::int32_t> tile_counts, tile_offsets, tile_expert, tile_order;  // budget among tiles: TileSlots
+  Buffer<double> tile_mass;
+  Buffer<std::uint64_t> tile_keys;
+  Buffer<std::int32_t> rows_left;  // [T]
+  Dispatch dispatch;               // of most_rows; how many there are stands in offsets[E] only
   TokenRows by_token;
   ThrustScratch thrust;
 
@@ -74,7 +87,7 @@ struct RoundingScratch::Parts {
         experts(expert_count),
         most_rows(token_count * top_k + expert_count * (most_tile - 1)),
         fill(fill_shape(system, token_count, expert_count, most_tile)),
-        thrust(system) {
+        thrust(system, sort_bytes(token_count, expert_count, top_k)) {
     const auto e = static_cast<std::size_t>(experts), t = static_cast<std::size_t>(tokens);
     const auto assignments = t * static_cast<std::size_t>(top_k), rows = static_cast<std::size_t>(most_rows);
     own = {Buffer<std::uint64_t>(system, assignments), Buffer<std::int32_t>(system, e + 1)};
@@ -88,11 +101,28 @@ struct RoundingScratch::Parts {
     found_counts = Buffer<std::int32_t>(system, lists);
     bounds = Buffer<float>(system, e);
     fill_keys = Buffer<std::uint64_t>(system, e * static_cast<std::size_t>(fill.stride));
+    const auto slots = static_cast<std::size_t>(most_slots(tokens, top_k, experts));
+    tile_counts = Buffer<std::int32_t>(system, e);
+    tile_offsets = Buffer<std::int32_t>(system, e + 1);
+    for (Buffer<std::int32_t>* each : {&tile_expert, &tile_order}) *each = Buffer<std::int32_t>(system, slots);
+    tile_mass = Buffer<double>(system, slots);
+    tile_keys = Buffer<std::uint64_t>(system, slots);
     rows_left = Buffer<std::int32_t>(system, t);
     dispatch.offsets = Buffer<std::int32_t>(system, e + 1);
     dispatch.token = Buffer<std::int32_t>(system, rows);
     dispatch.gate = Buffer<float>(system, rows);
     by_token = {Buffer<std::int32_t>(system, t + 1), Buffer<std::int32_t>(system, rows)};
+  }
+
+  TileSlots slots(std::int64_t used) {
+    return {static_cast<std::int32_t>(experts),
+            used,
+            tile_counts.data(),
+            tile_offsets.data(),
+            tile_expert.data(),
+            tile_mass.data(),
+            tile_keys.data(),
+            tile_order.data()};
   }
 
   FillSearch search(const Routing& routing) {
@@ -129,8 +159,9 @@ std::size_t RoundingScratch::bytes(const System& system, std::int64_t tokens, st
   const std::int64_t keys =
       assignments * (system.is_cuda() ? 2 : 1) + experts * (std::int64_t{fill.lists} * fill.room + fill.stride);
   const std::int64_t of_experts = experts * (3 * 8 + 7 * 4 + 4 * std::int64_t{fill.lists}) + 12;
-  return static_cast<std::size_t>(keys * 8 + of_experts + tokens * 8 + 4 + rows * 12) +
-         (system.is_cuda() ? ThrustScratch::kBytes : 0);
+  const std::int64_t of_tiles = most_slots(tokens, top_k, experts) * 24 + experts * 8 + 4;
+  return static_cast<std::size_t>(keys * 8 + of_experts + tokens * 8 + 4 + rows * 12 + of_tiles) +
+         (system.is_cuda() ? sort_bytes(tokens, experts, top_k) : 0);
 }
 
 namespace {
@@ -144,6 +175,11 @@ std::uint64_t text_hash(const std::string& text) {
 
 Fill fill_kind_of(const StrategyConfig& strategy, const Routing& routing) {
   return strategy.fill.value_or(routing.has_all_scores() ? Fill::kNextBest : Fill::kPad);
+}
+
+void check_tile(const StrategyConfig& strategy, std::int64_t slots, const RoundingScratch::Parts& parts) {
+  if (!chooses_tiles(strategy) || static_cast<std::size_t>(slots) <= parts.tile_keys.size()) return;
+  throw ConfigError(strategy.pointer, "candidates tiles takes tiles of 8 rows or more");
 }
 
 void check_scores_suffice(const StrategyConfig& strategy, const Routing& routing) {
@@ -177,13 +213,17 @@ class Rounder {
         budget_(budget_size(strategy, routing.tokens)),
         budget_stake_(strategy.objective == BudgetObjective::kMass ? parts.mass.data() : parts.squared.data()),
         search_(parts.search(routing)),
-        parts_(parts) {}
+        among_tiles_(chooses_tiles(strategy)),
+        slots_(parts.slots(tile_slots(routing.tokens, routing.top_k, routing.experts, tile))),
+        parts_(parts) {
+    check_tile(strategy, slots_.slots, parts);
+  }
 
   template <class Policy>
   void run(const Policy& policy, [[maybe_unused]] System& system) {
     if constexpr (kRunsOnGpu<Policy>) {
 #if defined(__CUDACC__)
-      run_on_gpu(system.stream());
+      run_on_gpu(policy, system.stream());
 #endif
     } else {
       run_on_cpu(policy);
@@ -198,6 +238,19 @@ class Rounder {
   bool may_go_up() const { return rule_ != StrategyKind::kNone && rule_ != StrategyKind::kDown; }
   bool finds_fill() const { return fill_ == Fill::kNextBest && may_go_up(); }
   bool looks_at_gates() const { return rule_ == StrategyKind::kBudget || rule_ == StrategyKind::kScore; }
+  /// Whether the choice itself looks at the rows that would be added to any expert.
+  bool looks_at_fills() const { return rule_ == StrategyKind::kScore || (among_tiles_ && fill_ == Fill::kNextBest); }
+
+  ValueTile value_of_tiles() const {
+    return {slots_,
+            loads_,
+            strategy_.objective == BudgetObjective::kMassSquared,
+            parts_.own.keys.data(),
+            parts_.own.offsets.data(),
+            parts_.fill_keys.data(),
+            parts_.fill.stride,
+            looks_at_fills() ? parts_.need.data() : nullptr};
+  }
 
   template <class Policy>
   void run_on_cpu(const Policy& policy) {
@@ -205,8 +258,9 @@ class Rounder {
     OwnRanking& own = parts_.own;
     std::int32_t *target = parts_.target.data(), *need = parts_.need.data();
     rank_own_tokens(policy, routing_, parts_.cursor.data(), own);
-    for (std::int32_t e = 0; looks_at_gates() && e < experts; ++e) stake_(e, own.keys.data() + own.offsets.data()[e]);
-    if (rule_ == StrategyKind::kScore) {  // the choice itself looks at the candidates of all experts
+    for (std::int32_t e = 0; looks_at_gates() && !among_tiles_ && e < experts; ++e)
+      stake_(e, own.keys.data() + own.offsets.data()[e]);
+    if (looks_at_fills()) {
       for_each_index(policy, experts, NeedOfTarget{loads_, routing_.tokens, nullptr, need});
       find_fill(policy, search_);
     }
@@ -214,13 +268,16 @@ class Rounder {
       decide_balance(
           experts, [&](std::int32_t e) { return Deviations::of(loads_(e)); },
           [&](std::int32_t e, std::int32_t taken) { target[e] = loads_(e).kept + taken; });
+    } else if (among_tiles_) {
+      order_tiles(policy, value_of_tiles());
+      decide_tiles(loads_, budget_, slots_, parts_.down_tiles.data(), target);
     } else if (rule_ == StrategyKind::kBudget) {
       decide_budget(loads_, experts, budget_, budget_stake_, parts_.mass.data(), parts_.order.data(),
                     parts_.down_tiles.data(), target);
     } else {
       for_each_index(policy, experts, alone_);
     }
-    if (rule_ != StrategyKind::kScore) {
+    if (!looks_at_fills()) {
       for_each_index(policy, experts, NeedOfTarget{loads_, routing_.tokens, target, need});
       if (finds_fill()) find_fill(policy, search_);
     }
@@ -233,12 +290,21 @@ class Rounder {
   }
 
 #if defined(__CUDACC__)
-  void run_on_gpu(cudaStream_t stream) {
+  template <class Policy>
+  void run_on_gpu(const Policy& policy, cudaStream_t stream) {
     std::int32_t* row_offsets = parts_.dispatch.offsets.data();
     std::uint64_t* own_keys = parts_.own.keys.data();
-    const DecideParams decide{alone_,        routing_.experts,    routing_.tokens,          budget_,
-                              budget_stake_, parts_.order.data(), parts_.down_tiles.data(), parts_.need.data(),
-                              row_offsets};
+    const DecideParams decide{alone_,
+                              routing_.experts,
+                              routing_.tokens,
+                              budget_,
+                              budget_stake_,
+                              parts_.order.data(),
+                              parts_.down_tiles.data(),
+                              parts_.need.data(),
+                              row_offsets,
+                              among_tiles_,
+                              slots_};
     launch_deal({routing_.chosen.data(), routing_.gates.data(), routing_.counts.data(),
                  static_cast<std::int64_t>(routing_.chosen.size()), routing_.experts, routing_.top_k,
                  parts_.own.offsets.data(), parts_.cursor.data(), own_keys, parts_.found_counts.data(),
@@ -258,21 +324,24 @@ class Rounder {
     expert.gate = parts_.dispatch.gate.data();
     expert.blocks = may_go_up() ? Blocks::kBoth : Blocks::kOwn;
     expert.sort_own = true;
-    if (rule_ == StrategyKind::kScore) {  // the choice itself looks at the fills of all experts
+    if (looks_at_fills()) {
       launch_fill(search_, stream);
-      expert.join_fill = expert.sum_own = expert.sum_fill = true;
+      expert.join_fill = true;
+      expert.sum_own = expert.sum_fill = rule_ == StrategyKind::kScore;
       launch_process(expert, stream);
+      if (among_tiles_) order_tiles(policy, value_of_tiles());
       launch_decide(decide, stream);
       expert.sort_own = expert.join_fill = false;
     } else if (rule_ == StrategyKind::kBudget) {
       expert.blocks = Blocks::kOwn;
-      expert.sum_own = true;
+      expert.sum_own = !among_tiles_;
       launch_process(expert, stream);
+      if (among_tiles_) order_tiles(policy, value_of_tiles());
       launch_decide(decide, stream);
       expert.blocks = Blocks::kBoth;
       expert.sort_own = false;
     }
-    if (finds_fill() && rule_ != StrategyKind::kScore) {
+    if (finds_fill() && !looks_at_fills()) {
       launch_fill(search_, stream);
       expert.join_fill = true;
     }
@@ -303,6 +372,8 @@ class Rounder {
   BudgetSize budget_;
   const double* budget_stake_;
   FillSearch search_;
+  bool among_tiles_;
+  TileSlots slots_;
   RoundingScratch::Parts& parts_;
 };
 

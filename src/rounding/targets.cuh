@@ -143,18 +143,23 @@ struct BudgetTally {
   }
 };
 
-/// How many experts `budget` rounds up.
+/// How many experts `budget` rounds up; or, among whole tiles, how many it keeps (tile_choice.cuh).
 struct BudgetSize {
   BudgetRule rule = BudgetRule::kOfNearest;
   double amount = 1.0;     // factor, or mass per token times tokens
   std::int64_t tiles = 0;  // total tiles asked
 
+  /// A fraction of the experts that nearest rounds up; no more than can be.
+  TATR_HD std::int64_t of_nearest(const BudgetTally& tally) const {
+    const double asked = floor(amount * static_cast<double>(tally.nearest));
+    return asked < static_cast<double>(tally.candidates) ? static_cast<std::int64_t>(asked) : tally.candidates;
+  }
+
   /// `mass` [E] is at stake for each expert, `order` the experts by stake, high to low.
   TATR_HD std::int32_t operator()(const BudgetTally& tally, const double* mass, const std::int32_t* order) const {
     std::int64_t n = 0;
     if (rule == BudgetRule::kOfNearest) {
-      const double asked = floor(amount * static_cast<double>(tally.nearest));
-      n = asked < static_cast<double>(tally.candidates) ? static_cast<std::int64_t>(asked) : tally.candidates;
+      n = of_nearest(tally);
     } else if (rule == BudgetRule::kTotalTiles) {
       n = tiles - tally.down_tiles;
     } else {
@@ -175,6 +180,9 @@ inline BudgetSize budget_size(const StrategyConfig& strategy, std::int64_t token
   if (const auto* total = std::get_if<BudgetTotalTiles>(&strategy.tiles)) {
     size.rule = BudgetRule::kTotalTiles;
     size.tiles = total->tiles;
+  }
+  if (std::holds_alternative<BudgetWaves>(strategy.tiles)) {
+    throw ConfigError(strategy.pointer + "/tiles", "waves must be turned into a number of tiles first");
   }
   return size;
 }
@@ -228,6 +236,11 @@ inline TileSteps tile_steps(const StrategyConfig& strategy, std::int64_t tile) {
     steps.tile[steps.count++] = static_cast<std::int32_t>(step.tile);
   }
   return steps;
+}
+
+/// Whether `budget` chooses among all tiles, not among the experts' remainders.
+inline bool chooses_tiles(const StrategyConfig& strategy) {
+  return rule_of(strategy) == StrategyKind::kBudget && strategy.candidates == BudgetCandidates::kTiles;
 }
 
 /// ceil(f T K / (E M)) M rows for `capacity`, else no limit.

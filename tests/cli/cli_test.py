@@ -94,7 +94,7 @@ class Cli(ProgramTest):
         advice = document["advice"]
         self.assertEqual(advice["cost"], "modelled")  # no times of a CPU stand for a GPU's
         self.assertEqual(advice["limits"]["perplexity"], 0.005)
-        self.assertEqual(advice["candidates"], 3 * 18 - 2)  # dynamic has tiles of its own
+        self.assertEqual(advice["candidates"], 3 * 22 - 2)  # dynamic has tiles of its own
         self.assertLessEqual(advice["best"]["estimated_perplexity_change"]["value"], 0.005)
         # The choice is that of a plain run with the strategy it names.
         again = self.config(router={"tokens": 2048, "experts": 16, "top_k": 4, "source": {"kind": "zipf"}},
@@ -179,6 +179,26 @@ class Cli(ProgramTest):
         duplicate = self.path / "duplicate.json"
         duplicate.write_text('{"name": "a", "name": "b"}')
         self.assert_fails(run("run", duplicate), 2, "name")
+
+    def test_a_budget_of_waves_fills_them(self):
+        waves = {"waves": 10, "sms": 13}
+        strategies = ["nearest", {"name": "budget", "tiles": waves}, {"name": "budget", "candidates": "tiles", "tiles": {"waves": 1.2, "sms": 5}, "label": "few"}]
+        layer, measure = {"hidden": 32, "intermediate": 160}, {"samples": 10, "warm_up_ms": 0}
+        config = self.config(strategies=strategies, tile=8, layer=layer, measure=measure)
+        result = run("run", config, "--device", "cpu", "--json", "-")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        nearest, budget, few = json.loads(result.stdout)["experiments"][0]["strategies"]
+        # 320 rows of weights are two tiles of 256 columns.
+        self.assertEqual((nearest["waves"], budget["tiles"], few["tiles"]), (None, 65, 3))
+        self.assertEqual(budget["waves"], {"asked": 10, "sms": 13, "column_tiles": 2, "filled": 10, "nearest_tiles": nearest["tiles"],
+                                           "nearest_waves": nearest["tiles"] * 2 / 13})
+        self.assertRegex(result.stderr, r"budget: 65 tiles of 2 output tiles fill 10\.00 of 10 waves of 13 SMs")
+        del strategies[1]["tiles"]["sms"]
+        self.assert_fails(run("run", self.config(strategies=strategies, layer=layer), "--device", "cpu"), 2, "/strategies/1/tiles", "sms")
+        self.assert_fails(run("run", self.config(strategies=strategies, layer=None), "--device", "cpu"), 2, "/strategies/1/tiles", "layer")
+        for tiles in ({"sms": 3}, {"waves": 1, "of_nearest": 1}, {"of_nearest": 1, "sms": 3}, {"waves": 0}):
+            config = self.config(strategies=[{"name": "budget", "tiles": tiles}])
+            self.assert_fails(run("run", config, "--device", "cpu"), 2, "/strategies/0/tiles", "not allowed")
 
     def test_a_budget_below_what_down_needs_names_the_least(self):
         strategies = [{"name": "budget", "tiles": 0}]

@@ -109,6 +109,62 @@ TEST_CASE("no choice of experts to round up loses less than budget's, for as man
   }
 }
 
+TEST_CASE("among tiles, no choice of as many carries more than budget's, and an expert keeps its first ones") {
+  constexpr int kTile = 8;
+  const auto cpu = make_cpu_system(1);
+  int full_tiles_lost = 0;
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    SourceConfig source;
+    source.kind = seed % 2 == 0 ? SourceKind::kZipf : SourceKind::kGaussian;
+    const std::int64_t tokens = 30 + static_cast<std::int64_t>(seed);
+    const Routing routing =
+        route(*cpu, synthetic_logits(*cpu, source, seed, tokens, kExperts), router_shape(tokens, kExperts, 2));
+    StrategyConfig up = budget(BudgetObjective::kMass, BudgetTotalTiles{0});
+    up.kind = StrategyKind::kUp;
+    const Rounded all = round_routing(routing, up, kTile, 1, 0, *cpu);
+    const std::vector<float> gate = all.dispatch.gate.to_host();
+    const std::vector<std::int32_t> first = all.dispatch.offsets.to_host();
+    for (const BudgetObjective objective : {BudgetObjective::kMass, BudgetObjective::kMassSquared}) {
+      const auto carried = [&](std::int32_t row) {
+        double sum = 0;
+        for (std::int32_t i = row; i < row + kTile; ++i) {
+          const double g = gate[static_cast<std::size_t>(i)];
+          sum += objective == BudgetObjective::kMass ? g : g * g;
+        }
+        return sum;
+      };
+      std::vector<double> best(1, 0.0);  // by number of tiles, over the experts so far; any first tiles of each
+      for (std::size_t e = 0; e < kExperts; ++e) {
+        std::vector<double> with(best.size() + static_cast<std::size_t>((first[e + 1] - first[e]) / kTile), 0.0);
+        for (std::size_t n = 0; n < best.size(); ++n) {
+          double sum = best[n];
+          with[n] = std::max(with[n], sum);
+          for (std::int32_t row = first[e]; row < first[e + 1]; row += kTile) {
+            sum += carried(row);
+            const std::size_t tiles = n + static_cast<std::size_t>((row - first[e]) / kTile) + 1;
+            with[tiles] = std::max(with[tiles], sum);
+          }
+        }
+        best = with;
+      }
+      for (std::size_t tiles = 0; tiles < best.size(); ++tiles) {
+        StrategyConfig chosen = budget(objective, BudgetTotalTiles{static_cast<std::int64_t>(tiles)});
+        chosen.candidates = BudgetCandidates::kTiles;
+        const RoundingMetrics metrics = round_routing(routing, chosen, kTile, 1, 0, *cpu).metrics;
+        double sum = 0;
+        for (std::size_t e = 0; e < kExperts; ++e) {
+          for (std::int32_t row = 0; row < metrics.counts_after[e]; row += kTile) sum += carried(first[e] + row);
+          full_tiles_lost += metrics.counts_after[e] < metrics.counts_before[e] / kTile * kTile;
+        }
+        INFO("seed " << seed << ", " << tiles << " tiles");
+        CHECK(metrics.tiles == static_cast<std::int64_t>(tiles));
+        CHECK(sum == Approx(best[tiles]).epsilon(1e-12));
+      }
+    }
+  }
+  CHECK(full_tiles_lost > 0);  // what rounding up or down cannot do
+}
+
 TEST_CASE("no fewer tiles keep a limit on the dropped mass than budget's by mass") {
   constexpr int kTile = 8;
   const auto cpu = make_cpu_system(1);

@@ -49,6 +49,7 @@ BUDGET = named("budget", {}, {"objective": "mass"}, {"tiles": {"of_nearest": 0}}
                {"tiles": 1000000}, {"tiles": {"max_dropped_mass": 0}}, {"tiles": {"max_dropped_mass": 0.02}},
                {"tiles": {"max_dropped_mass": 0.1}, "objective": "mass"}, {"tiles": {"max_dropped_mass": 1}},
                {"tiles": {"max_dropped_mass": 0.05}, "fill": "pad", "renormalise": True})
+AMONG_TILES = [{**one, "candidates": "tiles"} for one in (*BUDGET, {"name": "budget", "tiles": 3}, {"name": "budget", "fill": "duplicate"})]
 BRIEF = ["none", "nearest", "score", "balance", "budget", {"name": "up", "renormalise": True}]
 
 
@@ -126,6 +127,10 @@ def cases():
              source=source("zipf", exponent=1.2)),
         case("dynamic at its edges", 48, 3, 1, DYNAMIC, pattern=ramp(0, 1, 0, 3, 0, 1.0)),
         case("budget", 220, 12, 2, BUDGET, source=skewed),
+        case("budget among tiles", 220, 12, 2, AMONG_TILES, source=skewed),
+        case("budget among tiles in ties", 100, 9, 2, AMONG_TILES, pattern=ties),
+        case("budget among tiles, top-k", 130, 12, 3, AMONG_TILES, pattern=known(5, 7, 3, 11, 29)),
+        case("budget among tiles, sigmoid", 90, 30, 4, AMONG_TILES, tile=16, scoring="sigmoid", normalise_gates=False),
         case("budget raw gates", 220, 12, 3, BUDGET, normalise_gates=False),
         case("budget in ties", 100, 9, 2, BUDGET, pattern=ties),
         case("budget totals", 120, 8, 2, named("budget", *({"tiles": n} for n in range(24, 36))), tile=8),

@@ -85,6 +85,7 @@ StrategyConfig draw_strategy(Draws& draw) {
   const std::int64_t first = 8 * draw.size(8), second = first + 8 * draw.size(16);
   s.tiles_by_load = {{first * 2, first}, {second * 4, second}, {std::nullopt, second + 8 * draw.size(8)}};
   s.objective = draw.chance(0.5) ? BudgetObjective::kMass : BudgetObjective::kMassSquared;
+  if (draw.chance(0.4)) s.candidates = BudgetCandidates::kTiles;
   const double form = draw.unit();
   if (form < 0.3) s.tiles = BudgetOfNearest{2 * draw.unit()};
   if (form > 0.7) s.tiles = BudgetMaxDroppedMass{0.1 * draw.unit()};

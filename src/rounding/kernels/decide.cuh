@@ -8,6 +8,7 @@
 #include "core/cuda_check.hpp"
 #include "core/integer_math.hpp"
 #include "rounding/targets.cuh"
+#include "rounding/tile_choice.cuh"
 
 namespace tatr {
 
@@ -41,6 +42,8 @@ struct DecideParams {
   std::int32_t* down_tiles;
   std::int32_t* need;     // [E] out
   std::int32_t* offsets;  // [E+1] out: rows
+  bool among_tiles;       // budget: tiles are chosen, not experts
+  TileSlots slots;        // in order, where they are
 
   /// Bytes of shared memory.
   std::size_t room() const { return static_cast<std::size_t>(experts) * (sizeof(double) + sizeof(std::int32_t)); }
@@ -74,17 +77,12 @@ __device__ inline std::int32_t ahead_of(std::int32_t expert, const double* stake
   return ahead;
 }
 
-/// Several threads count for one expert where there are more threads than experts. `place` [E].
-__device__ inline void decide_budget_in_block(const DecideParams& p, double* stake, std::int32_t* place) {
+/// Of all experts, known to every thread once the block has passed a barrier.
+__device__ inline const BudgetTally& tally_in_block(const DecideParams& p) {
   __shared__ BudgetTally tally;
-  __shared__ std::int32_t round_ups;
   if (threadIdx.x == 0) tally = {};
   BudgetTally own;
-  for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) {
-    stake[e] = p.stake[e];
-    place[e] = 0;
-    own.add(p.alone.loads(e));
-  }
+  for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) own.add(p.alone.loads(e));
   own.candidates = __reduce_add_sync(0xFFFFFFFFu, own.candidates);
   own.nearest = __reduce_add_sync(0xFFFFFFFFu, own.nearest);
   own.down_tiles = __reduce_add_sync(0xFFFFFFFFu, own.down_tiles);
@@ -94,6 +92,31 @@ __device__ inline void decide_budget_in_block(const DecideParams& p, double* sta
     atomicAdd(&tally.nearest, own.nearest);
     atomicAdd(&tally.down_tiles, own.down_tiles);
   }
+  return tally;
+}
+
+__device__ inline void decide_tiles_in_block(const DecideParams& p) {
+  __shared__ std::int64_t kept;
+  const BudgetTally& tally = tally_in_block(p);
+  for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) p.alone.target[e] = 0;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    kept = kept_tiles(p.budget, tally, p.slots);
+    *p.down_tiles = 0;
+  }
+  __syncthreads();
+  const KeepTile keep{p.slots, p.alone.loads, p.alone.target};
+  for (std::int64_t i = threadIdx.x; i < kept; i += kDecideThreads) keep(i);
+}
+
+/// Several threads count for one expert where there are more threads than experts. `place` [E].
+__device__ inline void decide_budget_in_block(const DecideParams& p, double* stake, std::int32_t* place) {
+  __shared__ std::int32_t round_ups;
+  for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) {
+    stake[e] = p.stake[e];
+    place[e] = 0;
+  }
+  const BudgetTally& tally = tally_in_block(p);
   const std::int32_t parts = max(1, kDecideThreads / p.experts), length = ceil_div(p.experts, parts);
   for (std::int32_t i = threadIdx.x; i < p.experts * parts; i += kDecideThreads) {
     const std::int32_t expert = i % p.experts, first = min(i / p.experts * length, p.experts);
@@ -117,6 +140,8 @@ __device__ inline void decide_budget_in_block(const DecideParams& p, double* sta
 __device__ inline void decide_in_block(const DecideParams& p, void* room) {
   if (p.alone.rule == StrategyKind::kBalance) {
     decide_balance_in_block(p, static_cast<Deviations*>(room));
+  } else if (p.among_tiles) {
+    decide_tiles_in_block(p);
   } else if (p.alone.rule == StrategyKind::kBudget) {
     double* const stake = static_cast<double*>(room);
     decide_budget_in_block(p, stake, reinterpret_cast<std::int32_t*>(stake + p.experts));
