@@ -94,7 +94,8 @@ Plan make_plan(const ExperimentConfig& config, System& system, Routing& routing,
                                })}});
     plan.runs.push_back(std::make_unique<LayerRun>(
         layer, setting.rounded->dispatch,
-        LayerOptions{config.layer->backend, setting.tile, config.layer->fuse_gather, config.layer->fuse_swiglu}));
+        LayerOptions{config.layer->backend, setting.tile, config.layer->fuse_gather, config.layer->fuse_swiglu,
+                     setting.rounded->tile_of_expert, config.layer->launch_per_tile}));
     LayerRun* run = plan.runs.back().get();
     plan.candidates.push_back({setting.strategy->label,
                                {[run] { run->gather(); }, [run] { run->up(); }, [run] { run->activate(); },
@@ -236,6 +237,7 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
     timing.fuses_gather = plan.runs[i]->fuses_gather();
     timing.fuses_swiglu = plan.runs[i]->fuses_swiglu();
     timing.granule_rows = plan.runs[i]->granule_rows();
+    timing.launches = plan.runs[i]->launches();
 
     timing.hidden = shape.hidden;
     timing.intermediate = shape.intermediate;

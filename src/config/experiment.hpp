@@ -112,6 +112,7 @@ struct LayerConfig {
   std::string backend = "auto";
   bool fuse_gather = true, fuse_swiglu = true;  // by back ends that can
   bool autotune = false;                        // measure the back end's variants and keep the fastest
+  bool launch_per_tile = false;                 // dynamic: a launch for each tile size, not one for all
 
   std::int64_t cpu_hidden = 0;  // the shape that the CPU runs; equal to the above unless the config reduces it
   std::int64_t cpu_intermediate = 0;

@@ -211,6 +211,7 @@ LayerConfig build_layer(const json& from, const std::string& file) {
   layer.backend = from["backend"];
   layer.fuse_gather = from["fuse"]["gather"];
   layer.fuse_swiglu = from["fuse"]["swiglu"];
+  layer.launch_per_tile = from.value("mixed_tiles", "") == "launch_per_tile";
   layer.autotune = from["autotune"];
   layer.cpu_hidden = from["cpu"]["hidden"];
   layer.cpu_intermediate = from["cpu"]["intermediate"];

@@ -19,6 +19,9 @@ struct GroupedGemmShape {
   std::int64_t experts = 0, n = 0, k = 0;
   std::int64_t tile_rows = 128;  // what an expert's rows are cut into, where the back end lets itself be told
   std::int64_t rows_bound = 0;   // rows that A and C have room for
+  /// Instead of tile_rows, where experts differ: [E] on the host, or empty. In one launch, or one for each size.
+  std::vector<std::int32_t> tile_of_expert = {};
+  bool launch_per_tile = false;
 };
 
 struct GroupedGemmData {
@@ -38,7 +41,10 @@ class GroupedGemm {
   virtual void run() = 0;
   /// Measures the back end's own variants on the data as they are and keeps the fastest. Overwrites C.
   virtual void tune() {}
-  /// Rows that an expert's count is really rounded up to; nothing where a library keeps it to itself.
+  /// Kernels that a run() launches, where the back end has a say in it.
+  virtual std::optional<int> launches() const { return std::nullopt; }
+  /// Rows that an expert's count is really rounded up to; nothing where a library keeps it to itself, or where experts
+  /// differ.
   virtual std::optional<std::int64_t> granule_rows() const { return std::nullopt; }
   /// What differs from what was asked, for the report; or empty.
   virtual std::string note() const { return {}; }

@@ -2,7 +2,10 @@
 
 #include <cuda_runtime_api.h>
 
-#include <algorithm>
+#include <limits>
+#include <map>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "core/cuda_check.hpp"
@@ -12,52 +15,83 @@ namespace tatr {
 
 namespace {
 
+/// The granules of each launch [E]: of all experts in one, or of the experts of one tile size in each and 0 for the
+/// rest.
+std::vector<std::vector<std::int32_t>> granules_of(const GroupedGemmShape& shape) {
+  const std::set<std::int32_t> tiles(shape.tile_of_expert.begin(), shape.tile_of_expert.end());
+  std::map<std::int32_t, std::vector<std::int32_t>> by_launch;
+  const std::vector<std::int32_t> none(shape.tile_of_expert.size(), 0);
+  for (std::size_t e = 0; e < none.size(); ++e) {
+    const std::int32_t granule = granule_of(shape.tile_of_expert[e]);
+    by_launch.try_emplace(shape.launch_per_tile ? granule : 0, none).first->second[e] = granule;
+  }
+  std::vector<std::vector<std::int32_t>> launches;
+  for (auto& [granule, granules] : by_launch) launches.push_back(std::move(granules));
+  return launches;
+}
+
 class TatrBackend final : public GroupedGemm {
  public:
   TatrBackend(System& system, const GroupedGemmShape& shape, const GroupedGemmData& data)
-      : system_(system),
-        queue_(system, std::vector<std::int32_t>{0, 0}),
-        problem_{static_cast<std::int32_t>(shape.experts),
-                 shape.n,
-                 shape.k,
-                 static_cast<std::int32_t>(shape.tile_rows),
-                 shape.rows_bound,
-                 data.token_index != nullptr,
-                 data.swiglu},
-        buffers_{data.a, data.token_index, data.w, data.offsets, data.c, queue_.data()},
-        gemm_(make_plan(problem_, current_tatr_device()), buffers_) {}
+      : system_(system), queue_(system, std::vector<std::int32_t>{0, 0}), device_(current_tatr_device()) {
+    TatrProblem problem{static_cast<std::int32_t>(shape.experts),
+                        shape.n,
+                        shape.k,
+                        static_cast<std::int32_t>(shape.tile_rows),
+                        shape.rows_bound,
+                        data.token_index != nullptr,
+                        data.swiglu};
+    buffers_ = {data.a, data.token_index, data.w, data.offsets, data.c, queue_.data()};
+    for (const std::int32_t tile : std::set(shape.tile_of_expert.begin(), shape.tile_of_expert.end())) {
+      problem.tile_rows = tile;
+      make_plan(problem, device_);  // refuses tiles that no kernel has
+    }
+    for (const std::vector<std::int32_t>& launch : granules_of(shape)) granules_.emplace_back(system, launch);
+    use(make_plan(problem, device_));
+  }
 
-  void run() override { gemm_.launch(system_.stream()); }
+  void run() override {
+    for (const TatrGemm& gemm : gemms_) gemm.launch(system_.stream());
+  }
 
   void tune() override {
     constexpr int kRuns = 5;  // the first warms up; the least of the others counts
-    float least = 0.0f;
-    TatrGemm best = gemm_;
-    for (const TatrPlan& plan : candidate_plans(problem_, current_tatr_device())) {
-      const TatrGemm candidate(plan, buffers_);
-      float fastest = 1e30f;
+    float least = std::numeric_limits<float>::infinity();
+    TatrPlan best = gemms_.front().plan();
+    for (const TatrPlan& plan : candidate_plans(best.problem, device_)) {
+      use(plan);
       for (int i = 0; i < kRuns; ++i) {
-        const float ms = time_ms(candidate);
-        if (i > 0) fastest = std::min(fastest, ms);
-      }
-      if (least == 0.0f || fastest < least) {
-        least = fastest;
-        best = candidate;
+        const float ms = time_ms();
+        if (i == 0 || ms >= least) continue;
+        least = ms;
+        best = plan;
       }
     }
-    gemm_ = best;
+    use(best);
   }
 
-  std::optional<std::int64_t> granule_rows() const override { return gemm_.plan().granule_rows; }
-  std::string note() const override { return gemm_.plan().note; }
+  std::optional<int> launches() const override { return static_cast<int>(gemms_.size()); }
+  std::optional<std::int64_t> granule_rows() const override {
+    return granules_.empty() ? std::optional<std::int64_t>(gemms_.front().plan().granule_rows) : std::nullopt;
+  }
+  std::string note() const override { return gemms_.front().plan().note; }
 
  private:
-  float time_ms(const TatrGemm& gemm) {
+  void use(const TatrPlan& plan) {
+    gemms_.clear();
+    if (granules_.empty()) gemms_.emplace_back(plan, buffers_);
+    for (const Buffer<std::int32_t>& granules : granules_) {
+      buffers_.granules = granules.data();
+      gemms_.emplace_back(plan, buffers_);
+    }
+  }
+
+  float time_ms() {
     cudaEvent_t start = nullptr, stop = nullptr;
     TATR_CUDA_CHECK(cudaEventCreate(&start));
     TATR_CUDA_CHECK(cudaEventCreate(&stop));
     TATR_CUDA_CHECK(cudaEventRecord(start, system_.stream()));
-    gemm.launch(system_.stream());
+    run();
     TATR_CUDA_CHECK(cudaEventRecord(stop, system_.stream()));
     TATR_CUDA_CHECK(cudaEventSynchronize(stop));
     float milliseconds = 0.0f;
@@ -69,9 +103,10 @@ class TatrBackend final : public GroupedGemm {
 
   System& system_;
   Buffer<std::int32_t> queue_;
-  TatrProblem problem_;
+  TatrDevice device_;
+  std::vector<Buffer<std::int32_t>> granules_;  // of each launch, where experts have tiles of their own
   TatrBuffers buffers_;
-  TatrGemm gemm_;
+  std::vector<TatrGemm> gemms_;  // launched one after the other
 };
 
 }  // namespace

@@ -76,6 +76,7 @@ sm90::GemmParams make_params(const TatrPlan& plan, const TatrBuffers& buffers) {
   params.grid.column_tiles = ceil_div(outputs, problem.swiglu ? kBlockColumns / 2 : kBlockColumns);
   params.grid.granule_rows = plan.granule_rows;
   params.grid.band_pairs = plan.band_pairs;
+  params.grid.granule_of_expert = buffers.granules;
   params.offsets = buffers.offsets;
   params.queue = buffers.queue;
   params.c = static_cast<__nv_bfloat16*>(buffers.c);

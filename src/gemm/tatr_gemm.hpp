@@ -21,6 +21,8 @@ struct TatrBuffers {
   void* c = nullptr;                          // [rows_bound, n]; with swiglu [rows_bound, n / 2]
   std::int32_t* queue =
       nullptr;  // [2]: zeros before the first launch, and again after each. Not for launches that may overlap
+  const std::int32_t* granules =
+      nullptr;  // [experts] 64, 128 or 256 each, or 0: leave it out; null: the plan's for all
 };
 
 /// A plan with its buffers. Cheap to copy; stays valid while the buffers do, whatever is written to them, offsets

@@ -39,11 +39,13 @@ bool can_run(const TatrProblem& problem, const TatrDevice& device, std::string* 
   return why.empty();
 }
 
+std::int32_t granule_of(std::int32_t tile_rows) { return std::max(tile_rows, 64); }
+
 TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device) {
   if (const std::string why = why_not(problem, device); !why.empty()) throw ConfigError("back end tatr", why);
   TatrPlan plan;
   plan.problem = problem;
-  plan.granule_rows = problem.tile_rows == 32 ? 64 : problem.tile_rows;
+  plan.granule_rows = granule_of(problem.tile_rows);
   plan.clusters = device.multiprocessors / kCluster;
   plan.band_pairs = kBandPairs;
   if (problem.tile_rows == 32) plan.note = "tiles of 32 rows run as 64, the fewest that a matrix instruction takes";

@@ -36,6 +36,9 @@ struct TatrPlan {
 /// False, with the reason in one line, if this kernel cannot run the problem on the device.
 bool can_run(const TatrProblem& problem, const TatrDevice& device, std::string* reason = nullptr);
 
+/// What the kernel rounds an expert's rows up to where tiles of `tile_rows` are asked.
+std::int32_t granule_of(std::int32_t tile_rows);
+
 /// The plan to use unmeasured. Throws ConfigError where can_run is false.
 TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device);
 

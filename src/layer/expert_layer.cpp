@@ -124,13 +124,22 @@ LayerRun::LayerRun(ExpertLayer& layer, const Dispatch& dispatch, const LayerOpti
   if (options_.backend == "auto") options_.backend = default_backend(layer.system());
   fuses_gather_ = options.fuse_gather && can_fuse(options_.backend);
   fuses_swiglu_ = options.fuse_swiglu && can_fuse(options_.backend);
-  up_gemm_ = make_grouped_gemm(layer.system(), options_.backend,
-                               {s.experts, 2 * s.intermediate, s.hidden, options.tile_rows, s.most_rows}, offsets_,
+  GroupedGemmShape up{s.experts,
+                      2 * s.intermediate,
+                      s.hidden,
+                      options.tile_rows,
+                      s.most_rows,
+                      options.tile_of_expert,
+                      options.launch_per_tile};
+  GroupedGemmShape down = up;
+  down.n = s.hidden;
+  down.k = s.intermediate;
+  up_gemm_ = make_grouped_gemm(layer.system(), options_.backend, up, offsets_,
                                {fuses_gather_ ? layer.x_.data() : layer.gathered_.data(), layer.up_weights_.data(),
                                 fuses_swiglu_ ? layer.activated_.data() : layer.up_.data(), dispatch.offsets.data(),
                                 fuses_gather_ ? dispatch.token.data() : nullptr, fuses_swiglu_});
   down_gemm_ = make_grouped_gemm(
-      layer.system(), options_.backend, {s.experts, s.hidden, s.intermediate, options.tile_rows, s.most_rows}, offsets_,
+      layer.system(), options_.backend, down, offsets_,
       {layer.activated_.data(), layer.down_weights_.data(), layer.down_.data(), dispatch.offsets.data()});
 }
 

@@ -45,8 +45,10 @@ class ExpertLayer {
 struct LayerOptions {
   std::string backend = "auto";
   std::int64_t tile_rows = 128;
-  bool fuse_gather = true;  // gather in the up-projection's operand load
-  bool fuse_swiglu = true;  // SwiGLU in its epilogue
+  bool fuse_gather = true;                        // gather in the up-projection's operand load
+  bool fuse_swiglu = true;                        // SwiGLU in its epilogue
+  std::vector<std::int32_t> tile_of_expert = {};  // [E] where experts differ, in place of tile_rows; else empty
+  bool launch_per_tile = false;                   // then: a launch for each size, not one for all
 };
 
 /// The layer bound to one dispatch and one back end. Layer and dispatch must outlive it.
@@ -76,6 +78,7 @@ class LayerRun {
   bool fuses_gather() const { return fuses_gather_; }
   bool fuses_swiglu() const { return fuses_swiglu_; }
   std::optional<std::int64_t> granule_rows() const { return up_gemm_->granule_rows(); }
+  std::optional<int> launches() const { return up_gemm_->launches(); }  // of each GEMM
   std::string note() const { return up_gemm_->note(); }
 
   /// y [T, H] of the last run, in the system's memory.

@@ -52,6 +52,7 @@ Json timing_json(const std::optional<LayerTiming>& timing) {
   const bool timed = !timing->layer_ms.samples.empty();
   Json json = {{"backend", timing->backend},
                {"granule_rows", timing->granule_rows ? Json(*timing->granule_rows) : Json(nullptr)},
+               {"launches", timing->launches ? Json(*timing->launches) : Json(nullptr)},
                {"fused", {{"gather", timing->fuses_gather}, {"swiglu", timing->fuses_swiglu}}},
                {"cpu_reduced", timing->cpu_reduced},
                {"shape", {{"hidden", timing->hidden}, {"intermediate", timing->intermediate}}}};

@@ -34,9 +34,10 @@ struct GemmFloor {
 struct LayerTiming {
   std::string backend;                              // "openblas", "cublas_grouped", "tatr", …
   bool fuses_gather = false, fuses_swiglu = false;  // into the up-projection: their own times are zero
-  std::optional<std::int64_t> granule_rows;         // what the kernel really rounds an expert's rows up to
-  bool cpu_reduced = false;                         // measured on a smaller layer than the config's
-  std::int64_t hidden = 0, intermediate = 0;        // the shape that ran
+  std::optional<std::int64_t> granule_rows;   // what the kernel really rounds an expert's rows up to; absent: by load
+  std::optional<int> launches;                // of each GEMM, where the back end has a say in it
+  bool cpu_reduced = false;                   // measured on a smaller layer than the config's
+  std::int64_t hidden = 0, intermediate = 0;  // the shape that ran
   TimingSeries route_us, round_us, layer_ms, gather_ms, up_ms, activation_ms, down_ms, combine_ms;
   double useful_tflops = 0, hardware_tflops = 0;
   std::optional<RatioInterval> speedup, end_to_end_speedup;

@@ -21,10 +21,21 @@ std::string timing_heading(const LayerTiming& timing) {
                                       : timing.fuses_gather                      ? "gather"
                                                                                  : "SwiGLU");
   }
-  const std::string granule = timing.granule_rows ? fmt::format(", granule {} row{}", *timing.granule_rows,
-                                                                *timing.granule_rows == 1 ? "" : "s")
-                                                  : "";
-  return fmt::format("{}, {}{}{}", place, timing.backend, granule, fused);
+  return fmt::format("{}, {}{}", place, timing.backend, fused);
+}
+
+std::string granule_words(const LayerTiming& timing) {
+  return fmt::format(", granule {} row{}", *timing.granule_rows, *timing.granule_rows == 1 ? "" : "s");
+}
+
+/// How experts with tiles of their own were run.
+std::string mixed_line(const NetworkRecord& network) {
+  const LayerTiming& timing = *network.layers.front()->timing;
+  if (!network.own_tiles || !timing.launches) return {};
+  return wrap(
+      fmt::format("{}: tiles by load, {}.", strategy_cell(network.label),
+                  *timing.launches == 1 ? "all in one launch" : fmt::format("in {} launches", *timing.launches)),
+      2);
 }
 
 std::string samples_words(const LayerTiming& timing) {
@@ -104,14 +115,18 @@ std::string measured_tables(const std::vector<const NetworkRecord*>& networks, b
   std::string text;
   for (const std::string& shown : headings) {
     Table table = measured_columns();
-    std::string samples;
+    std::string samples, granule, mixed;
     for (const NetworkRecord* network : networks) {
       if (!is_timed(*network, layered) || timing_heading(*network->layers.front()->timing) != shown) continue;
       layered ? add_network(table, *network) : add_single_layer(table, *network);
-      if (samples.empty()) samples = samples_words(*network->layers.front()->timing);
+      const LayerTiming& timing = *network->layers.front()->timing;
+      if (samples.empty()) samples = samples_words(timing);
+      if (granule.empty() && timing.granule_rows) granule = granule_words(timing);
+      mixed += mixed_line(*network);
     }
-    text += wrap(fmt::format("Measured ({}; {}{}):", shown, samples, layered ? ", added over the layers" : ""), 0, 2);
-    text += table.render();
+    text += wrap(
+        fmt::format("Measured ({}{}; {}{}):", shown, granule, samples, layered ? ", added over the layers" : ""), 0, 2);
+    text += table.render() + mixed;
   }
   if (!missing.empty()) text += wrap("Times not measured: " + missing, 0, 2);
   return text;

@@ -231,7 +231,12 @@ class Rounder {
     if (strategy_.renormalise) renormalise(policy);
   }
 
-  const Loads& loads() const { return loads_; }
+  /// Tile of each expert [E].
+  std::vector<std::int32_t> tiles_of(const std::vector<std::int32_t>& counts) const {
+    std::vector<std::int32_t> tiles;
+    for (const std::int32_t count : counts) tiles.push_back(loads_.tiles(count));
+    return tiles;
+  }
   Fill fill() const { return fill_; }
 
  private:
@@ -385,9 +390,7 @@ RoundingMetrics metrics_of(const Policy& policy, System& system, const Routing& 
   metrics.tile = strategy.kind == StrategyKind::kDynamic ? 0 : tile;
   metrics.counts_before = routing.counts.to_host();
   metrics.counts_after = parts.target.to_host();
-  std::vector<std::int32_t> tile_of;
-  for (const std::int32_t count : metrics.counts_before) tile_of.push_back(rounder.loads().tiles(count));
-  add_expert_metrics(metrics, tile_of, rounder.fill(), routing.tokens);
+  add_expert_metrics(metrics, rounder.tiles_of(metrics.counts_before), rounder.fill(), routing.tokens);
 
   const TokenSums sums = sum_over_tokens(policy, system, routing, parts.own, parts.target.data(), dispatch);
   const auto tokens = static_cast<double>(routing.tokens);
@@ -469,6 +472,9 @@ Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, st
     Rounded result;
     result.dispatch = copy_of(system, scratch.parts().dispatch);
     result.metrics = metrics_of(policy, system, routing, strategy, rounder, tile, scratch.parts(), result.dispatch);
+    if (strategy.kind == StrategyKind::kDynamic) {
+      result.tile_of_expert = rounder.tiles_of(result.metrics.counts_before);
+    }
     result.warnings = warnings_of(result.metrics, rounder.fill(), routing.tokens);
     if (!strategy.fill && !routing.has_all_scores() && result.metrics.padded > 0) {
       result.warnings.push_back(

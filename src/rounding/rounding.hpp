@@ -46,6 +46,7 @@ struct RoundingMetrics {
 struct Rounded {
   Dispatch dispatch;
   RoundingMetrics metrics;
+  std::vector<std::int32_t> tile_of_expert;  // [E] where experts have tiles of their own (dynamic), else empty
   std::vector<std::string> warnings;
 };
 

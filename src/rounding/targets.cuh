@@ -238,9 +238,10 @@ inline TileSteps tile_steps(const StrategyConfig& strategy, std::int64_t tile) {
   return steps;
 }
 
-/// Whether `budget` chooses among all tiles, not among the experts' remainders.
+/// Whether `budget` chooses among all tiles, not among the experts' remainders. After `capacity` and `dynamic` it does
+/// not.
 inline bool chooses_tiles(const StrategyConfig& strategy) {
-  return rule_of(strategy) == StrategyKind::kBudget && strategy.candidates == BudgetCandidates::kTiles;
+  return strategy.kind == StrategyKind::kBudget && strategy.candidates == BudgetCandidates::kTiles;
 }
 
 /// ceil(f T K / (E M)) M rows for `capacity`, else no limit.

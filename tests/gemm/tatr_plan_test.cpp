@@ -103,11 +103,13 @@ TEST_CASE("Candidates begin with the unmeasured choice and differ from it") {
   }
 }
 
+TEST_CASE("An expert without a granule has no items") { CHECK(items_of_expert({1, 8, 0, 2, nullptr}, 1000) == 0); }
+
 TEST_CASE("Items cover each tile of an expert once") {
   for (const std::int32_t granule : {64, 128, 256}) {
     for (const std::int32_t columns : {1, 2, 3, 8, 9}) {
       for (const std::int32_t band : {1, 2, 8}) {
-        const TileGrid grid{1, columns, granule, band};
+        const TileGrid grid{1, columns, granule, band, nullptr};
         for (const std::int32_t count :
              {0, 1, 63, 64, 65, 127, 128, 129, 192, 193, 256, 257, 300, 512, 640, 704, 1000, 5000}) {
           CAPTURE(granule, columns, band, count);
@@ -120,14 +122,14 @@ TEST_CASE("Items cover each tile of an expert once") {
 }
 
 TEST_CASE("An expert costs one more item in two columns for each granule") {
-  const TileGrid grid{1, 8, 128, 8};
+  const TileGrid grid{1, 8, 128, 8, nullptr};
   CHECK(items_of_expert(grid, 0) == 0);
   CHECK(items_of_expert(grid, 1) == 4);
   CHECK(items_of_expert(grid, 128) == 4);
   CHECK(items_of_expert(grid, 129) == 8);
   CHECK(items_of_expert(grid, 512) == 16);
   CHECK(items_of_expert(grid, 513) == 20);
-  const TileGrid pairs{1, 8, 256, 8};
+  const TileGrid pairs{1, 8, 256, 8, nullptr};
   CHECK(items_of_expert(pairs, 129) == 8);
   CHECK(items_of_expert(pairs, 1) == 8);
 }

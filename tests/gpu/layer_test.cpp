@@ -1,3 +1,5 @@
+#include <set>
+
 #include "catch.hpp"
 #include "core/error.hpp"
 #include "gemm/grouped_gemm.hpp"
@@ -43,6 +45,34 @@ TEST_CASE("every back end passes the layer's verification, with empty experts an
         }
       }
     }
+  }
+}
+
+TEST_CASE("tiles of several sizes pass verification in one launch and in one each, with the same bits") {
+  const auto gpu = make_cuda_system();
+  const Routing routing = skewed_routing(*gpu, 900, 24, 4);
+  StrategyConfig strategy;
+  strategy.kind = StrategyKind::kDynamic;
+  strategy.tiles_by_load = {{40, 32}, {120, 64}, {500, 128}, {std::nullopt, 256}};
+  for (const StrategyKind then : {StrategyKind::kNone, StrategyKind::kDown, StrategyKind::kUp}) {
+    strategy.then = then;
+    const Rounded rounded = round_routing(routing, strategy, 64, 1, 0, *gpu);
+    const std::set<std::int32_t> sizes(rounded.tile_of_expert.begin(), rounded.tile_of_expert.end());
+    REQUIRE(sizes == std::set<std::int32_t>{32, 64, 128, 256});
+    ExpertLayer layer(*gpu, {900, 24, 264, 136, rounded.dispatch.rows}, 5);
+    std::vector<std::vector<float>> outputs;
+    for (const bool launch_per_tile : {false, true}) {
+      LayerRun run(layer, rounded.dispatch, {"tatr", 64, true, true, rounded.tile_of_expert, launch_per_tile});
+      INFO("then " << static_cast<int>(then) << " launch per tile " << launch_per_tile);
+      CHECK(run.launches() == (launch_per_tile ? 3 : 1));  // 32 runs as 64
+      CHECK_FALSE(run.granule_rows());
+      REQUIRE_NOTHROW(run.verify());
+      run.run();
+      outputs.push_back(elements_to_host(*gpu, run.output(), 0, run.output_count()));
+      run.tune();
+      REQUIRE_NOTHROW(run.verify());
+    }
+    CHECK(outputs[0] == outputs[1]);
   }
 }
 

@@ -24,8 +24,9 @@ namespace tatr {
 struct TileGrid {
   std::int32_t experts;
   std::int32_t column_tiles;
-  std::int32_t granule_rows;  // 64, 128 or 256
+  std::int32_t granule_rows;  // 64, 128 or 256; 0: the expert is not done here
   std::int32_t band_pairs;    // row pairs walked at all columns before the next ones: bounds what L2 must hold
+  const std::int32_t* granule_of_expert;  // [experts] in place of granule_rows, or null
 };
 
 /// One CTA's part of an item.
@@ -46,6 +47,7 @@ struct RowTiles {
 };
 
 TATR_HD inline RowTiles row_tiles(const TileGrid& grid, std::int32_t count) {
+  if (grid.granule_rows == 0) return {0, 0, false};
   const std::int64_t granules = ceil_div<std::int64_t>(count, grid.granule_rows);
   if (grid.granule_rows == 2 * kBlockRows) return {granules, 0, false};
   if (grid.granule_rows == kBlockRows) return {granules / 2, static_cast<std::int32_t>(granules % 2), false};
@@ -106,6 +108,7 @@ class TileScheduler {
     const int lane = __ffs(reached) - 1;
     const std::int32_t begin = __shfl_sync(~0u, begin_, lane), count = __shfl_sync(~0u, count_, lane);
     const std::int64_t first_item = __shfl_sync(~0u, last_item_ - items_, lane);
+    if (grid_.granule_of_expert != nullptr) grid_.granule_rows = __shfl_sync(~0u, granule_, lane);
     return item_of_expert(grid_, first_expert_ + lane, begin, count, index - items_before_ - first_item, rank);
   }
 
@@ -115,6 +118,10 @@ class TileScheduler {
     const std::int32_t lane = threadIdx.x % 32, expert = first_expert + lane;
     begin_ = expert < grid_.experts ? offsets_[expert] : 0;
     count_ = expert < grid_.experts ? offsets_[expert + 1] - begin_ : 0;
+    if (grid_.granule_of_expert != nullptr) {
+      granule_ = expert < grid_.experts ? grid_.granule_of_expert[expert] : 0;
+      grid_.granule_rows = granule_;
+    }
     items_ = items_of_expert(grid_, count_);
     last_item_ = items_;
     for (int distance = 1; distance < 32; distance *= 2) {
@@ -130,6 +137,7 @@ class TileScheduler {
   std::int64_t items_before_ = 0;           // of all experts before the current 32
   std::int64_t items_here_ = 0;             // of the current 32
   std::int32_t begin_ = 0, count_ = 0;      // rows of this lane's expert
+  std::int32_t granule_ = 0;                // of this lane's expert, where each has its own
   std::int64_t items_ = 0, last_item_ = 0;  // of this lane's expert; summed up to and with it
 };
 #endif
