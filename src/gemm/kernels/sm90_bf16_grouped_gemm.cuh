@@ -34,12 +34,8 @@ inline constexpr int kOutputColumns = Config::kSwiglu ? kBlockColumns / 2 : kBlo
 template <class Config>
 inline constexpr int kChunks = kOutputColumns<Config> / kStoreColumns;
 
-/// 168 a thread at launch; after the exchange 64512 of 65536 are in use.
-template <class Config>
-struct Registers {
-  static constexpr std::uint32_t kLoader = Config::kGather ? 56 : 40;
-  static constexpr std::uint32_t kMultiplier = Config::kGather ? 224 : 232;
-};
+// 168 a thread at launch; after the exchange 64512 of 65536 are in use.
+inline constexpr std::uint32_t kLoaderRegisters = 56, kMultiplierRegisters = 224;
 
 // --- params ---
 
@@ -500,10 +496,10 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
   ptx::cluster_arrive();
   ptx::cluster_wait();
   if (warpgroup == kMultipliers) {
-    ptx::shrink_registers<Registers<Config>::kLoader>();
+    ptx::shrink_registers<kLoaderRegisters>();
     load_operands<Config>(params, map_a, map_b, shared, rank);
   } else {
-    ptx::grow_registers<Registers<Config>::kMultiplier>();
+    ptx::grow_registers<kMultiplierRegisters>();
     multiply<Config>(params, map_c, shared, warpgroup);
   }
   __syncwarp();
