@@ -148,6 +148,9 @@ def write_values(out):
     sources = [{}, {"kind": "Gaussian"}, {"kind": "gaussian", "exponent": 1}, {"kind": "gaussian", "deviation": -1},
                {"kind": "zipf", "exponent": "1"}, {"kind": "lognormal", "sigma": -0.1}, {"kind": "topics", "topics": 0},
                {"kind": "topics", "run": 0}, {"kind": "hot", "experts": 17}, {"kind": "trace"},
+               {"kind": "trained", "hidden": 12}, {"kind": "trained", "steps": -1}, {"kind": "trained", "learning_rate": 0},
+               {"kind": "trained", "rounding_weight": -1}, {"kind": "trained", "surrogate": "sine"},
+               {"kind": "trained", "round_to": 100}, {"kind": "trained", "deviation": 1},
                {"kind": "trace", "file": ""}, {"kind": "trace", "file": "x", "tensor": []},
                {"kind": "trace", "file": "x", "first_token": -1}]
     for source in sources:

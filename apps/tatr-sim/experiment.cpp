@@ -16,6 +16,7 @@
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 #include "router/trace.hpp"
+#include "training/training.hpp"
 #include "waves.hpp"
 
 namespace tatr {
@@ -23,6 +24,18 @@ namespace tatr {
 namespace {
 
 bool is_trace(const ExperimentConfig& config) { return config.router.source.kind == SourceKind::kTrace; }
+
+/// Routes a batch through a router trained first; `record` takes what it was trained to.
+Routing make_trained_routing(const ExperimentConfig& config, System& system, const RunOptions& options,
+                             RoutingRecord& record) {
+  TrainedRouter trained = train_router(system, config.router, config.seed, [&](std::int64_t step) {
+    options.progress(
+        fmt::format("{}: training, step {} of {}", config.name, step + 1, config.router.source.training.steps));
+    stop_if_interrupted();
+  });
+  record.task_loss = trained.task_loss;
+  return route(system, std::move(trained.logits), config.router);
+}
 
 Routing make_routing(const ExperimentConfig& config, const std::string& tensor, System& system) {
   const RouterConfig& router = config.router;
@@ -35,8 +48,7 @@ Routing make_routing(const ExperimentConfig& config, const std::string& tensor, 
                             router);
 }
 
-RoutingRecord describe_routing(const Routing& routing, std::int64_t layer, const std::string& tensor) {
-  RoutingRecord record;
+void describe_routing(const Routing& routing, std::int64_t layer, const std::string& tensor, RoutingRecord& record) {
   record.layer = layer;
   record.tokens = routing.tokens;
   record.experts = routing.experts;
@@ -53,7 +65,6 @@ RoutingRecord describe_routing(const Routing& routing, std::int64_t layer, const
   double squares = 0.0;
   for (const std::int32_t count : counts) squares += (count - mean) * (count - mean);
   record.count_cv = std::sqrt(squares / static_cast<double>(record.experts)) / mean;
-  return record;
 }
 
 /// One strategy at one tile, in the order of the report. `dynamic` has tiles of its own: it runs once, not once a tile.
@@ -121,6 +132,9 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& sys
   const std::size_t sums = (assignments + tokens) * 4 + tokens / 2;
   const std::size_t dispatches = settings * (assignments + experts * static_cast<std::size_t>(tile)) * 8;
   estimate.routing_bytes = routing + scratch + sums + dispatches;
+  if (config.router.source.kind == SourceKind::kTrained) {  // done before the rest is needed
+    estimate.routing_bytes = std::max(estimate.routing_bytes, training_bytes(config.router));
+  }
   if (config.layer) estimate.layer_bytes = timing_bytes(config, settings, system);
 
   return estimate;
@@ -148,8 +162,11 @@ ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, 
     const auto layer = static_cast<std::int64_t>(index);
     options.progress(fmt::format("{}: layer {} of {}: routing", config.name, layer + 1, layers.size()));
     stop_if_interrupted();
-    Routing routing = make_routing(config, layers[index], system);
-    record.routing.push_back(describe_routing(routing, layer, layers[index]));
+    RoutingRecord& described = record.routing.emplace_back();
+    Routing routing = config.router.source.kind == SourceKind::kTrained
+                          ? make_trained_routing(config, system, options, described)
+                          : make_routing(config, layers[index], system);
+    describe_routing(routing, layer, layers[index], described);
     RoundingScratch scratch(system, routing.tokens, routing.experts, routing.top_k, most_tile(config));
     std::vector<Rounded> rounded;
     for (const Setting& setting : settings) {

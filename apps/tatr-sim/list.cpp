@@ -38,6 +38,7 @@ constexpr Entry kSources[] = {
     {"lognormal", "each expert has a fixed normal bias"},
     {"topics", "runs of tokens share a topic that prefers some experts"},
     {"hot", "a few experts get a boost"},
+    {"trained", "a linear router, trained here with losses for balance and rounding"},
     {"trace", "real logits, or top-k ids and scores, from safetensors or .npy"},
 };
 

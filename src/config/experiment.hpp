@@ -10,19 +10,36 @@
 
 namespace tatr {
 
-enum class SourceKind { kGaussian, kZipf, kLognormal, kTopics, kHot, kTrace };
+enum class SourceKind { kGaussian, kZipf, kLognormal, kTopics, kHot, kTrained, kTrace };
+
+/// What stands for the rounding loss, mean((c mod M) / M), where it is differentiated. As it is written its derivative
+/// is the same for every expert, which moves no token.
+enum class RoundingSurrogate { kPeriodic, kSawtooth };
+
+/// How the router of a `trained` source is trained; training/training.hpp says what is trained.
+struct TrainingConfig {
+  std::int64_t hidden = 16;     // width of a token
+  double noise = 0.5;           // a token is its topic's centre plus noise * N(0, 1)
+  std::int64_t steps = 300;     // each on a fresh batch of the router's `tokens`
+  double learning_rate = 0.01;  // of Adam
+  double balance_weight = 0.01, rounding_weight = 0.0;
+  RoundingSurrogate surrogate = RoundingSurrogate::kPeriodic;
+  std::int64_t tile = 0;  // M of the rounding loss
+};
 
 /// Where router logits come from. A logit of a synthetic source is `deviation` * N(0, 1) plus what the kind adds.
 struct SourceConfig {
   SourceKind kind = SourceKind::kGaussian;
   double deviation = 1.0;        // all synthetic kinds: standard deviation of the independent part
-  double exponent = 1.0;         // zipf: expert e (from 0) gets -exponent * ln(e + 1)
+  double exponent = 1.0;         // zipf: expert e (from 0) gets -exponent * ln(e + 1); trained: topic z is
+                                 // drawn with weight (z + 1) ^ -exponent
   double sigma = 0.5;            // lognormal: each expert gets sigma * N(0, 1), so popularity is about log-normal
-  std::int64_t topics = 64;      // topics: number of topics
+  std::int64_t topics = 64;      // topics, trained: number of topics
   double strength = 1.0;         // topics: each (topic, expert) gets strength * N(0, 1)
   std::int64_t run = 512;        // topics: consecutive tokens that share a topic
   std::int64_t hot_experts = 8;  // hot: experts 0 … hot_experts-1 get `boost` more
   double boost = 2.0;            // hot
+  TrainingConfig training;       // trained
   std::string file;              // trace: as written in the config
   std::string path;              // trace: `file` resolved against the config's folder
   std::vector<std::string> tensors = {"router_logits"};  // trace: names or patterns with *, one layer a match

@@ -8,8 +8,8 @@
 
 namespace tatr {
 
-inline constexpr std::array<std::string_view, 6> kSourceNames = {"gaussian", "zipf", "lognormal",
-                                                                 "topics",   "hot",  "trace"};
+inline constexpr std::array<std::string_view, 7> kSourceNames = {"gaussian", "zipf",    "lognormal", "topics",
+                                                                 "hot",      "trained", "trace"};
 inline constexpr std::array<std::string_view, 11> kStrategyNames = {
     "none", "down", "up", "nearest", "adaptive", "stochastic", "score", "balance", "capacity", "dynamic", "budget"};
 

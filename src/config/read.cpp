@@ -61,6 +61,7 @@ void spell_out(json& config) {
 void spell_out_defaults(json& config) {
   json& source = config["router"]["source"];
   if (source.contains("tensor") && !source["tensor"].is_array()) source["tensor"] = json::array({source["tensor"]});
+  if (source["kind"] == "trained" && !source.contains("round_to")) source["round_to"] = config["tile"][0];
   for (json& strategy : config["strategies"]) {
     if (!strategy.contains("label")) strategy["label"] = strategy["name"];
   }
@@ -68,6 +69,19 @@ void spell_out_defaults(json& config) {
   if (layer.is_object() && !layer.contains("cpu")) {
     layer["cpu"] = {{"hidden", layer["hidden"]}, {"intermediate", layer["intermediate"]}};
   }
+}
+
+TrainingConfig build_training(const json& from) {
+  TrainingConfig training;
+  training.hidden = from["hidden"];
+  training.noise = from["noise"];
+  training.steps = from["steps"];
+  training.learning_rate = from["learning_rate"];
+  training.balance_weight = from["balance_weight"];
+  training.rounding_weight = from["rounding_weight"];
+  training.surrogate = from["surrogate"] == "sawtooth" ? RoundingSurrogate::kSawtooth : RoundingSurrogate::kPeriodic;
+  training.tile = from["round_to"];
+  return training;
 }
 
 SourceConfig build_source(const json& from, const std::string& file) {
@@ -82,12 +96,25 @@ SourceConfig build_source(const json& from, const std::string& file) {
   source.hot_experts = from.value("experts", source.hot_experts);
   source.boost = from.value("boost", source.boost);
   source.first_token = from.value("first_token", source.first_token);
+  if (source.kind == SourceKind::kTrained) source.training = build_training(from);
   if (source.kind == SourceKind::kTrace) {
     source.file = from["file"];
     source.path = (std::filesystem::path(file).parent_path() / source.file).string();
     source.tensors = from["tensor"].get<std::vector<std::string>>();
   }
   return source;
+}
+
+/// The gradient that a trained source follows is that of normalised softmax gates of a plain top-k.
+void check_trained(const RouterConfig& router, const json& from, const std::string& file) {
+  const auto refuse_key = [&](const char* key, const std::string& expected) {
+    refuse(file, "/router/" + std::string(key),
+           brief_json(from[key]) + " is not allowed with a trained source; expected " + expected);
+  };
+  if (router.scoring != Scoring::kSoftmax) refuse_key("scoring", "\"softmax\"");
+  if (!router.normalise_gates) refuse_key("normalise_gates", "true");
+  if (!router.selection_bias.empty()) refuse_key("selection_bias", "none");
+  if (router.groups) refuse_key("groups", "none");
 }
 
 RouterConfig build_router(const json& from, const std::string& file) {
@@ -108,6 +135,7 @@ RouterConfig build_router(const json& from, const std::string& file) {
     router.selection_bias = bias.is_array() ? bias.get<std::vector<double>>() : std::vector<double>{bias.get<double>()};
   }
   if (from.contains("groups")) router.groups = ExpertGroups{from["groups"]["count"], from["groups"]["top"]};
+  if (router.source.kind == SourceKind::kTrained) check_trained(router, from, file);
   check_router(router, file);
   return router;
 }

@@ -19,7 +19,12 @@ enum class Stream : std::uint32_t {
   kTopicOfRun = 2,
   kTopicLogit = 3,
   kRounding = 4,
-  kTensor = 5
+  kTensor = 5,
+  kTopicOfToken = 6,
+  kTokenNoise = 7,
+  kTopicCentre = 8,
+  kTopicMap = 9,
+  kInitialWeight = 10
 };
 
 TATR_HD inline PhiloxCounter philox(std::uint64_t key, PhiloxCounter counter) {

@@ -17,6 +17,9 @@ struct Interval {
 /// distribution). Fewer than 6 samples give the range of all.
 Interval median_interval(std::vector<double> samples);
 
+/// Mean of at least two independent samples with the 95 % interval of Student's t, which takes them for normal.
+Interval mean_interval(const std::vector<double>& samples);
+
 /// Ratio of two interleaved series, base over changed: the median of the ratios of pairs taken in the same round, so
 /// that drift that hits a whole round cancels. Both must have the same, positive length.
 Interval paired_ratio(const std::vector<double>& base, const std::vector<double>& changed);

@@ -142,7 +142,8 @@ Json routing_json(const RoutingRecord& routing) {
            {{"min", routing.count_min},
             {"median", number(routing.count_median)},
             {"max", routing.count_max},
-            {"cv", number(routing.count_cv)}}}};
+            {"cv", number(routing.count_cv)}}},
+          {"task_loss", number(routing.task_loss)}};
 }
 
 Json documented_json(const DocumentedRecord& record) {

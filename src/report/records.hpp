@@ -77,6 +77,7 @@ struct RoutingRecord {
   std::string tensor;  // name in the trace; empty for synthetic logits
   std::int64_t count_min = 0, count_max = 0;
   double count_median = 0, count_cv = 0;
+  std::optional<double> task_loss;  // of a trained router: share of the target that the layer misses
 };
 
 enum class Verdict { kReproduced, kDiffers, kInconsistent, kNotMeasured };

@@ -41,6 +41,8 @@ const std::vector<Column>& columns() {
                                {"experts", routing, "/experts"},
                                {"top_k", routing, "/top_k"},
                                {"count_cv", routing, "/counts/cv"},
+                               {"task_loss", routing, "/task_loss"},
+                               {"rounding_weight", experiment, "/config/router/source/rounding_weight"},
                                {"layer", strategy, "/layer"},
                                {"strategy", strategy, "/name"},
                                {"label", strategy, "/label"},

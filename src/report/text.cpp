@@ -47,6 +47,7 @@ std::string text_report(const RunRecord& run, const TextOptions& options) {
     if (!text.empty()) text += "\n\n";
     text += experiment_text(experiment, run.environment, options);
   }
+  if (const std::string training = training_section(run, options); !training.empty()) text += "\n\n" + training;
   if (rounds(run)) {
     text += "\n" + wrap("Note: Rounding at serving time makes a token's output depend on its batch.", 0, 2);
   }

@@ -22,6 +22,14 @@ std::string source_words(const RouterConfig& router) {
     case SourceKind::kHot:
       return fmt::format("synthetic, {} hot experts with {} more ({})", source.hot_experts, format_value(source.boost),
                          deviation);
+    case SourceKind::kTrained: {
+      const TrainingConfig& training = source.training;
+      return fmt::format(
+          "a linear router, trained for {} steps on {} topics; weights of the losses: balance {}, rounding {} ({}, to "
+          "tiles of {})",
+          training.steps, source.topics, format_value(training.balance_weight), format_value(training.rounding_weight),
+          training.surrogate == RoundingSurrogate::kPeriodic ? "periodic" : "sawtooth", training.tile);
+    }
     case SourceKind::kTrace:
       return "trace " + source.file +
              (source.first_token > 0 ? fmt::format(" from token {}", format_count(source.first_token)) : "");
@@ -75,6 +83,10 @@ std::string configuration_section(const TextContext& context) {
   }
   text += item("Tile Size", tile_words(config.tiles));
   text += item("Router Logits", source_words(config.router));
+  if (!context.experiment.routing.empty() && context.experiment.routing.front().task_loss) {
+    text += item("Task Loss", format_value(context.experiment.routing.front().task_loss) +
+                                  " of the target, on a batch not trained on");
+  }
   if (context.experiment.routing.size() > 1) {
     text += item("Layers", std::to_string(context.experiment.routing.size()));
   }

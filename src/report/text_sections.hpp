@@ -44,4 +44,7 @@ std::string layers_section(const TextContext& context);
 std::string documented_section(const TextContext& context);
 std::string warnings_section(const TextContext& context);
 
+/// What trained routers came to over the weights of their rounding loss, where a run has several.
+std::string training_section(const RunRecord& run, const TextOptions& options);
+
 }  // namespace tatr

@@ -261,6 +261,16 @@ class Cli(ProgramTest):
         for word in ("budget", "topics", "openblas", "cpu"):
             self.assertIn(word, run("list").stdout)
 
+    def test_a_sweep_over_rounding_weights_is_compared(self):
+        config = SOURCE / "configs/aux_loss.json"
+        short = ["--set", "/router/source/steps=5", "--set", "/router/tokens=512", "--device", "cpu", "--json", "-"]
+        result = run("run", config, *short)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("Auxiliary Loss", result.stderr)
+        self.assertIn("(periodic, tile 128), 5 seeds:", result.stderr)
+        for experiment in json.loads(result.stdout)["experiments"]:
+            self.assertGreater(experiment["routing"][0]["task_loss"], 0)
+
     def test_shipped_configs_are_valid(self):
         configs = sorted(SOURCE.glob("configs/**/*.json"))
         self.assertGreater(len(configs), 8)

@@ -103,6 +103,31 @@ TEST_CASE("options of strategies reach the structs") {
   CHECK(strategies[3].fill == tatr::Fill::kPad);
 }
 
+TEST_CASE("a trained source rounds to the experiment's first tile, and needs the gates that its gradient is for") {
+  json document = valid();
+  document["router"]["source"] = {{"kind", "trained"}, {"rounding_weight", 0.5}};
+  document["tile"] = {16, 8};
+  const tatr::TrainingConfig training = tatr::parse_experiment(document, "x.json").router.source.training;
+  CHECK(training.tile == 16);
+  CHECK(training.rounding_weight == 0.5);
+  document["router"]["source"]["round_to"] = 64;
+  CHECK(tatr::parse_experiment(document, "x.json").router.source.training.tile == 64);
+  const auto refuses = [&](const char* key, const json& value) {
+    json changed = document;
+    changed["router"][key] = value;
+    try {
+      tatr::parse_experiment(changed, "x.json");
+    } catch (const ConfigError& error) {
+      return std::string(error.what()).find(std::string("x.json:/router/") + key + ": ") == 0;
+    }
+    return false;
+  };
+  CHECK(refuses("scoring", "sigmoid"));
+  CHECK(refuses("normalise_gates", false));
+  CHECK(refuses("selection_bias", 1));
+  CHECK(refuses("groups", {{"count", 4}, {"top", 2}}));
+}
+
 TEST_CASE("the largest seed is kept") {
   json document = valid();
   document["seed"] = 18446744073709551615U;
@@ -158,6 +183,8 @@ TEST_CASE("broken configs are refused in clear words") {
       {"/router/source", R"({"kind": "zpif"})", "/router/source/kind: ", "did you mean \"zipf\"?"},
       {"/router/source", R"({"kind": "zipf", "sigma": 1})", "/router/source/sigma: ", "source zipf may have only"},
       {"/router/source", R"({"kind": "hot", "experts": 17})", "/router/source/experts: ", "at most the number"},
+      {"/router/source", R"({"kind": "trained", "hidden": 12})", "/router/source/hidden: ", "multiple of 8"},
+      {"/router/source", R"({"kind": "trained", "run": 5})", "/router/source/run: ", "source trained may have only"},
       {"/router/source", R"({"kind": "trace"})", "/router/source: ", "required key \"file\""},
       {"/tile", "12", "/tile: ", "multiple of 8"},
       {"/tile", "[8, 12]", "/tile/1: ", "multiple of 8"},

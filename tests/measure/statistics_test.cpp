@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "catch.hpp"
 #include "core/exact_math.hpp"
@@ -54,6 +55,21 @@ TEST_CASE("95 % intervals of the median hold the truth about 95 times in 100") {
     held += interval.low <= 0 && interval.high >= 0;
   }
   CHECK(held >= 372);
+}
+
+TEST_CASE("the mean's interval is that of Student's t, at every number of samples") {
+  const Interval two = mean_interval({1, 3});  // t of one degree of freedom: 12.706; standard error 1
+  CHECK(two.value == 2);
+  CHECK(two.high == Approx(2 + 12.706));
+  CHECK_THROWS(mean_interval({1}));
+  // Quantiles from tables: 11, 30 and 120 degrees of freedom.
+  for (const auto& [n, quantile] : {std::pair(12, 2.2010), std::pair(31, 2.0423), std::pair(121, 1.9799)}) {
+    std::vector<double> samples;
+    for (int i = 0; i < n; ++i) samples.push_back(i);
+    const double deviation = std::sqrt(n * (n + 1.0) / 12);  // of 0 … n - 1, over n - 1
+    const Interval interval = mean_interval(samples);
+    CHECK(interval.value - interval.low == Approx(quantile * deviation / std::sqrt(n)).epsilon(0.002));
+  }
 }
 
 TEST_CASE("drift that hits a whole round cancels in paired ratios") {
