@@ -5,7 +5,9 @@
 #include <thrust/scan.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "core/integer_math.hpp"
 #include "core/thrust_policy.cuh"
 #include "rounding/rank_key.hpp"
 #include "router/routing.hpp"
@@ -24,37 +26,93 @@ void offsets_from_counts(const Policy& policy, const std::int32_t* counts, std::
   thrust::inclusive_scan(policy, counts, counts + count, offsets + 1);
 }
 
-/// Deals a token's keys to its experts, in any order.
-struct DealKeysOfToken {
+/// The CPU deals in chunks of tokens, so that an expert's keys stand in token order.
+struct DealChunks {
   const std::int32_t* chosen;
   const float* gates;
-  std::int32_t top_k;
-  const std::int32_t* offsets;
-  std::int32_t* cursor;  // [E] zero before
+  std::int64_t tokens, chunk_tokens;
+  std::int32_t experts, top_k;
+  std::int32_t* cursors;  // [chunks, E]
+
+  std::int64_t first(std::int64_t chunk) const { return std::min(chunk * chunk_tokens, tokens) * top_k; }
+};
+
+/// cursors = how many keys of each expert a chunk has.
+struct CountChunk : DealChunks {
+  void operator()(std::int64_t chunk) const {
+    std::int32_t* const own = cursors + chunk * experts;
+    std::fill_n(own, experts, 0);
+    for (std::int64_t i = first(chunk); i < first(chunk + 1); ++i) ++own[chosen[i]];
+  }
+};
+
+/// Writes a chunk's keys from its cursors on.
+struct DealChunk : DealChunks {
   std::uint64_t* keys;
-  TATR_HD void operator()(std::int64_t token) const {
-    for (std::int64_t i = token * top_k; i < (token + 1) * top_k; ++i) {
-      const std::int32_t expert = chosen[i];
-      keys[offsets[expert] + atomic_add(&cursor[expert], 1)] = rank_key(expert, rank_place(gates[i], token));
+  void operator()(std::int64_t chunk) const {
+    std::int32_t* const own = cursors + chunk * experts;
+    for (std::int64_t i = first(chunk); i < first(chunk + 1); ++i) {
+      keys[own[chosen[i]]++] = rank_key(chosen[i], rank_place(gates[i], i / top_k));
     }
   }
 };
 
+/// Sorts an expert's keys, which stand in token order: stably by score, eight bits at a time, lowest first.
 struct SortOwnKeys {
   const std::int32_t* offsets;
-  std::uint64_t* keys;
-  void operator()(std::int64_t expert) const { std::sort(keys + offsets[expert], keys + offsets[expert + 1]); }
+  std::uint64_t *keys, *spare;
+
+  static constexpr int kDigitBits = 8, kDigits = (kScoreBits + kDigitBits - 1) / kDigitBits;
+  static constexpr std::int64_t kFew = 64;  // where comparing is quicker
+
+  static std::uint32_t digit(std::uint64_t key, int which) {
+    return static_cast<std::uint32_t>(key >> (kTokenBits + which * kDigitBits)) & ((1u << kDigitBits) - 1);
+  }
+
+  void operator()(std::int64_t expert) const {
+    std::uint64_t* const own = keys + offsets[expert];
+    const std::int64_t count = offsets[expert + 1] - offsets[expert];
+    if (count < kFew) {
+      std::sort(own, own + count);
+      return;
+    }
+    std::int32_t places[kDigits][1 << kDigitBits] = {};
+    for (std::int64_t i = 0; i < count; ++i) {
+      for (int d = 0; d < kDigits; ++d) ++places[d][digit(own[i], d)];
+    }
+    std::uint64_t *from = own, *to = spare + offsets[expert];
+    for (int d = 0; d < kDigits; ++d) {
+      if (places[d][digit(from[0], d)] == count) continue;  // all have the same
+      std::int32_t before = 0;
+      for (std::int32_t& place : places[d]) before += std::exchange(place, before);
+      for (std::int64_t i = 0; i < count; ++i) to[places[d][digit(from[i], d)]++] = from[i];
+      std::swap(from, to);
+    }
+    if (from != own) std::copy_n(from, count, own);
+  }
 };
 
-/// On the CPU. `cursor` [E] is scratch.
+/// On the CPU. `cursors` has room for [chunks, E], `spare` for as many keys as `own`.
 template <class Policy>
-void rank_own_tokens(const Policy& policy, const Routing& routing, std::int32_t* cursor, OwnRanking& own) {
-  offsets_from_counts(policy, routing.counts.data(), routing.experts, own.offsets.data());
-  thrust::fill_n(policy, cursor, routing.experts, 0);
-  for_each_index(policy, routing.tokens,
-                 DealKeysOfToken{routing.chosen.data(), routing.gates.data(), routing.top_k, own.offsets.data(), cursor,
-                                 own.keys.data()});
-  for_each_index(policy, routing.experts, SortOwnKeys{own.offsets.data(), own.keys.data()});
+void rank_own_tokens(const Policy& policy, const Routing& routing, std::int64_t chunks, std::int32_t* cursors,
+                     std::uint64_t* spare, OwnRanking& own) {
+  const std::int32_t experts = routing.experts;
+  std::int32_t* const offsets = own.offsets.data();
+  const DealChunks deal{routing.chosen.data(),
+                        routing.gates.data(),
+                        routing.tokens,
+                        ceil_div<std::int64_t>(routing.tokens, chunks),
+                        experts,
+                        routing.top_k,
+                        cursors};
+  offsets_from_counts(policy, routing.counts.data(), experts, offsets);
+  for_each_index(policy, chunks, CountChunk{deal});
+  for (std::int32_t e = 0; e < experts; ++e) {
+    std::int32_t before = offsets[e];
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) before += std::exchange(cursors[chunk * experts + e], before);
+  }
+  for_each_index(policy, chunks, DealChunk{deal, own.keys.data()});
+  for_each_index(policy, experts, SortOwnKeys{offsets, own.keys.data(), spare});
 }
 
 }  // namespace tatr

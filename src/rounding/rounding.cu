@@ -49,6 +49,9 @@ FillShape fill_shape(const System& system, std::int64_t tokens, [[maybe_unused]]
   return shape;
 }
 
+/// In how many chunks assignments are dealt: on a GPU, each expert has one cursor for all.
+std::int64_t dealers_of(const System& system) { return system.is_cuda() ? 1 : system.threads(); }
+
 /// A scratch does not know the least tile it will be used for: that of the schema.
 std::int64_t most_slots(std::int64_t tokens, std::int64_t top_k, std::int64_t experts) {
   constexpr std::int64_t kLeastTile = 8;
@@ -64,16 +67,17 @@ std::size_t sort_bytes(std::int64_t tokens, std::int64_t experts, std::int64_t t
 
 struct RoundingScratch::Parts {
   std::int64_t tokens, experts, most_rows;
+  std::int64_t dealers;  // chunks of tokens in which a CPU deals assignments
   FillShape fill;
   OwnRanking own;
-  Buffer<std::uint64_t> spare_keys;                                         // [T*K] GPU: for sorting
-  Buffer<std::int32_t> cursor;                                              // [E] zero between runs
-  Buffer<double> squared, mass, fill_mass;                                  // [E] at stake
-  Buffer<std::int32_t> target, need, order;                                 // [E]
-  Buffer<std::int32_t> down_tiles;                                          // [1] tiles that `down` needs
-  Buffer<std::uint64_t> found, fill_keys;                                   // [E, lists, room], [E, stride]
-  Buffer<std::int32_t> found_counts;                                        // [E, lists]
-  Buffer<float> bounds;                                                     // [E]
+  Buffer<std::uint64_t> spare_keys;          // [T*K] for sorting
+  Buffer<std::int32_t> cursor;               // [E] GPU: zero between runs; CPU: [threads, E]
+  Buffer<double> squared, mass, fill_mass;   // [E] at stake
+  Buffer<std::int32_t> target, need, order;  // [E]
+  Buffer<std::int32_t> down_tiles;           // [1] tiles that `down` needs
+  Buffer<std::uint64_t> found, fill_keys;    // [E, lists, room], [E, stride]
+  Buffer<std::int32_t> found_counts;         // [E, lists]
+  Buffer<float> bounds;                      // [E]
   Buffer<std::int32_t> tile_counts, tile_offsets, tile_expert, tile_order;  // budget among tiles: TileSlots
   Buffer<double> tile_mass;
   Buffer<std::uint64_t> tile_keys;
@@ -86,15 +90,16 @@ struct RoundingScratch::Parts {
       : tokens(token_count),
         experts(expert_count),
         most_rows(token_count * top_k + expert_count * (most_tile - 1)),
+        dealers(dealers_of(system)),
         fill(fill_shape(system, token_count, expert_count, most_tile)),
         thrust(system, sort_bytes(token_count, expert_count, top_k)) {
     const auto e = static_cast<std::size_t>(experts), t = static_cast<std::size_t>(tokens);
     const auto assignments = t * static_cast<std::size_t>(top_k), rows = static_cast<std::size_t>(most_rows);
     own = {Buffer<std::uint64_t>(system, assignments), Buffer<std::int32_t>(system, e + 1)};
-    if (system.is_cuda()) spare_keys = Buffer<std::uint64_t>(system, assignments);
+    spare_keys = Buffer<std::uint64_t>(system, assignments);
     for (Buffer<double>* each : {&squared, &mass, &fill_mass}) *each = Buffer<double>(system, e);
     for (Buffer<std::int32_t>* each : {&target, &need, &order}) *each = Buffer<std::int32_t>(system, e);
-    cursor = Buffer<std::int32_t>(system, std::vector<std::int32_t>(e, 0));
+    cursor = Buffer<std::int32_t>(system, std::vector<std::int32_t>(e * static_cast<std::size_t>(dealers), 0));
     down_tiles = Buffer<std::int32_t>(system, 1);
     const std::size_t lists = e * static_cast<std::size_t>(fill.lists);
     found = Buffer<std::uint64_t>(system, lists * static_cast<std::size_t>(fill.room));
@@ -156,9 +161,8 @@ std::size_t RoundingScratch::bytes(const System& system, std::int64_t tokens, st
                                    std::int64_t most_tile) {
   const FillShape fill = fill_shape(system, tokens, experts, most_tile);
   const std::int64_t assignments = tokens * top_k, rows = assignments + experts * (most_tile - 1);
-  const std::int64_t keys =
-      assignments * (system.is_cuda() ? 2 : 1) + experts * (std::int64_t{fill.lists} * fill.room + fill.stride);
-  const std::int64_t of_experts = experts * (3 * 8 + 7 * 4 + 4 * std::int64_t{fill.lists}) + 12;
+  const std::int64_t keys = assignments * 2 + experts * (std::int64_t{fill.lists} * fill.room + fill.stride);
+  const std::int64_t of_experts = experts * (3 * 8 + 6 * 4 + 4 * (dealers_of(system) + fill.lists)) + 12;
   const std::int64_t of_tiles = most_slots(tokens, top_k, experts) * 24 + experts * 8 + 4;
   return static_cast<std::size_t>(keys * 8 + of_experts + tokens * 8 + 4 + rows * 12 + of_tiles) +
          (system.is_cuda() ? sort_bytes(tokens, experts, top_k) : 0);
@@ -262,7 +266,7 @@ class Rounder {
     const std::int32_t experts = routing_.experts;
     OwnRanking& own = parts_.own;
     std::int32_t *target = parts_.target.data(), *need = parts_.need.data();
-    rank_own_tokens(policy, routing_, parts_.cursor.data(), own);
+    rank_own_tokens(policy, routing_, parts_.dealers, parts_.cursor.data(), parts_.spare_keys.data(), own);
     for (std::int32_t e = 0; looks_at_gates() && !among_tiles_ && e < experts; ++e)
       stake_(e, own.keys.data() + own.offsets.data()[e]);
     if (looks_at_fills()) {

@@ -11,98 +11,11 @@
 #include "router/kernels/top_k.cuh"
 #endif
 #include "router/routing.hpp"
+#include "router/row.hpp"
 
 namespace tatr {
 
 namespace {
-
-/// Partial sums of a softmax denominator: element e belongs to partial e mod 128, and neighbouring partials are joined
-/// in a fixed tree, so that threads, vector lanes and warps can share a row in any way and still agree in the last bit.
-constexpr std::int32_t kPartials = 128;
-
-/// Columns of a row that is looked at 32 values at a time, as vectors.
-constexpr std::int32_t kColumns = 32;
-
-/// The largest value of each column of the row's whole lines of 32: all of it but experts mod 32 values.
-TATR_HD inline void column_maxima(const float* row, std::int32_t experts, float* best) {
-  for (std::int32_t j = 0; j < kColumns; ++j) best[j] = row[j];
-  for (std::int32_t first = kColumns; first + kColumns <= experts; first += kColumns) {
-    for (std::int32_t j = 0; j < kColumns; ++j) best[j] = row[first + j] > best[j] ? row[first + j] : best[j];
-  }
-}
-
-TATR_HD inline float row_maximum(const float* row, std::int32_t experts) {
-  float best = row[0];
-  std::int32_t first = 0;
-  if (experts >= kColumns) {
-    float columns[kColumns];
-    column_maxima(row, experts, columns);
-    for (std::int32_t j = 0; j < kColumns; ++j) best = columns[j] > best ? columns[j] : best;
-    first = round_down(experts, kColumns);
-  }
-  for (std::int32_t e = first; e < experts; ++e) best = row[e] > best ? row[e] : best;
-  return best;
-}
-
-TATR_HD inline float row_exp_sum(const float* row, std::int32_t experts, float maximum) {
-  float partial[kPartials] = {};
-  std::int32_t first = 0;
-  for (; first + kPartials <= experts; first += kPartials) {
-    for (std::int32_t j = 0; j < kPartials; ++j) partial[j] += exact_exp(row[first + j] - maximum);
-  }
-  for (std::int32_t e = first; e < experts; ++e) partial[e - first] += exact_exp(row[e] - maximum);
-  for (std::int32_t stride = 1; stride < kPartials; stride *= 2) {
-    for (std::int32_t j = 0; j < kPartials; j += 2 * stride) partial[j] += partial[j + stride];
-  }
-  return partial[0];
-}
-
-/// Values in descending order with their experts; of equal values the one inserted first stays ahead.
-struct BestFirst {
-  std::int32_t capacity;
-  std::int32_t size = 0;
-  float value[kMaxTopK];
-  std::int32_t expert[kMaxTopK];
-
-  TATR_HD explicit BestFirst(std::int32_t top_k) : capacity(top_k) {}
-
-  TATR_HD void insert(float candidate, std::int32_t candidate_expert) {
-    if (size == capacity && !(candidate > value[size - 1])) return;
-    std::int32_t i = size < capacity ? size++ : size - 1;
-    for (; i > 0 && candidate > value[i - 1]; --i) {
-      value[i] = value[i - 1];
-      expert[i] = expert[i - 1];
-    }
-    value[i] = candidate;
-    expert[i] = candidate_expert;
-  }
-};
-
-/// The best of a row. The capacity-th best of the columns' maxima bounds the capacity-th best of all from below; few
-/// values reach it, and whole vectors of those that do not are passed over.
-TATR_HD inline void choose_of_row(const float* row, std::int32_t experts, BestFirst& best) {
-  std::int32_t first = 0;
-  if (experts >= 2 * kColumns && best.capacity <= kColumns) {
-    float columns[kColumns];
-    column_maxima(row, experts, columns);
-    BestFirst maxima(best.capacity);
-    for (std::int32_t j = 0; j < kColumns; ++j) maxima.insert(columns[j], j);
-    const float bound = maxima.value[maxima.size - 1];
-    for (; first + kColumns <= experts; first += kColumns) {
-      unsigned char reaches[kColumns];
-      for (std::int32_t j = 0; j < kColumns; ++j) reaches[j] = row[first + j] >= bound;
-      std::uint64_t any[kColumns / 8];
-      memcpy(any, reaches, sizeof any);
-      for (std::int32_t part = 0; part < kColumns / 8; ++part) {
-        if (any[part] == 0) continue;
-        for (std::int32_t j = 8 * part; j < 8 * part + 8; ++j) {
-          if (reaches[j] != 0) best.insert(row[first + j], first + j);
-        }
-      }
-    }
-  }
-  for (std::int32_t e = first; e < experts; ++e) best.insert(row[e], e);
-}
 
 /// Where one token's choice goes, and what every way of choosing does with it.
 struct ChoiceWriter {
@@ -112,7 +25,6 @@ struct ChoiceWriter {
   float* gates;
   float* scores;
   std::uint32_t* members;
-  std::int32_t* counts;
 
   /// `score` gives p of the i-th best.
   template <class Score>
@@ -125,7 +37,6 @@ struct ChoiceWriter {
       scores[token * top_k + i] = p;
       sum += static_cast<double>(p);
       members[token * member_words + best.expert[i] / 32] |= 1u << (best.expert[i] % 32);
-      atomic_add(&counts[best.expert[i]], 1);
     }
     for (std::int32_t i = 0; i < top_k; ++i) {
       const float p = scores[token * top_k + i];
@@ -153,17 +64,22 @@ struct RouteToken {
 
   TATR_HD void operator()(std::int64_t token) const {
     const float* row = logits + token * experts;
-    if (scoring == Scoring::kSoftmax) {
-      row_max[token] = row_maximum(row, experts);
-      row_inverse[token] = 1.0f / row_exp_sum(row, experts, row_max[token]);
-    }
+    const bool by_logit = group_count <= 1 && bias == nullptr;
     BestFirst best(write.top_k);
+    float maximum = 0.0f, inverse = 0.0f;
+#if defined(__CUDA_ARCH__)
+    read_row(row, experts, scoring == Scoring::kSoftmax, by_logit, maximum, inverse, best);
+#else
+    read_row_on_cpu(row, experts, scoring == Scoring::kSoftmax, by_logit, maximum, inverse, best);
+#endif
+    if (scoring == Scoring::kSoftmax) {
+      row_max[token] = maximum;
+      row_inverse[token] = inverse;
+    }
     if (group_count > 1) {
       choose_within_groups(token, best);
     } else if (bias != nullptr) {
       for (std::int32_t e = 0; e < experts; ++e) best.insert(value(token, e), e);
-    } else {
-      choose_of_row(row, experts, best);
     }
     write(token, best, [&](std::int32_t i) { return view(token, best.expert[i]); });
   }
@@ -224,9 +140,48 @@ Routing empty_routing(System& system, const RouterConfig& config) {
 }
 
 ChoiceWriter writer_of(Routing& routing, bool normalise) {
-  return {routing.top_k,          ceil_div(routing.experts, 32), normalise,
-          routing.chosen.data(),  routing.gates.data(),          routing.scores.data(),
-          routing.members.data(), routing.counts.data()};
+  return {routing.top_k,         ceil_div(routing.experts, 32), normalise, routing.chosen.data(), routing.gates.data(),
+          routing.scores.data(), routing.members.data()};
+}
+
+/// Chooses for some tokens, and counts.
+template <class ChooseForToken>
+struct RouteChunk {
+  ChooseForToken choose;
+  std::int64_t tokens, chunk_tokens;
+  std::int32_t experts, top_k;
+  const std::int32_t* chosen;
+  std::int32_t* counts;  // zero before
+
+  TATR_HD void operator()(std::int64_t chunk) const {
+    const std::int64_t first = chunk * chunk_tokens;
+    const std::int64_t last = first + chunk_tokens < tokens ? first + chunk_tokens : tokens;
+#if defined(__CUDA_ARCH__)
+    for (std::int64_t token = first; token < last; ++token) {
+      choose(token);
+      for (std::int64_t i = token * top_k; i < (token + 1) * top_k; ++i) atomic_add(&counts[chosen[i]], 1);
+    }
+#else
+    std::int32_t own[kMaxExperts] = {};  // atomic additions one by one would take a tenth of the time
+    for (std::int64_t token = first; token < last; ++token) {
+      choose(token);
+      for (std::int64_t i = token * top_k; i < (token + 1) * top_k; ++i) ++own[chosen[i]];
+    }
+    for (std::int32_t e = 0; e < experts; ++e) atomic_add(&counts[e], own[e]);
+#endif
+  }
+};
+
+/// Chooses for all tokens and sets the counts: on a GPU a thread a token, on a CPU in long runs.
+template <class Policy, class ChooseForToken>
+void route_all(const Policy& policy, const System& system, Routing& routing, const ChooseForToken& choose) {
+  const std::int64_t tokens = routing.tokens;
+  const std::int64_t chunk =
+      kRunsOnGpu<Policy> ? 1 : ceil_div<std::int64_t>(tokens, 4 * std::int64_t{system.threads()});
+  thrust::fill_n(policy, routing.counts.data(), routing.counts.size(), 0);
+  for_each_index(policy, ceil_div(tokens, chunk),
+                 RouteChunk<ChooseForToken>{choose, tokens, chunk, routing.experts, routing.top_k,
+                                            routing.chosen.data(), routing.counts.data()});
 }
 
 #if defined(__CUDACC__)
@@ -265,18 +220,18 @@ Routing route(System& system, Buffer<float> logits, const RouterConfig& config) 
 void route_again(System& system, Routing& routing, const RouterConfig& config) {
   const ExpertGroups groups = config.groups.value_or(ExpertGroups{});
   with_policy(system, [&](auto policy) {
-    thrust::fill_n(policy, routing.counts.data(), routing.counts.size(), 0);
 #if defined(__CUDACC__)
     if (system.is_cuda() && top_k_kernel_takes(config)) {
+      thrust::fill_n(policy, routing.counts.data(), routing.counts.size(), 0);
       route_with_kernel(system, routing, config);
       return;
     }
 #endif
-    for_each_index(policy, config.tokens,
-                   RouteToken{routing.logits.data(), routing.experts, static_cast<std::int32_t>(groups.count),
-                              static_cast<std::int32_t>(groups.top), config.scoring, routing.selection_bias.data(),
-                              routing.row_max.data(), routing.row_inverse.data(), routing.score_view(),
-                              writer_of(routing, config.normalise_gates)});
+    route_all(policy, system, routing,
+              RouteToken{routing.logits.data(), routing.experts, static_cast<std::int32_t>(groups.count),
+                         static_cast<std::int32_t>(groups.top), config.scoring, routing.selection_bias.data(),
+                         routing.row_max.data(), routing.row_inverse.data(), routing.score_view(),
+                         writer_of(routing, config.normalise_gates)});
   });
 }
 
@@ -284,10 +239,7 @@ Routing routing_from_top_k(System& system, Buffer<std::int32_t> chosen, Buffer<f
                            const RouterConfig& config) {
   Routing routing = empty_routing(system, config);
   const TakeKnownTopK take{chosen.data(), scores.data(), writer_of(routing, config.normalise_gates)};
-  with_policy(system, [&](auto policy) {
-    thrust::fill_n(policy, routing.counts.data(), routing.counts.size(), 0);
-    for_each_index(policy, config.tokens, take);
-  });
+  with_policy(system, [&](auto policy) { route_all(policy, system, routing, take); });
   return routing;
 }
 
