@@ -317,9 +317,10 @@ def score_all(logits: np.ndarray, scoring: str) -> np.ndarray:
     with np.errstate(over="ignore"):  # a difference of -infinity is as good as any below -87.3
         below_best = logits - logits.max(axis=1, keepdims=True)
     powers = exact_exp(below_best)
+    terms = exact_exp(np.maximum(below_best, f32(-87.3)))  # in the sum nothing is less
     partial = np.zeros((tokens, 128), dtype=np.float32)
     for first in range(0, experts, 128):
-        block = powers[:, first:first + 128]
+        block = terms[:, first:first + 128]
         partial[:, :block.shape[1]] += block
     while partial.shape[1] > 1:
         partial = partial[:, 0::2] + partial[:, 1::2]

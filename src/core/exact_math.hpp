@@ -26,16 +26,14 @@ TATR_HD inline float float_from_bits(std::uint32_t bits) {
   return value;
 }
 
-/// e^x for x <= 88 (more is taken as 88); 0 below -87.3, where results would be subnormal. Error under 2 ulp.
-/// Polynomial: Moshier, Cephes library, expf.
-TATR_HD inline float exact_exp(float x) {
-  constexpr float kLowest = -87.3f;
-  constexpr float kHighest = 88.0f;
+inline constexpr float kLowestExponent = -87.3f;  // below it e^x is subnormal
+
+/// e^x for x in [kLowestExponent, 88]. Error under 2 ulp. Polynomial: Moshier, Cephes library, expf.
+TATR_HD inline float exact_exp_within(float x) {
   constexpr float kRoundToInteger = 12582912.0f;  // 1.5 * 2^23: adding it leaves the integer in the low mantissa bits
-  const float clamped = x < kLowest ? kLowest : (x > kHighest ? kHighest : x);
-  const float shifted = clamped * 1.44269504f + kRoundToInteger;
+  const float shifted = x * 1.44269504f + kRoundToInteger;
   const float n = shifted - kRoundToInteger;
-  const float r = (clamped - n * 0.693359375f) - n * -2.12194440e-4f;  // ln 2 in two parts; n times the first is exact
+  const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;  // ln 2 in two parts; n times the first is exact
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
@@ -43,9 +41,24 @@ TATR_HD inline float exact_exp(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   const float mantissa = (p * (r * r) + r) + 1.0f;
-  const std::uint32_t exponent = (float_bits(shifted) - float_bits(kRoundToInteger)) << 23;
-  const float result = float_from_bits(float_bits(mantissa) + exponent);
-  return x < kLowest ? 0.0f : result;
+  return float_from_bits(float_bits(mantissa) + (float_bits(shifted) << 23));  // what stands above n is shifted out
+}
+
+/// e^x for x <= 88 (more is taken as 88); 0 below kLowestExponent.
+TATR_HD inline float exact_exp(float x) {
+  constexpr float kHighest = 88.0f;
+  const float clamped = x < kLowestExponent ? kLowestExponent : (x > kHighest ? kHighest : x);
+  return x < kLowestExponent ? 0.0f : exact_exp_within(clamped);
+}
+
+/// e^x for x <= 0, as a term of a sum that has a term of 1: what is below kLowestExponent is taken as that, which such
+/// a sum does not notice.
+TATR_HD inline float exact_exp_term(float x) {
+#if defined(__CUDA_ARCH__)
+  return exact_exp_within(fmaxf(x, kLowestExponent));  // one instruction
+#else
+  return exact_exp_within(x < kLowestExponent ? kLowestExponent : x);
+#endif
 }
 
 /// Natural logarithm of a positive normal number. Error under 2 ulp. Polynomial: Moshier, Cephes library, logf.

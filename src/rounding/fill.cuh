@@ -25,14 +25,16 @@ struct FillSearch {
   const std::uint32_t* members;
   std::int32_t tokens, experts, member_words;
   std::int32_t chunk_tokens, chunks;
-  const std::int32_t* need;  // [E]; 0: the expert wants none
-  std::int32_t stride;       // most that any expert can need
-  std::int32_t room;         // candidates of an expert that a list has room for
-  std::uint64_t* found;      // [E, chunks, room] keys of a chunk's best, in any order; on a GPU [E, room]
-  std::int32_t* counts;      // [E, chunks] how many; on a GPU [E]
-  float* bounds;             // [E] on a GPU: scores from here on are surely found
-  std::uint64_t* keys;       // [E, stride] the result: need[e] keys in ranking order
-  double* mass;              // [E] sum of their scores, in that order
+  const std::int32_t* need;   // [E]; 0: the expert wants none
+  std::int32_t stride;        // most that any expert can need
+  std::int32_t room;          // candidates of an expert that a list has room for
+  std::uint64_t* found;       // [E, chunks, room] keys of a chunk's best, in any order; on a GPU [E, room]
+  std::int32_t* counts;       // [E, chunks] how many; on a GPU [E, kFillCountStride], of which the first counts
+  float* bounds;              // [E] on a GPU: scores from here on are surely found
+  float* sample;              // [E, kFillRanks] on a GPU: the best sampled scores
+  std::int32_t sample_ranks;  // how many of them
+  std::uint64_t* keys;        // [E, stride] the result: need[e] keys in ranking order
+  double* mass;               // [E] sum of their scores, in that order
 
   TATR_HD bool is_member(std::int64_t token, std::int32_t expert) const {
     return (members[token * member_words + expert / 32] >> (expert % 32) & 1) != 0;

@@ -25,11 +25,13 @@ namespace {
 /// Sizes of what the search for fills keeps.
 struct FillShape {
   std::int32_t chunk_tokens, chunks, stride, room, lists;  // lists an expert, of `room` candidates
+  std::int32_t counts;                                     // an expert's room for how many its lists hold
+  std::int32_t sample, sample_ranks;  // on a GPU: an expert's room for sampled scores, and how many
 };
 
 FillShape fill_shape(const System& system, std::int64_t tokens, [[maybe_unused]] std::int64_t experts,
                      std::int64_t most_tile) {
-  FillShape shape;
+  FillShape shape{};
   shape.stride = static_cast<std::int32_t>(most_tile);  // one less would do
   const auto token_count = static_cast<std::int32_t>(tokens);
 #if defined(__CUDACC__)
@@ -38,6 +40,9 @@ FillShape fill_shape(const System& system, std::int64_t tokens, [[maybe_unused]]
     shape.chunks = ceil_div(token_count, shape.chunk_tokens);
     shape.room = std::min(kSortRoom, token_count);
     shape.lists = 1;
+    shape.counts = kFillCountStride;
+    shape.sample = kFillRanks;
+    shape.sample_ranks = fill_sample_ranks(shape.stride, token_count);
     return shape;
   }
 #endif
@@ -45,7 +50,7 @@ FillShape fill_shape(const System& system, std::int64_t tokens, [[maybe_unused]]
   // Few enough that the lists stay below half of the logits.
   shape.chunk_tokens = std::max(ceil_div(token_count, system.threads()), 4 * shape.room);
   shape.chunks = ceil_div(token_count, shape.chunk_tokens);
-  shape.lists = shape.chunks;
+  shape.lists = shape.counts = shape.chunks;
   return shape;
 }
 
@@ -76,8 +81,8 @@ struct RoundingScratch::Parts {
   Buffer<std::int32_t> target, need, order;  // [E]
   Buffer<std::int32_t> down_tiles;           // [1] tiles that `down` needs
   Buffer<std::uint64_t> found, fill_keys;    // [E, lists, room], [E, stride]
-  Buffer<std::int32_t> found_counts;         // [E, lists]
-  Buffer<float> bounds;                      // [E]
+  Buffer<std::int32_t> found_counts;         // [E, counts]
+  Buffer<float> bounds, sample;              // [E], [E, sample]
   Buffer<std::int32_t> tile_counts, tile_offsets, tile_expert, tile_order;  // budget among tiles: TileSlots
   Buffer<double> tile_mass;
   Buffer<std::uint64_t> tile_keys;
@@ -103,8 +108,9 @@ struct RoundingScratch::Parts {
     down_tiles = Buffer<std::int32_t>(system, 1);
     const std::size_t lists = e * static_cast<std::size_t>(fill.lists);
     found = Buffer<std::uint64_t>(system, lists * static_cast<std::size_t>(fill.room));
-    found_counts = Buffer<std::int32_t>(system, lists);
+    found_counts = Buffer<std::int32_t>(system, e * static_cast<std::size_t>(fill.counts));
     bounds = Buffer<float>(system, e);
+    sample = Buffer<float>(system, e * static_cast<std::size_t>(fill.sample));
     fill_keys = Buffer<std::uint64_t>(system, e * static_cast<std::size_t>(fill.stride));
     const auto slots = static_cast<std::size_t>(most_slots(tokens, top_k, experts));
     tile_counts = Buffer<std::int32_t>(system, e);
@@ -145,6 +151,8 @@ struct RoundingScratch::Parts {
     search.found = found.data();
     search.counts = found_counts.data();
     search.bounds = bounds.data();
+    search.sample = sample.data();
+    search.sample_ranks = fill.sample_ranks;
     search.keys = fill_keys.data();
     search.mass = fill_mass.data();
     return search;
@@ -162,7 +170,7 @@ std::size_t RoundingScratch::bytes(const System& system, std::int64_t tokens, st
   const FillShape fill = fill_shape(system, tokens, experts, most_tile);
   const std::int64_t assignments = tokens * top_k, rows = assignments + experts * (most_tile - 1);
   const std::int64_t keys = assignments * 2 + experts * (std::int64_t{fill.lists} * fill.room + fill.stride);
-  const std::int64_t of_experts = experts * (3 * 8 + 6 * 4 + 4 * (dealers_of(system) + fill.lists)) + 12;
+  const std::int64_t of_experts = experts * (3 * 8 + 6 * 4 + 4 * (dealers_of(system) + fill.counts + fill.sample)) + 12;
   const std::int64_t of_tiles = most_slots(tokens, top_k, experts) * 24 + experts * 8 + 4;
   return static_cast<std::size_t>(keys * 8 + of_experts + tokens * 8 + 4 + rows * 12 + of_tiles) +
          (system.is_cuda() ? sort_bytes(tokens, experts, top_k) : 0);
@@ -314,11 +322,12 @@ class Rounder {
                               row_offsets,
                               among_tiles_,
                               slots_};
-    launch_deal({routing_.chosen.data(), routing_.gates.data(), routing_.counts.data(),
-                 static_cast<std::int64_t>(routing_.chosen.size()), routing_.experts, routing_.top_k,
-                 parts_.own.offsets.data(), parts_.cursor.data(), own_keys, parts_.found_counts.data(),
-                 looks_at_gates() ? Meanwhile::kNeedAll : Meanwhile::kDecide},
-                decide, stream);
+    launch_deal(
+        {routing_.chosen.data(), routing_.gates.data(), routing_.counts.data(),
+         static_cast<std::int64_t>(routing_.chosen.size()), routing_.experts, routing_.top_k, parts_.own.offsets.data(),
+         parts_.cursor.data(), own_keys, looks_at_gates() ? Meanwhile::kNeedAll : Meanwhile::kDecide,
+         looks_at_fills() || finds_fill(), search_},
+        decide, stream);
     ExpertParams expert{};
     expert.experts = routing_.experts;
     expert.own_offsets = parts_.own.offsets.data();

@@ -37,7 +37,7 @@ struct ExpertParams {
 /// An expert's `need` best non-members in ranking order, in shared memory, from what was collected. Ends with a
 /// barrier.
 __device__ inline const std::uint64_t* join_fill(const FillSearch& search, int expert, int need, std::uint64_t* room) {
-  const int count = search.counts[expert];
+  const int count = search.counts[expert * kFillCountStride];
   if (count < need || count > search.room) return search_whole(search, expert, need, room);
   const std::uint64_t* const found = search.found + static_cast<std::int64_t>(expert) * search.room;
   for (int i = threadIdx.x; i < count; i += blockDim.x) room[i] = found[i];

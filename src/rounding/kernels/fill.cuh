@@ -1,13 +1,14 @@
-// The best non-members on a GPU: rounding/fill.cuh says which. A block takes eight neighbouring experts, whose logits
-// are one 32-byte sector of a token's row, and a chunk of tokens; a lane takes a token.
+// The best non-members on a GPU: rounding/fill.cuh says which.
 //
-// A sample of 512 tokens gives each expert a bound that more than `need` of all tokens pass, but few more: about 4 need
-// + 200 of any number. What may reach it is collected, and sorted when experts are processed. Should a sample mislead
-// (fewer than `need` reach the bound, or more than there is room for), the expert is searched whole, which takes longer
-// but needs no luck.
+// A sample of 1024 tokens gives each expert a bound that more than `need` of all tokens pass, but few more: about
+// 3 need + 100 of any number. The sample is sorted before it is known what an expert needs, beside the dealing of
+// assignments (kernels/deal.cuh). Then warps read whole rows of logits, a lane the same eight experts in each, and what
+// may reach its bound is collected; it is sorted when experts are processed. Should a sample mislead (fewer than `need`
+// reach the bound, or more than there is room for), the expert is searched whole, which takes longer but needs no luck.
 //
 // Floor at T = 16384, E = 256: the logits once more, 16.8 MB, from L2 where they fit: 3 to 4 us. The quick comparison
-// takes about 90 instructions a 256 logits. What passes is queued, so that exact scores are computed by full warps.
+// takes about 60 instructions a 256 logits. What passes is queued, so that exact scores are computed by full warps, and
+// counted by block, so that few add to an expert's one counter.
 #pragma once
 
 #include <algorithm>
@@ -19,38 +20,34 @@
 
 namespace tatr {
 
+inline constexpr int kFillSample = 1024;  // tokens
+/// Sampled scores that are kept of an expert.
+inline constexpr int kFillRanks = 128;
+/// Counts of found fills stand in sectors of their own, for many blocks add to them.
+inline constexpr int kFillCountStride = 8;
+
 namespace fill_detail {
 
-constexpr int kExperts = 8;         // of a block
-constexpr int kWarps = 8;           // each sees to one expert's bound and to the writing of its list
-constexpr int kStep = 32 * kWarps;  // tokens
+constexpr int kEach = 8;              // neighbouring experts of a lane: 32 bytes of logits
+constexpr int kColumns = 32 * kEach;  // experts of a block that collects
+constexpr int kWarps = 32;
+constexpr int kBatch = 2;         // tokens that a warp loads at once
+constexpr int kRound = 512;       // tokens of a block between one writing of what was found and the next
+constexpr int kQueueRoom = 8192;  // candidates of a round
 constexpr unsigned kAllLanes = 0xFFFFFFFFu;
-static_assert(kWarps == kExperts);
+constexpr std::int32_t kNoRoom = 1 << 30;  // added to a count: more than there can be room for, whatever else is added
 
-constexpr int kSample = 512;    // tokens
-constexpr int kListRoom = 512;  // candidates of an expert in a chunk
-static_assert(kSample % kStep == 0);
-
-struct BlockState {
-  std::int32_t count[kExperts], need[kExperts], claimed[kExperts];
-  float quick_bound[kExperts];
-  std::uint8_t queue[kWarps][32 * kExperts];  // lane times kExperts, plus expert of the block
-  float logit[kWarps][kExperts][32];          // of the warps' tokens
-  float maximum[kWarps][32], inverse[kWarps][32];
-};
-
-/// One token's logits of the block's experts.
+/// One token's logits of a lane's experts.
 struct TokenPart {
-  float logit[kExperts];
-  float maximum, inverse;
-  std::uint32_t members;  // the word that tells of the block's experts: not shifted before use, for that would wait
+  float logit[kEach];
+  float shift = 0.0f;         // a score reaches a bound where its logit less this does
+  std::uint32_t members = 0;  // the word that tells of the lane's experts: not shifted before use, for that would wait
 
-  /// `vectors`: rows are aligned to 16 bytes. Experts that do not exist have an infinite bound; their logit is never
-  /// used.
-  __device__ void load(const FillSearch& search, std::int64_t token, int first_expert, bool vectors, bool softmax) {
+  /// `vectors`: rows are aligned to 16 bytes. Logits of experts that do not exist are never used.
+  __device__ void load(const FillSearch& search, std::int64_t token, int first_expert, bool vectors) {
     const float* const row = search.scores.logits + token * search.experts + first_expert;
 #pragma unroll
-    for (int i = 0; i < kExperts; i += 4) {
+    for (int i = 0; i < kEach; i += 4) {
       if (vectors && first_expert + i < search.experts) {
         const float4 four = *reinterpret_cast<const float4*>(row + i);
         logit[i] = four.x;
@@ -62,157 +59,220 @@ struct TokenPart {
         for (int j = i; j < i + 4; ++j) logit[j] = first_expert + j < search.experts ? row[j] : 0.0f;
       }
     }
-    members = search.members[token * search.member_words + first_expert / 32];
-    maximum = softmax ? search.scores.row_max[token] : 0.0f;
-    inverse = softmax ? search.scores.row_inverse[token] : 0.0f;
+    if (first_expert < search.experts) members = search.members[token * search.member_words + first_expert / 32];
+    if (search.scores.scoring == Scoring::kSoftmax) {
+      shift = search.scores.row_max[token] - __logf(search.scores.row_inverse[token]);
+    }
   }
+
+  /// Whether the token is one of expert i's own.
+  __device__ bool is_member(int i, int first_expert) const { return (members >> (first_expert % 32 + i) & 1) != 0; }
 
   /// A score of expert i that is quick to compute: within 1e-5 of the exact one wherever that matters.
-  __device__ float quick_score(int i, bool softmax) const {
-    return softmax ? __expf(logit[i] - maximum) * inverse : __fdividef(1.0f, 1.0f + __expf(-logit[i]));
+  __device__ float quick_score(int i, Scoring scoring) const {
+    return scoring == Scoring::kSoftmax ? __expf(logit[i] - shift) : __fdividef(1.0f, 1.0f + __expf(-logit[i]));
   }
 
-  /// Bit i: expert i's score may reach its bound.
-  __device__ unsigned passing(const float* bound, int first_expert, bool softmax) const {
+  /// Bit i: expert i does not have the token, and its score may reach its bound.
+  __device__ unsigned passing(const float* bound, int first_expert) const {
     unsigned mask = 0;
 #pragma unroll
-    for (int i = 0; i < kExperts; ++i) {
-      if (quick_score(i, softmax) >= bound[i]) mask |= 1u << i;
-    }
+    for (int i = 0; i < kEach; ++i) mask |= logit[i] - shift >= bound[i] ? 1u << i : 0u;
     return mask & ~(members >> (first_expert % 32));
   }
 };
 
-/// A score that at least `wanted` of the sampled ones reach, and not many more. One warp.
-__device__ inline float sampled_bound(const float* scores, int wanted) {
-  constexpr int kEach = kSample / 32;
-  std::uint32_t bits[kEach], best = 0;
-#pragma unroll
-  for (int i = 0; i < kEach; ++i) {
-    bits[i] = float_bits(scores[32 * i + threadIdx.x % 32]);
-    best = max(best, bits[i]);
-  }
-  if (wanted <= 24) {  // the wanted-th best of the lanes' best
-    std::uint32_t bound = 0;
-    for (int i = 0; i < wanted; ++i) {
-      bound = __reduce_max_sync(kAllLanes, best);
-      if (best == bound) best = 0;
-    }
-    return float_from_bits(bound);
-  }
-  std::uint32_t low = 0, high = 0x3F800001u;  // beyond 1
-  while (high - low > 1) {
-    const std::uint32_t middle = low + (high - low) / 2;
-    int reach = 0;
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) reach += bits[i] >= middle;
-    reach = __reduce_add_sync(kAllLanes, reach);
-    if (reach >= wanted && reach <= wanted + wanted / 8) return float_from_bits(middle);
-    (reach < wanted ? high : low) = middle;
-  }
-  return float_from_bits(low);
-}
-
-/// Of a sample, how many must reach a bound so that more than `need` of all do: four standard deviations more than
-/// their share.
-__device__ inline int sampled_rank(int need, int tokens) {
-  const float share = static_cast<float>(need) * kSample / static_cast<float>(tokens);
+/// What an expert wants is of this rank in the sample, so that more than `need` of all tokens reach it: four standard
+/// deviations beyond its share.
+__host__ __device__ inline int sampled_rank(int need, int tokens) {
+  const float share = static_cast<float>(need) * kFillSample / static_cast<float>(tokens);
   return static_cast<int>(share + 4.0f * sqrtf(share)) + 4;
 }
 
-/// Sets the quick bound of each expert from a sample, the same in every chunk, and tells search.bounds what is surely
-/// collected. `scores` has room for [kExperts,
-/// kSample].
-__device__ inline void set_bounds(const FillSearch& search, int first_expert, bool vectors, bool softmax, float* scores,
-                                  BlockState& state) {
-  for (int i = static_cast<int>(threadIdx.x); i < kSample; i += kStep) {
-    TokenPart part;
-    const bool valid = i < search.tokens;
-    if (valid) {  // spread over all tokens; each once where there are few
-      const std::int64_t token = search.tokens <= kSample ? i : std::int64_t{i} * search.tokens / kSample;
-      part.load(search, token, first_expert, vectors, softmax);
-    }
-#pragma unroll
-    for (int e = 0; e < kExperts; ++e) {
-      const bool counts = valid && (part.members >> ((first_expert + e) % 32) & 1) == 0;
-      scores[e * kSample + i] = counts ? fminf(part.quick_score(e, softmax), 1.0f) : 0.0f;
-    }
-  }
-  __syncthreads();
-  const int own = static_cast<int>(threadIdx.x / 32), need = state.need[own];
-  const float bound =
-      need == 0 ? __builtin_huge_valf() : sampled_bound(scores + own * kSample, sampled_rank(need, search.tokens));
-  if (threadIdx.x % 32 == 0) {
-    const float sure = bound > kLeastQuickBound ? bound : 0.0f;
-    state.quick_bound[own] = sure * kQuickMargin;
-    if (blockIdx.y == 0 && need > 0) search.bounds[first_expert + own] = sure;
-  }
-  __syncthreads();
+/// The score that an expert's sample bounds its fills by; 0 where the sample says nothing, or what quick scores are not
+/// precise enough for.
+__device__ inline float sampled_bound(const FillSearch& search, int expert, int need) {
+  const int rank = sampled_rank(need, search.tokens);
+  const float bound = rank <= search.sample_ranks ? search.sample[expert * kFillRanks + rank - 1] : 0.0f;
+  return bound > kLeastQuickBound ? bound : 0.0f;
 }
+
+/// What a logit, less its token's shift, must reach so that its score may reach `score`.
+__device__ inline float quick_bound(Scoring scoring, float score) {
+  const float least = score * kQuickMargin;
+  if (least == 0.0f) return -__builtin_huge_valf();
+  return scoring == Scoring::kSoftmax ? logf(least) : logf(least / (1.0f - least));
+}
+
+/// What may reach its bound in a round: a token after the round's first, and an expert after the block's first.
+struct FillQueue {
+  std::uint32_t entries[kQueueRoom];  // expert; token << 8; place in the block's list of the expert << 17
+  std::int32_t waiting;
+  std::int32_t listed[kColumns];  // how many of each expert; then where they go
+
+  static_assert(kColumns == 1 << 8 && kRound == 1 << 9);
+  __device__ static int column(std::uint32_t entry) { return static_cast<int>(entry & 0xFF); }
+  __device__ static int token(std::uint32_t entry) { return static_cast<int>(entry >> 8 & 0x1FF); }
+  __device__ static int place(std::uint32_t entry) { return static_cast<int>(entry >> 17); }
+
+  /// Takes a warp's masks of one token. What finds no room makes its expert's list not suffice.
+  __device__ void push(unsigned mask, int token, const FillSearch& search, int first_expert) {
+    const int lane = static_cast<int>(threadIdx.x % 32);
+    const int passing = __reduce_add_sync(kAllLanes, __popc(mask));
+    if (passing == 0) return;
+    int first = 0;
+    if (lane == 0) first = atomicAdd(&waiting, passing);
+    first = __shfl_sync(kAllLanes, first, 0);
+    while (const unsigned lanes = __ballot_sync(kAllLanes, mask != 0)) {
+      if (mask != 0) {
+        const int at = first + __popc(lanes & ((1u << lane) - 1)),
+                  own = lane * kEach + __ffs(static_cast<int>(mask)) - 1;
+        mask &= mask - 1;
+        if (at < kQueueRoom) {
+          entries[at] = static_cast<std::uint32_t>(token << 8 | own);
+        } else {
+          atomicOr(&search.counts[(first_expert + own) * kFillCountStride], kNoRoom);
+        }
+      }
+      first += __popc(lanes);
+    }
+  }
+
+  /// Writes what waits to the experts' lists. All threads, after a barrier; ends with one, and with an empty queue.
+  __device__ void flush(const FillSearch& search, std::int32_t first_token, int first_expert) {
+    const int count = min(waiting, kQueueRoom), threads = static_cast<int>(blockDim.x);
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += threads) {
+      entries[i] |= static_cast<std::uint32_t>(atomicAdd(&listed[column(entries[i])], 1) << 17);
+    }
+    __syncthreads();
+    for (int i = static_cast<int>(threadIdx.x); i < kColumns; i += threads) {
+      if (listed[i] > 0) listed[i] = atomicAdd(&search.counts[(first_expert + i) * kFillCountStride], listed[i]);
+    }
+    __syncthreads();
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += threads) {
+      const std::uint32_t entry = entries[i];
+      const std::int32_t at = listed[column(entry)] + place(entry), expert = first_expert + column(entry);
+      const std::int64_t of = first_token + token(entry);
+      if (at >= search.room) continue;
+      search.found[static_cast<std::int64_t>(expert) * search.room + at] =
+          rank_key(expert, rank_place(search.scores(of, expert), of));
+    }
+    __syncthreads();
+    clear();
+  }
+
+  __device__ void clear() {
+    for (int i = static_cast<int>(threadIdx.x); i < kColumns; i += static_cast<int>(blockDim.x)) listed[i] = 0;
+    if (threadIdx.x == 0) waiting = 0;
+    __syncthreads();
+  }
+};
 
 }  // namespace fill_detail
 
-/// `search.found` is [E, room], and search.counts [E], zero before; more than `room` says that a list did not suffice.
-/// All scores of at least search.bounds[e] are among those found, and some that are a little lower.
-__global__ void __launch_bounds__(32 * fill_detail::kWarps) collect_fill(const FillSearch search) {
-  using namespace fill_detail;
-  __shared__ std::uint64_t candidates[kExperts][kListRoom];  // before: the sample's scores
-  __shared__ BlockState state;
-  static_assert(sizeof candidates >= sizeof(float) * kExperts * kSample);
-  const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
-  const int first_expert = static_cast<int>(blockIdx.x) * kExperts;
-  if (threadIdx.x < kExperts) {
-    state.need[lane] = first_expert + lane < search.experts ? search.need[first_expert + lane] : 0;
-    state.count[lane] = 0;
-  }
-  if (__syncthreads_or(threadIdx.x < kExperts && state.need[lane] > 0) == 0) return;
-  const bool softmax = search.scores.scoring == Scoring::kSoftmax, vectors = search.experts % 4 == 0;
-  std::int32_t token = static_cast<std::int32_t>(blockIdx.y) * search.chunk_tokens + warp * 32 + lane;
-  const std::int32_t last = token - warp * 32 - lane + search.chunk_tokens;
-  const std::int32_t end = last < search.tokens ? last : search.tokens;
-  TokenPart part;
-  if (token < end) part.load(search, token, first_expert, vectors, softmax);
-  set_bounds(search, first_expert, vectors, softmax, reinterpret_cast<float*>(candidates), state);
-
-  for (; token - lane < end; token += kStep) {  // warps go their own way
-    TokenPart next;
-    if (token + kStep < end) next.load(search, token + kStep, first_expert, vectors, softmax);
-    unsigned mask = token < end ? part.passing(state.quick_bound, first_expert, softmax) : 0;
+/// Sorts what a thread holds, high to low (bitonic sort; Batcher, 1968).
+template <int kCount>
+__device__ void sort_in_thread(std::uint32_t (&values)[kCount]) {
 #pragma unroll
-    for (int i = 0; i < kExperts; ++i) state.logit[warp][i][lane] = part.logit[i];
-    state.maximum[warp][lane] = part.maximum;
-    state.inverse[warp][lane] = part.inverse;
-    int queued = 0;
-    while (const unsigned lanes = __ballot_sync(kAllLanes, mask != 0)) {
-      if (mask != 0) {
-        state.queue[warp][queued + __popc(lanes & ((1u << lane) - 1))] =
-            static_cast<std::uint8_t>(lane * kExperts + __ffs(static_cast<int>(mask)) - 1);
-        mask &= mask - 1;
-      }
-      queued += __popc(lanes);
-    }
-    __syncwarp();
-    for (int i = lane; i < queued; i += 32) {
-      const int entry = state.queue[warp][i], own = entry % kExperts, of = entry / kExperts;
-      const float score = ScoreView::exact_score(search.scores.scoring, state.logit[warp][own][of],
-                                                 state.maximum[warp][of], state.inverse[warp][of]);
-      const int place = atomicAdd(&state.count[own], 1);
-      if (place < kListRoom) {
-        candidates[own][place] = rank_key(first_expert + own, rank_place(score, token - lane + of));
+  for (int run = 2; run <= kCount; run *= 2) {
+#pragma unroll
+    for (int distance = run / 2; distance > 0; distance /= 2) {
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) {
+        if ((i & distance) != 0) continue;
+        const std::uint32_t a = values[i], b = values[i | distance];
+        const bool falling = (i & run) == 0 || run == kCount;
+        values[i] = falling ? max(a, b) : min(a, b);
+        values[i | distance] = falling ? min(a, b) : max(a, b);
       }
     }
-    part = next;
-    __syncwarp();
+  }
+}
+
+inline constexpr std::size_t kSampleBytes = fill_detail::kEach * kFillSample * sizeof(float);
+
+/// Sorts the sampled scores of eight experts, a warp each: search.sample gets the best search.sample_ranks of them,
+/// high to low. An expert's own tokens count as 0. By one block of eight warps or more; `scores` has kSampleBytes.
+__device__ inline void sample_experts(const FillSearch& search, int first_expert, float* scores) {
+  using namespace fill_detail;
+  const bool vectors = search.experts % 4 == 0, few = search.tokens <= kFillSample;
+  for (int i = static_cast<int>(threadIdx.x); i < kFillSample; i += static_cast<int>(blockDim.x)) {
+    TokenPart part;
+    const bool valid = !few || i < search.tokens;  // spread over all tokens; each once where there are few
+    if (valid) part.load(search, few ? i : std::int64_t{i} * search.tokens / kFillSample, first_expert, vectors);
+#pragma unroll
+    for (int e = 0; e < kEach; ++e) {
+      const bool counts = valid && !part.is_member(e, first_expert);
+      scores[e * kFillSample + i] = counts ? fminf(part.quick_score(e, search.scores.scoring), 1.0f) : 0.0f;
+    }
   }
   __syncthreads();
-  if (first_expert + warp >= search.experts) return;
-  const std::int64_t expert = first_expert + warp;
-  const int count = state.count[warp];
-  if (lane == 0) state.claimed[warp] = atomicAdd(&search.counts[expert], count <= kListRoom ? count : kSortRoom + 1);
-  __syncwarp();
-  const int first = state.claimed[warp];
-  for (int i = lane; i < count && count <= kListRoom && first + i < search.room; i += 32) {
-    search.found[expert * search.room + first + i] = candidates[warp][i];
+  const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
+  const int expert = first_expert + warp;
+  if (warp >= kEach || expert >= search.experts) return;
+  std::uint32_t bits[kFillSample / 32];
+#pragma unroll
+  for (int i = 0; i < kFillSample / 32; ++i) bits[i] = float_bits(scores[warp * kFillSample + 32 * i + lane]);
+  sort_in_thread(bits);
+  for (int rank = 0; rank < search.sample_ranks; ++rank) {
+    const std::uint32_t best = __reduce_max_sync(kAllLanes, bits[0]);
+    const int owner = __ffs(static_cast<int>(__ballot_sync(kAllLanes, bits[0] == best))) - 1;
+    if (lane == 0) search.sample[expert * kFillRanks + rank] = float_from_bits(best);
+    if (lane != owner) continue;
+#pragma unroll
+    for (int i = 0; i + 1 < kFillSample / 32; ++i) bits[i] = bits[i + 1];
+    bits[kFillSample / 32 - 1] = 0;
+  }
+}
+
+/// `search.found` is [E, room], and search.counts [E, kFillCountStride], zero before; more than `room` says that the
+/// list did not suffice. All scores of at least search.bounds[e] are among those found, and some that are a little
+/// lower.
+__global__ void __launch_bounds__(32 * fill_detail::kWarps) collect_fill(const FillSearch search) {
+  using namespace fill_detail;
+  __shared__ float bounds[kColumns];
+  __shared__ FillQueue queue;
+  const int warp = static_cast<int>(threadIdx.x / 32), lane = static_cast<int>(threadIdx.x % 32);
+  const int first_column = static_cast<int>(blockIdx.x) * kColumns, first_expert = first_column + lane * kEach;
+  const std::int32_t first_token = static_cast<std::int32_t>(blockIdx.y) * search.chunk_tokens;
+  const std::int32_t end = min(first_token + search.chunk_tokens, search.tokens);
+  const bool vectors = search.experts % 4 == 0;
+  TokenPart part[kBatch];
+  const auto load_from = [&](std::int32_t token) {
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      if (token + b * kWarps < end) part[b].load(search, token + b * kWarps, first_expert, vectors);
+    }
+  };
+  load_from(first_token + warp);
+  const int column = static_cast<int>(threadIdx.x), expert = first_column + column;
+  const std::int32_t need = column < kColumns && expert < search.experts ? search.need[expert] : 0;
+  if (__syncthreads_or(need > 0) == 0) return;
+  if (column < kColumns) {
+    const float sure = need > 0 ? sampled_bound(search, expert, need) : 0.0f;
+    bounds[column] = need > 0 ? quick_bound(search.scores.scoring, sure) : __builtin_huge_valf();
+    if (blockIdx.y == 0 && need > 0) search.bounds[expert] = sure;
+  }
+  queue.clear();
+  float bound[kEach];
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) bound[i] = bounds[lane * kEach + i];
+
+  for (std::int32_t round = first_token; round < end; round += kRound) {
+    const std::int32_t last = min(round + kRound, end);
+    for (std::int32_t token = round + warp; token < last; token += kBatch * kWarps) {
+      unsigned passing[kBatch];
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) passing[b] = part[b].passing(bound, first_expert);
+      load_from(token + kBatch * kWarps);
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+        const std::int32_t own = token + b * kWarps;
+        if (own < last) queue.push(passing[b], own - round, search, first_column);
+      }
+    }
+    __syncthreads();
+    queue.flush(search, round, first_column);
   }
 }
 
@@ -245,15 +305,20 @@ __device__ inline std::uint64_t* search_whole(const FillSearch& search, int expe
   return sorted;
 }
 
-/// Tokens of a chunk, such that blocks fill the GPU about four times over.
+/// Tokens of a chunk, such that there is about one block for each multiprocessor.
 inline std::int32_t fill_chunk_tokens(std::int32_t tokens, std::int32_t experts, int multiprocessors) {
-  const std::int32_t groups = ceil_div(experts, fill_detail::kExperts);
-  const std::int32_t chunks = std::max(1, ceil_div(4 * multiprocessors, groups));
-  return round_up(std::max(ceil_div(tokens, chunks), 4 * fill_detail::kStep), fill_detail::kStep);
+  using namespace fill_detail;
+  const std::int32_t chunks = std::max(1, multiprocessors / ceil_div(experts, kColumns));
+  return ceil_div(tokens, chunks);
+}
+
+/// Ranks of the sample that a need of at most `most` can ask for.
+inline std::int32_t fill_sample_ranks(std::int32_t most, std::int32_t tokens) {
+  return std::min(fill_detail::sampled_rank(most, tokens), kFillRanks);
 }
 
 inline void launch_fill(const FillSearch& search, cudaStream_t stream) {
-  const dim3 blocks(static_cast<unsigned>(ceil_div(search.experts, fill_detail::kExperts)),
+  const dim3 blocks(static_cast<unsigned>(ceil_div(search.experts, fill_detail::kColumns)),
                     static_cast<unsigned>(search.chunks));
   collect_fill<<<blocks, 32 * fill_detail::kWarps, 0, stream>>>(search);
 }

@@ -96,11 +96,14 @@ struct Row {
   }
 
   /// The sum of row_exp_sum in router/routing.cu: a partial sum for each expert mod 128, then neighbours joined in a
-  /// tree. Absent experts add 0.
-  __device__ float exp_sum(float maximum) const {
+  /// tree.
+  template <bool kWhole>
+  __device__ float exp_sum(float maximum, std::int32_t experts, int lane) const {
     float partial[kEach] = {};
 #pragma unroll
-    for (int j = 0; j < kValues; ++j) partial[j % kEach] += exact_exp(value[j] - maximum);
+    for (int j = 0; j < kValues; ++j) {
+      if (kWhole || expert(j, lane) < experts) partial[j % kEach] += exact_exp_term(value[j] - maximum);
+    }
 #pragma unroll
     for (int distance = 1; distance < kEach; distance *= 2) {
 #pragma unroll
@@ -180,14 +183,15 @@ __device__ float sort_descending(float value, int lane) {
 }
 
 /// All lanes of a warp call it, each group with its token; `valid` is false where a group has none left.
-template <int kGroup, int kChunks>
+template <int kGroup, int kChunks, bool kWhole>
 __device__ void route_token(const TopKParams& p, Row<kGroup, kChunks>& row, const float* logits, std::int32_t token,
                             bool valid, int lane, TokenScratch& scratch, std::int32_t* histogram) {
   const float sorted = sort_descending<kGroup>(row.maximum(), lane);
   const float maximum = __shfl_sync(kAllLanes, sorted, 0, kGroup);
   // With fewer lanes in use than K, the bound falls to the lowest finite number: absent experts stay out.
   const float bound = fmaxf(__shfl_sync(kAllLanes, sorted, p.top_k - 1, kGroup), kLowest);
-  const float inverse = p.scoring == Scoring::kSoftmax ? 1.0f / row.exp_sum(maximum) : 0.0f;
+  const float inverse =
+      p.scoring == Scoring::kSoftmax ? 1.0f / row.template exp_sum<kWhole>(maximum, p.experts, lane) : 0.0f;
   int found = list_experts<kGroup>(
       row.reaching(bound), lane, [lane](int j) { return Row<kGroup, kChunks>::expert(j, lane); }, scratch);
   if (__any_sync(kAllLanes, found > kRoom)) {
@@ -251,7 +255,7 @@ __global__ void __launch_bounds__(kWarpLanes* kWarps, kChunks <= 2 ? 2 : 1) top_
     const float* const logits = p.logits + std::int64_t{valid ? token : 0} * p.experts;
     Row<kGroup, kChunks> row;
     row.template load<kWhole>(logits, p.experts, lane);
-    route_token(p, row, logits, token, valid, lane, scratch[group], histogram);
+    route_token<kGroup, kChunks, kWhole>(p, row, logits, token, valid, lane, scratch[group], histogram);
   }
   __syncthreads();
   for (int e = threadIdx.x; e < p.experts; e += blockDim.x) {
