@@ -30,17 +30,17 @@ namespace fill_detail {
 
 constexpr int kEach = 8;              // neighbouring experts of a lane: 32 bytes of logits
 constexpr int kColumns = 32 * kEach;  // experts of a block that collects
-constexpr int kWarps = 32;
+constexpr int kWarps = 16;
 constexpr int kBatch = 2;         // tokens that a warp loads at once
 constexpr int kRound = 512;       // tokens of a block between one writing of what was found and the next
-constexpr int kQueueRoom = 8192;  // candidates of a round
+constexpr int kQueueRoom = 4096;  // candidates of a round
 constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 constexpr std::int32_t kNoRoom = 1 << 30;  // added to a count: more than there can be room for, whatever else is added
 
 /// One token's logits of a lane's experts.
 struct TokenPart {
   float logit[kEach];
-  float shift = 0.0f;         // a score reaches a bound where its logit less this does
+  float maximum = 0.0f, inverse = 1.0f;  // of the token, for softmax; nothing is computed of them while others load
   std::uint32_t members = 0;  // the word that tells of the lane's experts: not shifted before use, for that would wait
 
   /// `vectors`: rows are aligned to 16 bytes. Logits of experts that do not exist are never used.
@@ -61,23 +61,28 @@ struct TokenPart {
     }
     if (first_expert < search.experts) members = search.members[token * search.member_words + first_expert / 32];
     if (search.scores.scoring == Scoring::kSoftmax) {
-      shift = search.scores.row_max[token] - __logf(search.scores.row_inverse[token]);
+      maximum = search.scores.row_max[token];
+      inverse = search.scores.row_inverse[token];
     }
   }
 
   /// Whether the token is one of expert i's own.
   __device__ bool is_member(int i, int first_expert) const { return (members >> (first_expert % 32 + i) & 1) != 0; }
 
+  /// A score reaches a bound where its logit less this does.
+  __device__ float shift() const { return maximum - __logf(inverse); }
+
   /// A score of expert i that is quick to compute: within 1e-5 of the exact one wherever that matters.
   __device__ float quick_score(int i, Scoring scoring) const {
-    return scoring == Scoring::kSoftmax ? __expf(logit[i] - shift) : __fdividef(1.0f, 1.0f + __expf(-logit[i]));
+    return scoring == Scoring::kSoftmax ? __expf(logit[i] - shift()) : __fdividef(1.0f, 1.0f + __expf(-logit[i]));
   }
 
   /// Bit i: expert i does not have the token, and its score may reach its bound.
   __device__ unsigned passing(const float* bound, int first_expert) const {
     unsigned mask = 0;
+    const float own_shift = shift();
 #pragma unroll
-    for (int i = 0; i < kEach; ++i) mask |= logit[i] - shift >= bound[i] ? 1u << i : 0u;
+    for (int i = 0; i < kEach; ++i) mask |= logit[i] - own_shift >= bound[i] ? 1u << i : 0u;
     return mask & ~(members >> (first_expert % 32));
   }
 };
@@ -228,7 +233,7 @@ __device__ inline void sample_experts(const FillSearch& search, int first_expert
 /// `search.found` is [E, room], and search.counts [E, kFillCountStride], zero before; more than `room` says that the
 /// list did not suffice. All scores of at least search.bounds[e] are among those found, and some that are a little
 /// lower.
-__global__ void __launch_bounds__(32 * fill_detail::kWarps) collect_fill(const FillSearch search) {
+__global__ void __launch_bounds__(32 * fill_detail::kWarps, 2) collect_fill(const FillSearch search) {
   using namespace fill_detail;
   __shared__ float bounds[kColumns];
   __shared__ FillQueue queue;
@@ -244,9 +249,9 @@ __global__ void __launch_bounds__(32 * fill_detail::kWarps) collect_fill(const F
       if (token + b * kWarps < end) part[b].load(search, token + b * kWarps, first_expert, vectors);
     }
   };
-  load_from(first_token + warp);
   const int column = static_cast<int>(threadIdx.x), expert = first_column + column;
   const std::int32_t need = column < kColumns && expert < search.experts ? search.need[expert] : 0;
+  load_from(first_token + warp);
   if (__syncthreads_or(need > 0) == 0) return;
   if (column < kColumns) {
     const float sure = need > 0 ? sampled_bound(search, expert, need) : 0.0f;
@@ -305,10 +310,10 @@ __device__ inline std::uint64_t* search_whole(const FillSearch& search, int expe
   return sorted;
 }
 
-/// Tokens of a chunk, such that there is about one block for each multiprocessor.
+/// Tokens of a chunk, such that there are about two blocks for each multiprocessor.
 inline std::int32_t fill_chunk_tokens(std::int32_t tokens, std::int32_t experts, int multiprocessors) {
   using namespace fill_detail;
-  const std::int32_t chunks = std::max(1, multiprocessors / ceil_div(experts, kColumns));
+  const std::int32_t chunks = std::max(1, 2 * multiprocessors / ceil_div(experts, kColumns));
   return ceil_div(tokens, chunks);
 }
 

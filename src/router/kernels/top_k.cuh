@@ -95,14 +95,15 @@ struct Row {
     return best;
   }
 
-  /// The sum of row_exp_sum in router/routing.cu: a partial sum for each expert mod 128, then neighbours joined in a
-  /// tree.
+  /// The sum of row_exp_sum in router/row.hpp: a partial sum for each expert mod 128, then neighbours joined in a tree.
+  /// Absent experts add 0.
   template <bool kWhole>
-  __device__ float exp_sum(float maximum, std::int32_t experts, int lane) const {
+  __device__ float exp_sum(float maximum) const {
     float partial[kEach] = {};
 #pragma unroll
     for (int j = 0; j < kValues; ++j) {
-      if (kWhole || expert(j, lane) < experts) partial[j % kEach] += exact_exp_term(value[j] - maximum);
+      const float below = value[j] - maximum;
+      partial[j % kEach] += kWhole ? exact_exp_term(below) : exact_exp(below);
     }
 #pragma unroll
     for (int distance = 1; distance < kEach; distance *= 2) {
@@ -190,8 +191,7 @@ __device__ void route_token(const TopKParams& p, Row<kGroup, kChunks>& row, cons
   const float maximum = __shfl_sync(kAllLanes, sorted, 0, kGroup);
   // With fewer lanes in use than K, the bound falls to the lowest finite number: absent experts stay out.
   const float bound = fmaxf(__shfl_sync(kAllLanes, sorted, p.top_k - 1, kGroup), kLowest);
-  const float inverse =
-      p.scoring == Scoring::kSoftmax ? 1.0f / row.template exp_sum<kWhole>(maximum, p.experts, lane) : 0.0f;
+  const float inverse = p.scoring == Scoring::kSoftmax ? 1.0f / row.template exp_sum<kWhole>(maximum) : 0.0f;
   int found = list_experts<kGroup>(
       row.reaching(bound), lane, [lane](int j) { return Row<kGroup, kChunks>::expert(j, lane); }, scratch);
   if (__any_sync(kAllLanes, found > kRoom)) {
@@ -289,6 +289,8 @@ inline void launch_top_k(const TopKParams& params, int device, cudaStream_t stre
     launch(top_k_kernel<16, 2, true>);
   } else if (params.experts <= 256) {
     halves ? launch(top_k_kernel<16, 2, false>) : launch(top_k_kernel<32, 2, false>);
+  } else if (params.experts == 512 && halves) {
+    launch(top_k_kernel<16, 4, true>);
   } else if (params.experts <= 512) {
     halves ? launch(top_k_kernel<16, 4, false>) : launch(top_k_kernel<32, 4, false>);
   } else {
