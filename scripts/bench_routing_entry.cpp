@@ -21,7 +21,7 @@ struct Bench {
   std::unique_ptr<RoundingScratch> scratch;
   std::vector<std::unique_ptr<StrategyConfig>> strategies;
   std::vector<std::unique_ptr<Recording>> recordings;
-  std::size_t bytes_before, bytes_after;  // of the system, without and with all scratch
+  std::size_t bytes_of_logits, bytes_in_all;
 };
 
 template <class Work>
@@ -38,9 +38,10 @@ auto guarded(Work work, decltype(work()) failed) {
 
 extern "C" {
 
-/// Routes logits [tokens, experts] of the host. Null on failure, with a line on stderr. Never freed.
+/// Routes logits [tokens, experts] of the host, kept as bf16 if `bf16`. Null on failure, with a line on stderr. Never
+/// freed.
 void* bench_new(int cuda, std::int64_t tokens, std::int64_t experts, std::int64_t top_k, std::int64_t tile,
-                const float* logits) {
+                const float* logits, int bf16) {
   return guarded(
       [&]() -> void* {
         auto bench = std::make_unique<Bench>();
@@ -49,11 +50,12 @@ void* bench_new(int cuda, std::int64_t tokens, std::int64_t experts, std::int64_
         bench->router.tokens = tokens;
         bench->router.experts = experts;
         bench->router.top_k = top_k;
+        if (bf16 != 0) bench->router.logits = LogitType::kBf16;
         Buffer<float> data(*bench->system, std::vector<float>(logits, logits + tokens * experts));
-        bench->bytes_before = bench->system->bytes_in_use();
         bench->routing = route(*bench->system, std::move(data), bench->router);
+        bench->bytes_of_logits = bench->routing.logits.size() * 4 + bench->routing.bf16.size() * 2;
         bench->scratch = std::make_unique<RoundingScratch>(*bench->system, tokens, experts, top_k, tile);
-        bench->bytes_after = bench->system->bytes_in_use();
+        bench->bytes_in_all = bench->system->bytes_in_use();
         return bench.release();
       },
       nullptr);
@@ -63,7 +65,7 @@ void* bench_stream(void* handle) { return static_cast<Bench*>(handle)->system->s
 
 std::int64_t bench_scratch_bytes(void* handle) {
   const auto* bench = static_cast<Bench*>(handle);
-  return static_cast<std::int64_t>(bench->bytes_after - bench->bytes_before);
+  return static_cast<std::int64_t>(bench->bytes_in_all - bench->bytes_of_logits);
 }
 
 /// Records the chain up to a strategy's dispatch (`kind` of StrategyKind; `of_nearest` for budget; kind -1: routing

@@ -123,6 +123,7 @@ def write_values(out):
         (["router", "experts"], [0, -1, 4097, 2**64 - 1, 1.0, "16", 1]),
         (["router", "top_k"], [0, -2, 17, 65, 300, 2**40, 2.5, "2", True]),
         (["router", "scoring"], ["Softmax", "", 1]),
+        (["router", "logits"], ["fp16", 32]),
         (["router", "normalise_gates"], ["true", 1, None]),
         (["router", "selection_bias"], ["0", [], [0, 0], [0] * 17, ["a"] * 16, 1e300, None]),
         (["router", "groups"], [4, {}, {"count": 4}, {"count": 5, "top": 2}, {"count": 4, "top": 5}, {"count": 16, "top": 1}, {"count": 0, "top": 0}]),

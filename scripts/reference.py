@@ -350,8 +350,18 @@ def make_routing(chosen: np.ndarray, chosen_scores: np.ndarray, experts: int, no
                    np.split(gates.ravel()[order], first[1:-1]), rank.reshape(tokens, top_k))
 
 
+def rounded_to_bf16(values: np.ndarray) -> np.ndarray:
+    """To nearest, ties to even; the largest finite value stands for what is past it."""
+    most = np.uint32(0x7F7F0000).view(np.float32)
+    bits = np.clip(values, -most, most).view(np.uint32)
+    bits = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
+    return (bits & np.uint32(0xFFFF0000)).view(np.float32)
+
+
 def route(logits: np.ndarray, router: dict) -> Routing:
     tokens, experts = logits.shape
+    if router["logits"] == "bf16":
+        logits = rounded_to_bf16(logits)
     scores = score_all(logits, router["scoring"])
     value = logits
     if "selection_bias" in router:

@@ -126,7 +126,9 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& sys
   const std::size_t settings = settings_of(config).size();
   const std::int64_t tile = most_tile(config);
   MemoryEstimate estimate;
-  const std::size_t routing = tokens * experts * 4 + assignments * 12 + tokens * ((experts + 31) / 32) * 4 + tokens * 8;
+  const std::size_t logit_bytes = keeps_bf16(system, config.router) ? 2 : 4;
+  const std::size_t routing =
+      tokens * experts * logit_bytes + assignments * 12 + tokens * ((experts + 31) / 32) * 4 + tokens * 8;
   const std::size_t scratch =
       RoundingScratch::bytes(system, config.router.tokens, config.router.experts, config.router.top_k, tile);
   const std::size_t sums = (assignments + tokens) * 4 + tokens / 2;

@@ -47,6 +47,7 @@ struct SourceConfig {
 };
 
 enum class Scoring { kSoftmax, kSigmoid };
+enum class LogitType { kFp32, kBf16 };
 
 struct ExpertGroups {
   std::int64_t count = 1;  // experts are split into `count` equal, consecutive groups
@@ -58,6 +59,7 @@ struct RouterConfig {
   std::int64_t experts = 0;  // 0: as the trace says
   std::int64_t top_k = 0;
   Scoring scoring = Scoring::kSoftmax;
+  LogitType logits = LogitType::kFp32;  // bf16: rounded to it before routing
   bool normalise_gates = true;
   std::vector<double> selection_bias;  // empty: none; else one value per expert, or a single one for all
   std::optional<ExpertGroups> groups;

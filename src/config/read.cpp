@@ -112,6 +112,7 @@ void check_trained(const RouterConfig& router, const json& from, const std::stri
            brief_json(from[key]) + " is not allowed with a trained source; expected " + expected);
   };
   if (router.scoring != Scoring::kSoftmax) refuse_key("scoring", "\"softmax\"");
+  if (router.logits != LogitType::kFp32) refuse_key("logits", "\"fp32\"");
   if (!router.normalise_gates) refuse_key("normalise_gates", "true");
   if (!router.selection_bias.empty()) refuse_key("selection_bias", "none");
   if (router.groups) refuse_key("groups", "none");
@@ -129,6 +130,7 @@ RouterConfig build_router(const json& from, const std::string& file) {
   router.experts = from.value("experts", std::int64_t{0});
   router.top_k = from["top_k"];
   router.scoring = from["scoring"] == "sigmoid" ? Scoring::kSigmoid : Scoring::kSoftmax;
+  router.logits = from["logits"] == "bf16" ? LogitType::kBf16 : LogitType::kFp32;
   router.normalise_gates = from["normalise_gates"];
   if (from.contains("selection_bias")) {
     const json& bias = from["selection_bias"];

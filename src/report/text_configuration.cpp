@@ -39,6 +39,7 @@ std::string source_words(const RouterConfig& router) {
 
 std::string scoring_words(const RouterConfig& router) {
   std::string words = router.scoring == Scoring::kSoftmax ? "softmax" : "sigmoid";
+  if (router.logits == LogitType::kBf16) words += " of bf16 logits";
   words += router.normalise_gates ? ", gates normalised" : ", gates as they are";
   if (!router.selection_bias.empty()) words += ", selection bias";
   if (router.groups) words += fmt::format(", best {} of {} expert groups", router.groups->top, router.groups->count);

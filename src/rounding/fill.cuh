@@ -76,7 +76,7 @@ struct FillChunk {
       search.counts[e * search.chunks + chunk] = 0;
     }
     for (std::int64_t token = first; token < last; ++token) {
-      const float* logits = search.scores.logits + token * experts;
+      const float* logits = search.scores.logits.fp32 + token * experts;
       const float top = maximum(token), shift = quick_shift(token);
       for (std::int32_t e = 0; e < experts; ++e) passes[e] = logits[e] - top >= bound[e] + shift;
       for (std::int32_t eight = 0; eight < experts; eight += 8) {

@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 
+#include "core/half.hpp"
 #include "core/integer_math.hpp"
 #include "core/thrust_policy.cuh"
 
@@ -16,6 +17,23 @@
 namespace tatr {
 
 namespace {
+
+/// To bf16, or, where that is null, to what bf16 holds. The largest finite value stands for what is past it.
+struct RoundLogit {
+  float* logits;
+  std::uint16_t* bf16;
+
+  TATR_HD void operator()(std::int64_t i) const {
+    constexpr float kMost = 3.38953139e38f;
+    const float value = logits[i] > kMost ? kMost : (logits[i] < -kMost ? -kMost : logits[i]);
+    const std::uint16_t rounded = bfloat16_from_float(value);
+    if (bf16 != nullptr) {
+      bf16[i] = rounded;
+    } else {
+      logits[i] = float_from_bfloat16(rounded);
+    }
+  }
+};
 
 /// Where one token's choice goes, and what every way of choosing does with it.
 struct ChoiceWriter {
@@ -187,7 +205,7 @@ void route_all(const Policy& policy, const System& system, Routing& routing, con
 #if defined(__CUDACC__)
 void route_with_kernel(System& system, Routing& routing, const RouterConfig& config) {
   launch_top_k(
-      {routing.logits.data(), routing.tokens, routing.experts, routing.top_k, ceil_div(routing.experts, 32),
+      {routing.logit_view(), routing.tokens, routing.experts, routing.top_k, ceil_div(routing.experts, 32),
        config.scoring, config.normalise_gates, routing.chosen.data(), routing.gates.data(), routing.scores.data(),
        routing.members.data(), routing.counts.data(), routing.row_max.data(), routing.row_inverse.data()},
       system.index(), system.stream());
@@ -204,12 +222,29 @@ Buffer<float> expanded_bias(System& system, const RouterConfig& config) {
   return Buffer<float>(system, bias);
 }
 
+void round_logits(System& system, Routing& routing, const RouterConfig& config) {
+  const auto count = routing.logits.size();
+  if (keeps_bf16(system, config)) routing.bf16 = Buffer<std::uint16_t>(system, count);
+  const RoundLogit round{routing.logits.data(), routing.bf16.data()};
+  with_policy(system, [&](auto policy) { for_each_index(policy, static_cast<std::int64_t>(count), round); });
+  if (routing.bf16.size() > 0) routing.logits = {};
+}
+
 }  // namespace
+
+bool keeps_bf16([[maybe_unused]] const System& system, [[maybe_unused]] const RouterConfig& config) {
+#if defined(__CUDACC__)
+  return system.is_cuda() && config.logits == LogitType::kBf16 && top_k_kernel_takes(config);
+#else
+  return false;
+#endif
+}
 
 Routing route(System& system, Buffer<float> logits, const RouterConfig& config) {
   if (config.top_k > config.experts || config.top_k > kMaxTopK) throw std::logic_error("route: top_k out of range");
   Routing routing = empty_routing(system, config);
   routing.logits = std::move(logits);
+  if (config.logits == LogitType::kBf16) round_logits(system, routing, config);
   routing.row_max = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
   routing.row_inverse = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
   routing.selection_bias = expanded_bias(system, config);

@@ -17,10 +17,22 @@ inline constexpr std::int64_t kMaxTokens = 1 << 20;
 inline constexpr std::int64_t kMaxTopK = 64;
 inline constexpr std::int64_t kMaxGroups = 64;
 
-/// The score p of any (token, expert) pair, recomputed from the logits. Empty (logits null) where only the top-k are
-/// known.
+/// Router logits where they are: as fp32, or, on a GPU alone, as the bits of bf16.
+struct LogitView {
+  const float* fp32 = nullptr;
+  const std::uint16_t* bf16 = nullptr;  // where there, in place of fp32
+
+  TATR_HD float operator[](std::int64_t i) const {
+#if defined(__CUDA_ARCH__)
+    if (bf16 != nullptr) return float_from_bits(std::uint32_t{bf16[i]} << 16);
+#endif
+    return fp32[i];
+  }
+};
+
+/// The score p of any (token, expert) pair, recomputed from the logits. Empty where only the top-k are known.
 struct ScoreView {
-  const float* logits = nullptr;       // [T, E]
+  LogitView logits;                    // [T, E]
   const float* row_max = nullptr;      // [T]; softmax only
   const float* row_inverse = nullptr;  // [T]: 1 / sum of e^(logit - max); softmax only
   std::int32_t experts = 0;
@@ -38,13 +50,13 @@ struct ScoreView {
 
   /// Scores of `count` neighbouring experts of one token; a loop that compilers turn into vector code.
   TATR_HD void of_experts(std::int64_t token, std::int32_t first, std::int32_t count, float* score) const {
-    const float* row = logits + token * experts + first;
+    const std::int64_t row = token * experts + first;
     if (scoring == Scoring::kSigmoid) {
-      for (std::int32_t i = 0; i < count; ++i) score[i] = exact_sigmoid(row[i]);
+      for (std::int32_t i = 0; i < count; ++i) score[i] = exact_sigmoid(logits[row + i]);
       return;
     }
     const float maximum = row_max[token], inverse = row_inverse[token];
-    for (std::int32_t i = 0; i < count; ++i) score[i] = exact_exp(row[i] - maximum) * inverse;
+    for (std::int32_t i = 0; i < count; ++i) score[i] = exact_exp(logits[row + i] - maximum) * inverse;
   }
 };
 
@@ -58,19 +70,25 @@ struct Routing {
   Buffer<float> scores;           // [T, K] p of the chosen
   Buffer<std::uint32_t> members;  // [T, ceil(E/32)] bit e of a row: the token chose expert e
   Buffer<std::int32_t> counts;    // [E]
-  Buffer<float> logits;           // [T, E]; empty for a trace of top-k ids and scores
+  Buffer<float> logits;           // [T, E], rounded as config.logits says; empty for a trace of top-k ids and scores,
+  Buffer<std::uint16_t> bf16;     // and where they are here: see keeps_bf16
   Buffer<float> row_max;          // [T]
   Buffer<float> row_inverse;      // [T]
   Buffer<float> selection_bias;   // [E]; empty: none
   Scoring scoring = Scoring::kSoftmax;
 
-  bool has_all_scores() const { return logits.size() > 0; }
-  ScoreView score_view() const { return {logits.data(), row_max.data(), row_inverse.data(), experts, scoring}; }
+  bool has_all_scores() const { return logits.size() + bf16.size() > 0; }
+  LogitView logit_view() const { return {logits.data(), bf16.data()}; }
+  ScoreView score_view() const { return {logit_view(), row_max.data(), row_inverse.data(), experts, scoring}; }
 };
 
 /// Router logits [tokens, experts] of a synthetic source, made on the system. The source must not be a trace.
 Buffer<float> synthetic_logits(System& system, const SourceConfig& source, std::uint64_t seed, std::int64_t tokens,
                                std::int64_t experts);
+
+/// Whether a routing of bf16 logits keeps them as such: on a GPU, but for shapes that its top-k kernel does not take.
+/// Elsewhere fp32 holds what they were rounded to, with the same results.
+bool keeps_bf16(const System& system, const RouterConfig& config);
 
 /// Routes logits [tokens, experts] (finite; taken over by the result). config.tokens and .experts are the shape.
 Routing route(System& system, Buffer<float> logits, const RouterConfig& config);

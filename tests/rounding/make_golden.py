@@ -94,7 +94,11 @@ def cases():
         case("topics one token a run", 64, 9, 2, BRIEF, source=source("topics", run=1, topics=4096, strength=2.5)),
         case("hot", 150, 20, 2, SIMPLE, source=source("hot", experts=3), seed=5),
         case("hot none", 70, 6, 2, BRIEF, source=source("hot", experts=0, boost=-3)),
-        # Scoring, gates, bias, groups
+        # Scoring, gates, bias, groups, precision
+        case("bf16", 160, 32, 3, [*SIMPLE, *FILLS], logits="bf16"),
+        case("bf16 between", 60, 8, 2, SIMPLE, logits="bf16", pattern=ramp(7, 5, 3, 17, 8, 1.00390625)),
+        case("bf16 huge", 60, 8, 2, BRIEF, logits="bf16", pattern=ramp(7, 5, 3, 17, 8, 4.25e37)),
+        case("bf16 groups", 60, 16, 3, BRIEF, logits="bf16", groups=groups),
         case("sigmoid", 140, 16, 2, SIMPLE, scoring="sigmoid"),
         case("sigmoid raw gates", 140, 16, 3, BRIEF, scoring="sigmoid", normalise_gates=False),
         case("raw gates", 140, 16, 3, [*BRIEF, *DRAWS], normalise_gates=False),
@@ -183,6 +187,8 @@ def route_case(one: dict, experiment: reference.Experiment) -> tuple[reference.R
         logits = logits_of(pattern, tokens, experts)
     else:
         logits = reference.synthetic_logits(router["source"], experiment.seed, tokens, experts)
+    if router["logits"] == "bf16":
+        logits = reference.rounded_to_bf16(logits)
     return reference.route(logits, router), {"logits_hash": reference.hash_of(logits, "<f4")}
 
 

@@ -38,6 +38,19 @@ TEST_CASE("gates are softmax over the chosen, or over all experts where they are
   CHECK(route_rows(*cpu, {2, 1, 0}, config).gates.to_host()[1] == Approx(1 / (1 + e1)));
 }
 
+TEST_CASE("bf16 logits are rounded to nearest, so that more of them tie") {
+  const auto cpu = make_cpu_system(1);
+  RouterConfig config = router_shape(2, 4, 2);
+  // 1 + 1/128 is the next bf16 after 1; 1 + 3/256 lies between two, of which 1 + 2/128 is even.
+  const std::vector<float> logits = {1, 1 + 0x1p-9f, 0, 1 + 0x1p-7f, 1 + 3 * 0x1p-8f, 1 + 2 * 0x1p-7f, 3.4e38f, 2};
+  CHECK(route_rows(*cpu, logits, config).chosen.to_host() == std::vector<std::int32_t>{3, 1, 2, 3});
+  config.logits = LogitType::kBf16;
+  const Routing routing = route_rows(*cpu, logits, config);
+  CHECK(routing.chosen.to_host() == std::vector<std::int32_t>{3, 0, 2, 3});
+  const float most = float_from_bits(0x7F7F0000);
+  CHECK(routing.logits.to_host() == std::vector<float>{1, 1, 0, 1 + 0x1p-7f, 1 + 0x1p-6f, 1 + 0x1p-6f, most, 2});
+}
+
 TEST_CASE("a selection bias changes the choice but not the gate") {
   const auto cpu = make_cpu_system(1);
   RouterConfig config = router_shape(1, 3, 1);

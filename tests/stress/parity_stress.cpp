@@ -123,6 +123,7 @@ Case draw_case(std::uint64_t key, std::int64_t most_pairs) {
     c.strategies.push_back(draw_strategy(draw));
     c.tiles.push_back(8 * draw.size(32));
   }
+  if (draw.chance(0.3)) router.logits = LogitType::kBf16;
   c.text = "T " + std::to_string(router.tokens) + " E " + std::to_string(router.experts) + " K " +
            std::to_string(router.top_k) + " logits " + kLogitKinds[kind];
   return c;

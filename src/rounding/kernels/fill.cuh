@@ -17,6 +17,7 @@
 #include "rounding/fill.cuh"
 #include "rounding/kernels/decide.cuh"
 #include "rounding/kernels/sort.cuh"
+#include "router/kernels/logits.cuh"
 
 namespace tatr {
 
@@ -28,7 +29,7 @@ inline constexpr int kFillCountStride = 8;
 
 namespace fill_detail {
 
-constexpr int kEach = 8;              // neighbouring experts of a lane: 32 bytes of logits
+constexpr int kEach = 8;              // neighbouring experts of a lane
 constexpr int kColumns = 32 * kEach;  // experts of a block that collects
 constexpr int kWarps = 16;
 constexpr int kBatch = 2;         // tokens that a warp loads at once
@@ -43,20 +44,22 @@ struct TokenPart {
   float maximum = 0.0f, inverse = 1.0f;  // of the token, for softmax; nothing is computed of them while others load
   std::uint32_t members = 0;  // the word that tells of the lane's experts: not shifted before use, for that would wait
 
-  /// `vectors`: rows are aligned to 16 bytes. Logits of experts that do not exist are never used.
+  /// `vectors`: rows are aligned to four logits. Logits of experts that do not exist are never used.
   __device__ void load(const FillSearch& search, std::int64_t token, int first_expert, bool vectors) {
-    const float* const row = search.scores.logits + token * search.experts + first_expert;
+    const LogitView& logits = search.scores.logits;
+    const std::int64_t row = token * search.experts + first_expert;
 #pragma unroll
     for (int i = 0; i < kEach; i += 4) {
       if (vectors && first_expert + i < search.experts) {
-        const float4 four = *reinterpret_cast<const float4*>(row + i);
+        const float4 four =
+            logits.bf16 != nullptr ? four_logits(logits.bf16 + row + i) : four_logits(logits.fp32 + row + i);
         logit[i] = four.x;
         logit[i + 1] = four.y;
         logit[i + 2] = four.z;
         logit[i + 3] = four.w;
       } else {
 #pragma unroll
-        for (int j = i; j < i + 4; ++j) logit[j] = first_expert + j < search.experts ? row[j] : 0.0f;
+        for (int j = i; j < i + 4; ++j) logit[j] = first_expert + j < search.experts ? logits[row + j] : 0.0f;
       }
     }
     if (first_expert < search.experts) members = search.members[token * search.member_words + first_expert / 32];

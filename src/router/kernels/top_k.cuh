@@ -14,12 +14,13 @@
 
 #include "core/cuda_check.hpp"
 #include "core/exact_math.hpp"
+#include "router/kernels/logits.cuh"
 #include "router/routing.hpp"
 
 namespace tatr {
 
 struct TopKParams {
-  const float* logits;  // [T, E]; E a multiple of 4, so that rows are aligned to 16 bytes
+  LogitView logits;  // [T, E]; E a multiple of 4, so that rows are aligned to four values
   std::int32_t tokens, experts, top_k, member_words;
   Scoring scoring;
   bool normalise;
@@ -74,18 +75,26 @@ struct Row {
 
   __device__ static std::int32_t expert(int j, int lane) { return 128 * (j / kEach) + kEach * lane + j % kEach; }
 
-  /// `logits` of the token. kWhole: there are 128 kChunks experts.
+  /// The row from logits[first] on. kWhole: there are 128 kChunks experts.
   template <bool kWhole>
-  __device__ void load(const float* logits, std::int32_t experts, int lane) {
+  __device__ void load(const LogitView& logits, std::int64_t first, std::int32_t experts, int lane) {
+    if (logits.bf16 != nullptr) {
 #pragma unroll
-    for (int j = 0; j < kValues; j += 4) {
-      float4 part{kAbsent, kAbsent, kAbsent, kAbsent};
-      if (kWhole || expert(j, lane) < experts) part = __ldg(reinterpret_cast<const float4*>(logits + expert(j, lane)));
-      value[j] = part.x;
-      value[j + 1] = part.y;
-      value[j + 2] = part.z;
-      value[j + 3] = part.w;
+      for (int j = 0; j < kValues; j += 4) load_four<kWhole>(logits.bf16 + first, j, experts, lane);
+    } else {
+#pragma unroll
+      for (int j = 0; j < kValues; j += 4) load_four<kWhole>(logits.fp32 + first, j, experts, lane);
     }
+  }
+
+  template <bool kWhole, class Number>
+  __device__ void load_four(const Number* row, int j, std::int32_t experts, int lane) {
+    float4 four{kAbsent, kAbsent, kAbsent, kAbsent};
+    if (kWhole || expert(j, lane) < experts) four = four_logits(row + expert(j, lane));
+    value[j] = four.x;
+    value[j + 1] = four.y;
+    value[j + 2] = four.z;
+    value[j + 3] = four.w;
   }
 
   __device__ float maximum() const {
@@ -183,9 +192,10 @@ __device__ float sort_descending(float value, int lane) {
   return value;
 }
 
-/// All lanes of a warp call it, each group with its token; `valid` is false where a group has none left.
+/// All lanes of a warp call it, each group with its token, whose logits begin at `first`; `valid` is false where a
+/// group has none left.
 template <int kGroup, int kChunks, bool kWhole>
-__device__ void route_token(const TopKParams& p, Row<kGroup, kChunks>& row, const float* logits, std::int32_t token,
+__device__ void route_token(const TopKParams& p, Row<kGroup, kChunks>& row, std::int64_t first, std::int32_t token,
                             bool valid, int lane, TokenScratch& scratch, std::int32_t* histogram) {
   const float sorted = sort_descending<kGroup>(row.maximum(), lane);
   const float maximum = __shfl_sync(kAllLanes, sorted, 0, kGroup);
@@ -202,7 +212,7 @@ __device__ void route_token(const TopKParams& p, Row<kGroup, kChunks>& row, cons
   for (int word = lane; word < p.member_words; word += kGroup) scratch.members[word] = 0;
   __syncwarp();
   for (int i = lane; i < found; i += kGroup) {
-    scratch.key[i] = candidate(logits[scratch.expert[i]], scratch.expert[i]);
+    scratch.key[i] = candidate(p.logits[first + scratch.expert[i]], scratch.expert[i]);
   }
   __syncwarp();
   for (int i = lane; i < found; i += kGroup) {
@@ -252,10 +262,10 @@ __global__ void __launch_bounds__(kWarpLanes* kWarps, kChunks <= 2 ? 2 : 1) top_
   std::int32_t token = static_cast<std::int32_t>(blockIdx.x) * kWarps * kTokens + group;
   for (; token - group % kTokens < p.tokens; token += stride) {  // the warp's first token
     const bool valid = token < p.tokens;
-    const float* const logits = p.logits + std::int64_t{valid ? token : 0} * p.experts;
+    const std::int64_t first = std::int64_t{valid ? token : 0} * p.experts;
     Row<kGroup, kChunks> row;
-    row.template load<kWhole>(logits, p.experts, lane);
-    route_token<kGroup, kChunks, kWhole>(p, row, logits, token, valid, lane, scratch[group], histogram);
+    row.template load<kWhole>(p.logits, first, p.experts, lane);
+    route_token<kGroup, kChunks, kWhole>(p, row, first, token, valid, lane, scratch[group], histogram);
   }
   __syncthreads();
   for (int e = threadIdx.x; e < p.experts; e += blockDim.x) {
