@@ -9,7 +9,7 @@ extern "C" {
 
 struct BenchGemm {
   std::int64_t experts, n, k, tile_rows, rows_bound, gather, swiglu;
-  std::int64_t band_pairs, k_stagger;  // 0 and negative: as planned
+  std::int64_t band_pairs, k_stagger, schedule;  // 0, negative and negative: as planned
   const void *a, *token_index, *weights, *offsets;
   void *c, *queue;
 };
@@ -23,6 +23,7 @@ const void* bench_gemm_bind(const BenchGemm* bench) {
         tatr::current_tatr_device());
     if (bench->band_pairs > 0) plan.band_pairs = static_cast<std::int32_t>(bench->band_pairs);
     if (bench->k_stagger >= 0) plan.k_stagger = static_cast<std::int32_t>(bench->k_stagger);
+    if (bench->schedule >= 0) plan.schedule = static_cast<tatr::Schedule>(bench->schedule);
     return new tatr::TatrGemm(
         plan, {bench->a, static_cast<const std::int32_t*>(bench->token_index), bench->weights,
                static_cast<const std::int32_t*>(bench->offsets), bench->c, static_cast<std::int32_t*>(bench->queue)});

@@ -18,7 +18,8 @@ std::vector<std::optional<WaveShape>> resolve_waves(ExperimentConfig& config, co
     if (!config.layer) throw ConfigError(place, "waves are those of a layer's up-projection, but layer is null");
     const std::int64_t sms = asked->sms.value_or(system.multiprocessors());
     if (sms == 0) throw ConfigError(place, "waves without a GPU need \"sms\", its number of multiprocessors");
-    const std::int64_t column_tiles = ceil_div<std::int64_t>(2 * config.layer->intermediate, kBlockColumns);
+    const std::int64_t column_tiles =
+        ceil_div<std::int64_t>(2 * config.layer->intermediate, block_columns(Schedule::kCooperative));
     shapes.back() = WaveShape{asked->waves, sms, column_tiles};
     const double tiles = std::floor(asked->waves * static_cast<double>(sms) / static_cast<double>(column_tiles));
     strategy.tiles = BudgetTotalTiles{static_cast<std::int64_t>(tiles)};

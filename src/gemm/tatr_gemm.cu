@@ -14,16 +14,26 @@ namespace {
 
 using Kernel = void (*)(sm90::GemmParams, CUtensorMap, CUtensorMap, CUtensorMap);
 
-template <bool kGather, bool kSwiglu>
-constexpr Kernel kKernel = sm90::sm90_bf16_grouped_gemm<GemmConfig<kGather, kSwiglu>>;
+struct Launch {
+  Kernel kernel;
+  std::size_t shared_bytes;
+};
 
-Kernel kernel_of(const TatrProblem& problem) {
-  if (problem.gather) return problem.swiglu ? kKernel<true, true> : kKernel<true, false>;
-  return problem.swiglu ? kKernel<false, true> : kKernel<false, false>;
+template <class Config>
+constexpr Launch launch_of() {
+  constexpr std::size_t kSharedBytes = sizeof(sm90::SharedStorage<Config>);
+  static_assert(kSharedBytes <= 227 * 1024);
+  return {sm90::sm90_bf16_grouped_gemm<Config>, kSharedBytes};
 }
 
-constexpr std::size_t kSharedBytes = sizeof(sm90::SharedStorage);
-static_assert(kSharedBytes <= 227 * 1024);
+Launch launch_of(const TatrPlan& plan) {
+  const TatrProblem& problem = plan.problem;
+  if (plan.schedule == Schedule::kPingPong) return launch_of<GemmConfig<false, false, Schedule::kPingPong>>();
+  if (problem.gather) {
+    return problem.swiglu ? launch_of<GemmConfig<true, true>>() : launch_of<GemmConfig<true, false>>();
+  }
+  return problem.swiglu ? launch_of<GemmConfig<false, true>>() : launch_of<GemmConfig<false, false>>();
+}
 
 using EncodeTiled = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
                                  const cuuint64_t*, const cuuint32_t*, const cuuint32_t*, CUtensorMapInterleave,
@@ -73,7 +83,7 @@ sm90::GemmParams make_params(const TatrPlan& plan, const TatrBuffers& buffers) {
   const auto outputs = static_cast<std::int32_t>(outputs_of(problem));
   sm90::GemmParams params{};
   params.grid.experts = problem.experts;
-  params.grid.column_tiles = ceil_div(outputs, problem.swiglu ? kBlockColumns / 2 : kBlockColumns);
+  params.grid.column_tiles = ceil_div(outputs, block_columns(plan.schedule) / (problem.swiglu ? 2 : 1));
   params.grid.granule_rows = plan.granule_rows;
   params.grid.band_pairs = plan.band_pairs;
   params.grid.granule_of_expert = buffers.granules;
@@ -102,9 +112,12 @@ TatrGemm::TatrGemm(const TatrPlan& plan, const TatrBuffers& buffers) : plan_(pla
   // A gathered A is not read through its map: any array will do.
   encode_map<2>(map_a_, problem.gather ? buffers.c : buffers.a, {problem.k, problem.gather ? 1 : problem.rows_bound},
                 kLoadRowsA, "A");
-  encode_map<3>(map_b_, buffers.weights, {problem.k, problem.n, problem.experts}, kLoadRowsB, "the weights");
+  encode_map<3>(map_b_, buffers.weights, {problem.k, problem.n, problem.experts}, load_rows_b(plan.schedule),
+                "the weights");
   encode_map<2>(map_c_, buffers.c, {outputs_of(problem), problem.rows_bound}, 64, "C");
-  TATR_CUDA_CHECK(cudaFuncSetAttribute(kernel_of(problem), cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
+  const Launch launch = launch_of(plan);
+  TATR_CUDA_CHECK(cudaFuncSetAttribute(launch.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                       static_cast<int>(launch.shared_bytes)));
 }
 
 void TatrGemm::launch(CUstream_st* stream) const {
@@ -114,12 +127,13 @@ void TatrGemm::launch(CUstream_st* stream) const {
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(plan_.clusters * kCluster));
   config.blockDim = dim3(kGemmThreads);
-  config.dynamicSmemBytes = kSharedBytes;
+  const Launch launch = launch_of(plan_);
+  config.dynamicSmemBytes = launch.shared_bytes;
   config.stream = stream;
   config.attrs = &cluster;
   config.numAttrs = 1;
-  TATR_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel_of(plan_.problem), make_params(plan_, buffers_),
-                                     tensor_map(map_a_), tensor_map(map_b_), tensor_map(map_c_)));
+  TATR_CUDA_CHECK(cudaLaunchKernelEx(&config, launch.kernel, make_params(plan_, buffers_), tensor_map(map_a_),
+                                     tensor_map(map_b_), tensor_map(map_c_)));
 }
 
 TatrDevice current_tatr_device() {

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "gemm/gemm_config.hpp"
+
 namespace tatr {
 
 /// C[rows, n] = A[rows, k] * W[expert, n, k]^T, rows sorted by expert. With `swiglu`, C[rows, n / 2] = silu(first half)
@@ -27,10 +29,11 @@ struct TatrDevice {
 struct TatrPlan {
   TatrProblem problem;
   std::int32_t granule_rows = 0;  // what an expert's rows are rounded up to: the tile that the time depends on
-  std::int32_t clusters = 0;      // pairs of CTAs, all resident at once
-  std::int32_t band_pairs = 0;    // pairs of row tiles walked at all columns before the next ones
-  std::int32_t k_stagger = 0;     // k blocks by which each expert's start in k is shifted against the one before
-  std::string note;               // what differs from what was asked, for the report; or empty
+  Schedule schedule = Schedule::kCooperative;
+  std::int32_t clusters = 0;    // pairs of CTAs, all resident at once
+  std::int32_t band_pairs = 0;  // pairs of row tiles walked at all columns before the next ones
+  std::int32_t k_stagger = 0;   // k blocks by which each expert's start in k is shifted against the one before
+  std::string note;             // what differs from what was asked, for the report; or empty
 };
 
 /// False, with the reason in one line, if this kernel cannot run the problem on the device.

@@ -24,6 +24,7 @@ struct GemmCase {
   std::int32_t tile_rows = 128;
   bool gather = false, swiglu = false;
   std::int32_t k_stagger = 0;
+  Schedule schedule = Schedule::kCooperative;
 };
 
 struct GemmErrors {
@@ -132,6 +133,7 @@ inline GemmErrors check_gemm(const GemmCase& test, std::uint64_t seed) {
   TatrProblem problem{experts, test.n, test.k, test.tile_rows, bound, test.gather, test.swiglu};
   TatrPlan plan = make_plan(problem, current_tatr_device());
   plan.k_stagger = test.k_stagger;
+  plan.schedule = test.schedule;
   const DeviceArray<std::int32_t> queue(std::vector<std::int32_t>{0, 0});
   const TatrGemm gemm(plan,
                       {a.data(), device_tokens.data(), weights.data(), device_offsets.data(), c.data(), queue.data()});
@@ -191,6 +193,12 @@ inline std::vector<GemmCase> gemm_cases(bool small) {
       for (std::size_t e = 0; e < many.size(); ++e) many[e] = static_cast<std::int32_t>(e * 37 % 90);
       cases.push_back({name + " many experts", many, 256, 192, tile, gather, swiglu, 2});
     }
+  }
+  for (std::size_t i = 0, count = cases.size(); i < count; ++i) {
+    if (cases[i].gather || cases[i].swiglu) continue;
+    cases.push_back(cases[i]);
+    cases.back().name += " ping-pong";
+    cases.back().schedule = Schedule::kPingPong;
   }
   return cases;
 }

@@ -103,6 +103,29 @@ TEST_CASE("Candidates begin with the unmeasured choice and differ from it") {
   }
 }
 
+TEST_CASE("Plain products over a short k take turns, and are measured both ways") {
+  TatrProblem problem = up_projection();
+  CHECK(make_plan(problem, kH100).schedule == Schedule::kCooperative);
+  problem.k = 512;
+  CHECK(make_plan(problem, kH100).schedule == Schedule::kPingPong);
+  const auto schedules = [&] {
+    std::set<Schedule> found;
+    for (const TatrPlan& plan : candidate_plans(problem, kH100)) found.insert(plan.schedule);
+    return found;
+  };
+  CHECK(schedules().size() == 2);
+  problem.k = 1024;
+  CHECK(make_plan(problem, kH100).schedule == Schedule::kCooperative);
+  CHECK(schedules().size() == 2);
+  for (const auto fused : {&TatrProblem::gather, &TatrProblem::swiglu}) {
+    problem = up_projection();
+    problem.k = 512;
+    problem.*fused = true;
+    CHECK(make_plan(problem, kH100).schedule == Schedule::kCooperative);
+    CHECK(schedules().size() == 1);
+  }
+}
+
 TEST_CASE("An expert without a granule has no items") { CHECK(items_of_expert({1, 8, 0, 2, nullptr}, 1000) == 0); }
 
 TEST_CASE("Items cover each tile of an expert once") {

@@ -194,6 +194,11 @@ __device__ __forceinline__ void named_barrier(std::uint32_t barrier, std::uint32
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
+/// Counts as having come to the barrier, without waiting there.
+__device__ __forceinline__ void named_barrier_arrive(std::uint32_t barrier, std::uint32_t threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
 template <std::uint32_t kRegisters>
 __device__ __forceinline__ void grow_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));

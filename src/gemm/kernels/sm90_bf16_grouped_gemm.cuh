@@ -2,8 +2,10 @@
 // Optionally A's rows are gathered from a token list, and C is silu(gate) * up of the two halves of the product.
 //
 // Persistent and warp-specialised: one warp walks the tiles, one loads operands (two more gather rows), two warpgroups
-// multiply. A tile's results leave behind the next tile's first products: once summed they are rounded to bf16 in
-// registers, and stored 64 columns at a time while the tensor cores already work on the next tile.
+// multiply. Cooperative schedule: both work on one tile of 128 x 256, whose results leave behind the next tile's first
+// products: once summed they are rounded to bf16 in registers, and stored 64 columns at a time while the tensor cores
+// already work on the next tile. Ping-pong schedule: they work in turn on tiles of 128 x 128, and while one stores the
+// other multiplies; for short k, where tiles end often.
 //
 // Which tile is whose: tile_scheduler.cuh. Which configuration runs, and whether any can: tatr_plan.hpp.
 #pragma once
@@ -25,14 +27,13 @@ inline constexpr int kStoreColumns = 64;  // 128 bytes of results, one row of th
 inline constexpr int kGatherWarps = 2;
 inline constexpr int kGatherLag = 2;  // stages
 
-inline constexpr int kBytesA = kBlockRows * kBlockDepth * 2, kBytesB = kBlockColumns * kBlockDepth * 2;
-inline constexpr int kSums = kBlockColumns / 2;  // a thread's, of 64 rows
+inline constexpr int kBytesA = kBlockRows * kBlockDepth * 2;
 inline constexpr std::uint16_t kBothCtas = 3;
 
 template <class Config>
-inline constexpr int kOutputColumns = Config::kSwiglu ? kBlockColumns / 2 : kBlockColumns;
+inline constexpr int kBytesB = Config::kBlockColumns* kBlockDepth * 2;
 template <class Config>
-inline constexpr int kChunks = kOutputColumns<Config> / kStoreColumns;
+inline constexpr int kChunks = Config::kOutputColumns / kStoreColumns;
 
 // 168 a thread at launch; after the exchange 64512 of 65536 are in use.
 inline constexpr std::uint32_t kLoaderRegisters = 56, kMultiplierRegisters = 224;
@@ -54,13 +55,19 @@ struct GemmParams {
 
 // --- shared storage ---
 
-struct SharedStorage {
-  alignas(1024) unsigned char a[kStages][kBytesA];
-  alignas(1024) unsigned char b[kStages][kBytesB];
-  alignas(1024) unsigned char c[kMultipliers][kStoreBuffers][64 * kStoreColumns * 2];
+/// Items on their way from the scheduler to all who work on them.
+struct ItemQueue {
   alignas(16) int4 items[kItemRing];
-  std::uint64_t full[kStages], empty[kStages];
-  std::uint64_t item_full[kItemRing], item_empty[kItemRing];  // item_empty: of the cluster's first CTA, for both
+  std::uint64_t full[kItemRing], empty[kItemRing];  // empty: of the cluster's first CTA, for both
+};
+
+template <class Config>
+struct SharedStorage {
+  alignas(1024) unsigned char a[Config::kStages][kBytesA];
+  alignas(1024) unsigned char b[Config::kStages][kBytesB<Config>];
+  alignas(1024) unsigned char c[kMultipliers][kStoreBuffers][64 * kStoreColumns * 2];
+  ItemQueue items;
+  std::uint64_t full[Config::kStages], empty[Config::kStages];
 };
 
 /// A place in a ring of buffers, and the parity of the phase that a reader waits for there.
@@ -70,6 +77,10 @@ struct RingPosition {
   std::uint32_t parity = 0;
   __device__ void advance() {
     if (++index == kCount) index = 0, parity ^= 1;
+  }
+  __device__ void advance_by(int steps) {
+    parity ^= (index + steps) / kCount & 1;
+    index = (index + steps) % kCount;
   }
 };
 
@@ -91,17 +102,17 @@ __device__ inline void close_queue(const GemmParams& params, int clusters) {
 }
 
 /// One warp for the whole cluster: lane r tells CTA r its part of each item.
-__device__ inline void publish_items(const GemmParams& params, SharedStorage& shared) {
+__device__ inline void publish_items(const GemmParams& params, ItemQueue& queue) {
   TileScheduler scheduler(params.grid, params.offsets);
   RingPosition<kItemRing> slot;
   const int lane = threadIdx.x % 32, clusters = gridDim.x / kCluster;
   std::int32_t index = blockIdx.x / kCluster;
   while (true) {
     const TileItem item = scheduler.find(index, lane);
-    ptx::mbarrier_wait(ptx::shared_address(&shared.item_empty[slot.index]), slot.parity ^ 1);
+    ptx::mbarrier_wait(ptx::shared_address(&queue.empty[slot.index]), slot.parity ^ 1);
     if (lane < kCluster) {
-      const std::uint32_t barrier = ptx::map_to_cta(ptx::shared_address(&shared.item_full[slot.index]), lane);
-      const std::uint32_t target = ptx::map_to_cta(ptx::shared_address(&shared.items[slot.index]), lane);
+      const std::uint32_t barrier = ptx::map_to_cta(ptx::shared_address(&queue.full[slot.index]), lane);
+      const std::uint32_t target = ptx::map_to_cta(ptx::shared_address(&queue.items[slot.index]), lane);
       const int rows = item.valid_rows | item.shares_rows << 16 | item.half << 17;
       ptx::mbarrier_arrive_cluster_expect_bytes(barrier, sizeof(int4));
       ptx::store_cluster_int4(target, {item.first_row, rows, item.column_tile, item.expert}, barrier);
@@ -117,24 +128,24 @@ __device__ inline void publish_items(const GemmParams& params, SharedStorage& sh
 /// A warp's view of the items published to its CTA.
 class ItemReader {
  public:
-  __device__ explicit ItemReader(SharedStorage& shared) : shared_(shared) {}
+  __device__ explicit ItemReader(ItemQueue& queue) : queue_(queue) {}
 
   /// All lanes of a warp together, or one lane that reads for it alone. False: no more items.
   template <bool kLoneLane = false>
   __device__ __forceinline__ bool next(TileItem& item) {
-    ptx::mbarrier_wait(ptx::shared_address(&shared_.item_full[slot_.index]), slot_.parity);
-    const int4 raw = ptx::load_shared_int4(ptx::shared_address(&shared_.items[slot_.index]));
+    ptx::mbarrier_wait(ptx::shared_address(&queue_.full[slot_.index]), slot_.parity);
+    const int4 raw = ptx::load_shared_int4(ptx::shared_address(&queue_.items[slot_.index]));
     item = {raw.x, raw.y & 0xffff, raw.z, raw.w, (raw.y >> 16 & 1) != 0, (raw.y >> 17 & 1) != 0};
     if constexpr (!kLoneLane) __syncwarp();
     if (kLoneLane || threadIdx.x % 32 == 0) {
-      ptx::mbarrier_arrive_cluster(ptx::map_to_cta(ptx::shared_address(&shared_.item_empty[slot_.index]), 0));
+      ptx::mbarrier_arrive_cluster(ptx::map_to_cta(ptx::shared_address(&queue_.empty[slot_.index]), 0));
     }
     slot_.advance();
     return item.expert >= 0;
   }
 
  private:
-  SharedStorage& shared_;
+  ItemQueue& queue_;
   RingPosition<kItemRing> slot_;
 };
 
@@ -152,7 +163,7 @@ struct Loader {
   const GemmParams& params;
   const CUtensorMap& map_a;
   const CUtensorMap& map_b;
-  SharedStorage& shared;
+  SharedStorage<Config>& shared;
   int rank;
 
   /// The CTA's own rows, or for both CTAs its half of the shared ones; of a half tile the first CTA brings all there
@@ -170,7 +181,7 @@ struct Loader {
 
   /// Box 0 or 1 of the tile's weights; with swiglu the gate rows and the up rows.
   __device__ int weight_row(const TileItem& item, int box) const {
-    return item.column_tile * kOutputColumns<Config> + box * (Config::kSwiglu ? params.up_row : kLoadRowsB);
+    return item.column_tile * Config::kOutputColumns + box * (Config::kSwiglu ? params.up_row : Config::kLoadRowsB);
   }
 
   /// The CTA's own columns, or for both CTAs its half of the shared ones.
@@ -178,19 +189,19 @@ struct Loader {
     const std::uint32_t target = ptx::shared_address(shared.b[stage]);
     if (item.shares_rows) {
       ptx::load_3d(target, &map_b, barrier, k, weight_row(item, 0), item.expert);
-      ptx::load_3d(target + kBytesB / 2, &map_b, barrier, k, weight_row(item, 1), item.expert);
+      ptx::load_3d(target + kBytesB<Config> / 2, &map_b, barrier, k, weight_row(item, 1), item.expert);
     } else {
-      ptx::load_3d_multicast(target + rank * (kBytesB / 2), &map_b, barrier, k, weight_row(item, rank), item.expert,
-                             kBothCtas);
+      ptx::load_3d_multicast(target + rank * (kBytesB<Config> / 2), &map_b, barrier, k, weight_row(item, rank),
+                             item.expert, kBothCtas);
     }
   }
 
   __device__ void run() const {  // one thread
     const int k_blocks = ceil_div(params.k, kBlockDepth);
-    ItemReader items(shared);
-    RingPosition<kStages> stage;
+    ItemReader items(shared.items);
+    RingPosition<Config::kStages> stage;
     for (TileItem item; items.next<true>(item);) {
-      const int bytes = kBytesB + (Config::kGather ? 0 : item.half ? kBytesA / 2 : kBytesA);
+      const int bytes = kBytesB<Config> + (Config::kGather ? 0 : item.half ? kBytesA / 2 : kBytesA);
       int k_block = first_k_block(params, item.expert, k_blocks);
       for (int i = 0; i < k_blocks; ++i, stage.advance()) {
         const std::uint32_t barrier = ptx::shared_address(&shared.full[stage.index]);
@@ -206,12 +217,13 @@ struct Loader {
 
 /// Gathers A's rows, which no bulk load can. Four lanes copy a row's 128 bytes in two steps; the swizzle is done by
 /// hand. Few registers and instructions a copy matter here: two warps must keep up with the tensor cores.
+template <class Config>
 struct Gatherer {
   static constexpr int kRowsAtOnce = kGatherWarps * 8, kRowsEach = kBlockRows / kRowsAtOnce;
   static_assert(kRowsAtOnce % 8 == 0, "a thread's rows are all the same one of eight, so its swizzle is constant");
   static constexpr std::uint32_t kNoRow = ~0u;
   const GemmParams& params;
-  SharedStorage& shared;
+  SharedStorage<Config>& shared;
   int thread;                         // of the gathering warps
   std::uint32_t segments[kRowsEach];  // where this thread's rows begin in x, in 16 bytes: one register each, not two
 
@@ -241,8 +253,8 @@ struct Gatherer {
   /// themselves, with cp.async.mbarrier.arrive.noinc, the kernel hung once in some hundred launches.)
   __device__ void run() {
     const int k_blocks = ceil_div(params.k, kBlockDepth);
-    ItemReader items(shared);
-    RingPosition<kStages> stage, landed;
+    ItemReader items(shared.items);
+    RingPosition<Config::kStages> stage, landed;
     int under_way = 0;
     for (TileItem item; items.next(item);) {
       find_rows(item);
@@ -271,12 +283,13 @@ struct Gatherer {
 
 template <class Config>
 struct Multiplier {
-  SharedStorage& shared;
+  using Sums = float[Config::kRowBlocks][Config::kSums];
+  SharedStorage<Config>& shared;
   int warpgroup;
   std::uint32_t release_base;  // shared.empty of the CTA that this lane releases stages to
-  RingPosition<kStages> stage;
+  RingPosition<Config::kStages> stage;
 
-  __device__ Multiplier(SharedStorage& storage, int group)
+  __device__ Multiplier(SharedStorage<Config>& storage, int group)
       : shared(storage),
         warpgroup(group),
         release_base(ptx::map_to_cta(ptx::shared_address(storage.empty), threadIdx.x % kCluster)) {}
@@ -286,16 +299,22 @@ struct Multiplier {
     if constexpr (Config::kGather) ptx::fence_async_shared();  // gathered rows are ordinary writes
   }
 
-  /// Starts the products of one k block. `first`: of a tile, whose sums they begin.
-  __device__ __forceinline__ void issue(float (&sums)[kSums], bool first) {
-    const std::uint64_t a =
-        ptx::operand_descriptor(ptx::shared_address(shared.a[stage.index]) + warpgroup * kBytesA / 2);
+  /// Starts the products of one k block, with kBlocks times 64 rows. `first`: of a tile, whose sums they begin.
+  template <int kBlocks = Config::kRowBlocks>
+  __device__ __forceinline__ void issue(Sums& sums, bool first) {
+    constexpr int kUnit = 16;  // bytes, of a descriptor's address
+    const int skipped = Config::kPingPong ? 0 : warpgroup * kBytesA / 2;
+    const std::uint64_t a = ptx::operand_descriptor(ptx::shared_address(shared.a[stage.index]) + skipped);
     const std::uint64_t b = ptx::operand_descriptor(ptx::shared_address(shared.b[stage.index]));
     wait_full();
     ptx::wgmma_fence();
 #pragma unroll
-    for (int step = 0; step < kBlockDepth / 16; ++step) {  // 16 of k are 32 bytes, 2 units of a descriptor's address
-      ptx::wgmma_m64n256k16(sums, a + 2 * step, b + 2 * step, !first || step > 0);
+    for (int step = 0; step < kBlockDepth / 16; ++step) {
+      const int along_k = step * 32 / kUnit;
+#pragma unroll
+      for (int block = 0; block < kBlocks; ++block) {
+        ptx::wgmma_k16(sums[block], a + block * (kBytesA / 2 / kUnit) + along_k, b + along_k, !first || step > 0);
+      }
     }
     ptx::wgmma_commit();
     stage.advance();
@@ -303,7 +322,7 @@ struct Multiplier {
 
   /// Gives the stage that lies `behind` (1 or 2) before the current one back to the loaders of both CTAs.
   __device__ __forceinline__ void release(int behind) const {
-    const int index = stage.index - behind + (stage.index < behind ? kStages : 0);
+    const int index = stage.index - behind + (stage.index < behind ? Config::kStages : 0);
     if (threadIdx.x % 32 < kCluster) ptx::mbarrier_arrive_cluster(release_base + index * sizeof(std::uint64_t));
   }
 
@@ -311,6 +330,15 @@ struct Multiplier {
   __device__ __forceinline__ void finish_previous() const {
     ptx::wgmma_wait<1>();
     release(2);
+  }
+
+  /// Waits for all products of a tile, and gives its last stage back.
+  template <int kBlocks = Config::kRowBlocks>
+  __device__ __forceinline__ void finish(Sums& sums) const {
+    ptx::wgmma_wait<0>();
+#pragma unroll
+    for (int block = 0; block < kBlocks; ++block) ptx::pin_sums(sums[block]);
+    release(1);
   }
 
   /// Passes over a tile of which this warpgroup has no rows.
@@ -335,16 +363,17 @@ __device__ inline float silu_times(float gate, float up) { return __fdividef(gat
 /// 64 rows of a tile, rounded, on their way out.
 template <class Config>
 struct Output {
-  static constexpr int kPacked = kOutputColumns<Config> / 4;
+  static constexpr int kSums = Config::kSums, kPacked = Config::kOutputColumns / 4;
   const GemmParams& params;
   const CUtensorMap& map_c;
-  SharedStorage& shared;
+  SharedStorage<Config>& shared;
   int warpgroup;
   std::uint32_t packed[kPacked];  // register i: rows i % 2 * 8 apart, columns i / 2 * 8 apart
   std::int32_t first_row = 0, valid_rows = 0, first_column = 0;
   bool pending = false;
 
-  __device__ __forceinline__ void take(const float (&sums)[kSums], const TileItem& item) {
+  /// `block` of the tile's 64 rows.
+  __device__ __forceinline__ void take(const float (&sums)[kSums], const TileItem& item, int block) {
 #pragma unroll
     for (int i = 0; i < kPacked; ++i) {
       if constexpr (Config::kSwiglu) {
@@ -355,9 +384,9 @@ struct Output {
         packed[i] = pack_bf16(sums[2 * i], sums[2 * i + 1]);
       }
     }
-    first_row = item.first_row + warpgroup * 64;
-    valid_rows = item.valid_rows - warpgroup * 64;
-    first_column = item.column_tile * kOutputColumns<Config>;
+    first_row = item.first_row + block * 64;
+    valid_rows = item.valid_rows - block * 64;
+    first_column = item.column_tile * Config::kOutputColumns;
     pending = true;
   }
 
@@ -417,8 +446,8 @@ __device__ __forceinline__ void store_all(Output<Config>& output) {
 
 /// The first k blocks of a tile, each with a part of the tile before it stored behind its products.
 template <class Config, int kChunk = 0>
-__device__ __forceinline__ void begin_tile(Multiplier<Config>& multiplier, Output<Config>& output, float (&sums)[kSums],
-                                           int k_blocks) {
+__device__ __forceinline__ void begin_tile(Multiplier<Config>& multiplier, Output<Config>& output,
+                                           typename Multiplier<Config>::Sums& sums, int k_blocks) {
   if constexpr (kChunk < kChunks<Config>) {
     if (kChunk < k_blocks) multiplier.issue(sums, kChunk == 0);
     if (output.pending) output.template store<kChunk>();
@@ -428,12 +457,13 @@ __device__ __forceinline__ void begin_tile(Multiplier<Config>& multiplier, Outpu
 }
 
 template <class Config>
-__device__ void multiply(const GemmParams& params, const CUtensorMap& map_c, SharedStorage& shared, int warpgroup) {
+__device__ void multiply_together(const GemmParams& params, const CUtensorMap& map_c, SharedStorage<Config>& shared,
+                                  int warpgroup) {
   const int k_blocks = ceil_div(params.k, kBlockDepth);
   Multiplier<Config> multiplier(shared, warpgroup);
   Output<Config> output{params, map_c, shared, warpgroup};
-  float sums[kSums];
-  ItemReader items(shared);
+  typename Multiplier<Config>::Sums sums;
+  ItemReader items(shared.items);
   for (TileItem item; items.next(item);) {
     if (item.half && warpgroup == 1) {
       multiplier.skip(k_blocks);
@@ -444,41 +474,90 @@ __device__ void multiply(const GemmParams& params, const CUtensorMap& map_c, Sha
       multiplier.issue(sums, false);
       multiplier.finish_previous();
     }
-    ptx::wgmma_wait<0>();
-    ptx::pin_sums(sums);
-    multiplier.release(1);
-    output.take(sums, item);
+    multiplier.finish(sums);
+    output.take(sums[0], item, warpgroup);
   }
   if (output.pending) store_all(output);
+}
+
+/// One tile, or of a half tile the rows that it has, from its first product to its store. `pass_turn` is called when
+/// the other warpgroup may begin.
+template <int kBlocks, class Config, class PassTurn>
+__device__ __forceinline__ void multiply_and_store(Multiplier<Config>& multiplier, Output<Config>& output,
+                                                   typename Multiplier<Config>::Sums& sums, const TileItem& item,
+                                                   int k_blocks, PassTurn pass_turn) {
+  multiplier.template issue<kBlocks>(sums, true);
+  for (int i = 1; i < k_blocks; ++i) {
+    multiplier.template issue<kBlocks>(sums, false);
+    multiplier.finish_previous();
+  }
+  pass_turn();
+  multiplier.template finish<kBlocks>(sums);
+#pragma unroll
+  for (int block = 0; block < kBlocks; ++block) {
+    output.take(sums[block], item, block);
+    store_all(output);
+  }
+}
+
+/// A warpgroup may not wait for its tile's first stage while the other has stages of the tile before to wait for: a
+/// barrier tells one phase from the next, not from the one after. So they pass the turn to each other.
+template <class Config>
+__device__ void multiply_in_turn(const GemmParams& params, const CUtensorMap& map_c, SharedStorage<Config>& shared,
+                                 int warpgroup) {
+  constexpr int kFirstBarrier = 1 + kMultipliers;  // after those of Output
+  const int k_blocks = ceil_div(params.k, kBlockDepth), other = 1 - warpgroup;
+  const auto await_turn = [&] { ptx::named_barrier(kFirstBarrier + warpgroup, kMultipliers * 128); };
+  const auto pass_turn = [&] { ptx::named_barrier_arrive(kFirstBarrier + other, kMultipliers * 128); };
+  Multiplier<Config> multiplier(shared, warpgroup);
+  Output<Config> output{params, map_c, shared, warpgroup};
+  typename Multiplier<Config>::Sums sums;
+  ItemReader items(shared.items);
+  int turn = 0;
+  if (warpgroup == 1) pass_turn();
+  for (TileItem item; items.next(item); turn ^= 1) {
+    if (turn != warpgroup) {
+      multiplier.stage.advance_by(k_blocks);
+      continue;
+    }
+    await_turn();
+    if (item.half) {
+      multiply_and_store<1>(multiplier, output, sums, item, k_blocks, pass_turn);
+    } else {
+      multiply_and_store<2>(multiplier, output, sums, item, k_blocks, pass_turn);
+    }
+  }
+  if (turn == warpgroup) await_turn();  // no arrival is left behind
 }
 
 // --- entry ---
 
 template <class Config>
-__device__ void initialise_barriers(SharedStorage& shared) {
+__device__ void initialise_barriers(SharedStorage<Config>& shared) {
   constexpr int kMultiplierWarps = kMultipliers * 4;
+  constexpr int kStageReaders = Config::kPingPong ? kMultiplierWarps / 2 : kMultiplierWarps;
   constexpr int kItemReaders = kMultiplierWarps + 1 + (Config::kGather ? kGatherWarps : 0);
-  for (int i = 0; i < kStages; ++i) {
+  for (int i = 0; i < Config::kStages; ++i) {
     ptx::mbarrier_init(ptx::shared_address(&shared.full[i]), 1 + (Config::kGather ? kGatherWarps * 32 : 0));
-    ptx::mbarrier_init(ptx::shared_address(&shared.empty[i]), kMultiplierWarps * kCluster);
+    ptx::mbarrier_init(ptx::shared_address(&shared.empty[i]), kStageReaders * kCluster);
   }
   for (int i = 0; i < kItemRing; ++i) {
-    ptx::mbarrier_init(ptx::shared_address(&shared.item_full[i]), 1);
-    ptx::mbarrier_init(ptx::shared_address(&shared.item_empty[i]), kItemReaders * kCluster);
+    ptx::mbarrier_init(ptx::shared_address(&shared.items.full[i]), 1);
+    ptx::mbarrier_init(ptx::shared_address(&shared.items.empty[i]), kItemReaders * kCluster);
   }
   ptx::fence_mbarrier_init();
 }
 
 template <class Config>
 __device__ void load_operands(const GemmParams& params, const CUtensorMap& map_a, const CUtensorMap& map_b,
-                              SharedStorage& shared, int rank) {
+                              SharedStorage<Config>& shared, int rank) {
   const int warp = threadIdx.x % 128 / 32;
   if (warp == 0) {
     if (threadIdx.x % 32 == 0) Loader<Config>{params, map_a, map_b, shared, rank}.run();
   } else if (warp == 1) {
-    if (rank == 0) publish_items(params, shared);
+    if (rank == 0) publish_items(params, shared.items);
   } else if constexpr (Config::kGather) {
-    Gatherer{params, shared, static_cast<int>(threadIdx.x % 128) - 64}.run();
+    Gatherer<Config>{params, shared, static_cast<int>(threadIdx.x % 128) - 64}.run();
   }
 }
 
@@ -488,7 +567,7 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
                            const __grid_constant__ CUtensorMap map_b, const __grid_constant__ CUtensorMap map_c) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   extern __shared__ unsigned char memory[];
-  auto& shared = *reinterpret_cast<SharedStorage*>(memory);
+  auto& shared = *reinterpret_cast<SharedStorage<Config>*>(memory);
   const int rank = static_cast<int>(ptx::cluster_rank());
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 128, 0);  // known to be uniform
   if (threadIdx.x == 0) initialise_barriers<Config>(shared);
@@ -500,7 +579,11 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
     load_operands<Config>(params, map_a, map_b, shared, rank);
   } else {
     ptx::grow_registers<kMultiplierRegisters>();
-    multiply<Config>(params, map_c, shared, warpgroup);
+    if constexpr (Config::kPingPong) {
+      multiply_in_turn(params, map_c, shared, warpgroup);
+    } else {
+      multiply_together(params, map_c, shared, warpgroup);
+    }
   }
   __syncwarp();
   ptx::cluster_arrive();

@@ -37,8 +37,8 @@ __device__ __forceinline__ void pin_sums(float (&sums)[kCount]) {
   TATR_SUMS_8(i), TATR_SUMS_8(i + 8), TATR_SUMS_8(i + 16), TATR_SUMS_8(i + 24), TATR_SUMS_8(i + 32), \
       TATR_SUMS_8(i + 40), TATR_SUMS_8(i + 48), TATR_SUMS_8(i + 56)
 
-/// d (64 x 256) = a * b^T, plus d if `accumulate`. Asynchronous: wgmma_wait before d is read.
-__device__ __forceinline__ void wgmma_m64n256k16(float (&d)[128], std::uint64_t a, std::uint64_t b, bool accumulate) {
+/// d (64 x 256) = a * b^T over 16 of k, plus d if `accumulate`. Asynchronous: wgmma_wait before d is read.
+__device__ __forceinline__ void wgmma_k16(float (&d)[128], std::uint64_t a, std::uint64_t b, bool accumulate) {
   asm volatile(
       "{\n"
       ".reg .pred accumulate;\n"
@@ -55,6 +55,23 @@ __device__ __forceinline__ void wgmma_m64n256k16(float (&d)[128], std::uint64_t 
       "}, %128, %129, accumulate, 1, 1, 0, 0;\n"
       "}"
       : TATR_SUMS_64(0), TATR_SUMS_64(64)
+      : "l"(a), "l"(b), "r"(static_cast<std::int32_t>(accumulate)));
+}
+
+/// The same for d (64 x 128).
+__device__ __forceinline__ void wgmma_k16(float (&d)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
+  asm volatile(
+      "{\n"
+      ".reg .pred accumulate;\n"
+      "setp.ne.b32 accumulate, %66, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+      "}, %64, %65, accumulate, 1, 1, 0, 0;\n"
+      "}"
+      : TATR_SUMS_64(0)
       : "l"(a), "l"(b), "r"(static_cast<std::int32_t>(accumulate)));
 }
 
