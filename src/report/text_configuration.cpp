@@ -59,10 +59,10 @@ std::string tile_words(const std::vector<std::int64_t>& tiles) {
 
 std::string machine_words(const Environment& environment) {
   std::string words = environment.cpu.empty() ? std::string("CPU unknown") : environment.cpu;
+  if (!environment.device.empty() && environment.device != "cpu") return environment.device + "; " + words;
   if (environment.threads > 0) {
     words += fmt::format(", {} thread{}", environment.threads, environment.threads == 1 ? "" : "s");
   }
-  if (!environment.device.empty() && environment.device != "cpu") words = environment.device + "; " + words;
   return words;
 }
 

@@ -144,6 +144,12 @@ TEST_CASE("the report of a small record", "[report][text]") {
   check_width(text);
 }
 
+TEST_CASE("a GPU is named without the threads of its host", "[report][text]") {
+  auto run = run_of(timed_experiment());
+  run.environment.device = "NVIDIA H100";
+  CHECK(contains(text_report(run, {false, 4}), "- Machine: NVIDIA H100; Test CPU\n"));
+}
+
 TEST_CASE("several tiles have a table of their own", "[report][text]") {
   ExperimentRecord record = timed_experiment();
   record.config.tiles = {8, 16};
