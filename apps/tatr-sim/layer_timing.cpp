@@ -238,7 +238,8 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
     timing.fuses_swiglu = plan.runs[i]->fuses_swiglu();
     timing.granule_rows = plan.runs[i]->granule_rows();
     timing.launches = plan.runs[i]->launches();
-
+    timing.up_variant = plan.runs[i]->up_variant();
+    timing.down_variant = plan.runs[i]->down_variant();
     timing.hidden = shape.hidden;
     timing.intermediate = shape.intermediate;
     timing.cpu_reduced = shape.hidden != config.layer->hidden || shape.intermediate != config.layer->intermediate;

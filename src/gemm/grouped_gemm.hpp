@@ -46,6 +46,8 @@ class GroupedGemm {
   /// Rows that an expert's count is really rounded up to; nothing where a library keeps it to itself, or where experts
   /// differ.
   virtual std::optional<std::int64_t> granule_rows() const { return std::nullopt; }
+  /// Which of the back end's own kernels runs; empty where a library keeps it to itself, or there is but one.
+  virtual std::string variant() const { return {}; }
   /// What differs from what was asked, for the report; or empty.
   virtual std::string note() const { return {}; }
 };

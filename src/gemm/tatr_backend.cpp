@@ -74,6 +74,7 @@ class TatrBackend final : public GroupedGemm {
   std::optional<std::int64_t> granule_rows() const override {
     return granules_.empty() ? std::optional<std::int64_t>(gemms_.front().plan().granule_rows) : std::nullopt;
   }
+  std::string variant() const override { return describe(gemms_.front().plan()); }
   std::string note() const override { return gemms_.front().plan().note; }
 
  private:

@@ -58,6 +58,13 @@ TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device) {
   return plan;
 }
 
+std::string describe(const TatrPlan& plan) {
+  std::string words = plan.schedule == Schedule::kPingPong ? "ping-pong" : "cooperative";
+  if (plan.k_stagger != 0) words += ", k stagger " + std::to_string(plan.k_stagger);
+  if (plan.band_pairs != kBandPairs) words += ", bands of " + std::to_string(plan.band_pairs) + " pairs";
+  return words;
+}
+
 std::vector<TatrPlan> candidate_plans(const TatrProblem& problem, const TatrDevice& device) {
   std::vector<TatrPlan> plans{make_plan(problem, device)};
   TatrPlan staggered = plans[0];

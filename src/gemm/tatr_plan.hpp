@@ -45,6 +45,9 @@ std::int32_t granule_of(std::int32_t tile_rows);
 /// The plan to use unmeasured. Throws ConfigError where can_run is false.
 TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device);
 
+/// What a plan chooses, in words: "cooperative, k stagger 3".
+std::string describe(const TatrPlan& plan);
+
 /// All plans worth measuring, the unmeasured choice first.
 std::vector<TatrPlan> candidate_plans(const TatrProblem& problem, const TatrDevice& device);
 

@@ -79,6 +79,8 @@ class LayerRun {
   bool fuses_swiglu() const { return fuses_swiglu_; }
   std::optional<std::int64_t> granule_rows() const { return up_gemm_->granule_rows(); }
   std::optional<int> launches() const { return up_gemm_->launches(); }  // of each GEMM
+  std::string up_variant() const { return up_gemm_->variant(); }
+  std::string down_variant() const { return down_gemm_->variant(); }
   std::string note() const { return up_gemm_->note(); }
 
   /// y [T, H] of the last run, in the system's memory.

@@ -47,12 +47,15 @@ Json floor_json(const std::optional<GemmFloor>& floor) {
   return {{"ms", number(floor->ms)}, {"bound", floor->by_bytes ? "bytes" : "flops"}};
 }
 
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
 Json timing_json(const std::optional<LayerTiming>& timing) {
   if (!timing) return nullptr;
   const bool timed = !timing->layer_ms.samples.empty();
   Json json = {{"backend", timing->backend},
                {"granule_rows", timing->granule_rows ? Json(*timing->granule_rows) : Json(nullptr)},
                {"launches", timing->launches ? Json(*timing->launches) : Json(nullptr)},
+               {"kernels", {{"up", text_or_null(timing->up_variant)}, {"down", text_or_null(timing->down_variant)}}},
                {"fused", {{"gather", timing->fuses_gather}, {"swiglu", timing->fuses_swiglu}}},
                {"cpu_reduced", timing->cpu_reduced},
                {"shape", {{"hidden", timing->hidden}, {"intermediate", timing->intermediate}}}};
@@ -88,7 +91,7 @@ Json last_tiles_json(const std::vector<double>& utilisation) {
 void add_quality(Json& json, const QualityEstimate& quality) {
   json["estimated_perplexity_change"] = perplexity_json(quality.post_hoc);
   json["estimated_perplexity_change_trained"] = perplexity_json(quality.trained);
-  json["why_not_estimated"] = quality.why_not.empty() ? Json(nullptr) : Json(quality.why_not);
+  json["why_not_estimated"] = text_or_null(quality.why_not);
 }
 
 Json waves_json(const std::optional<WaveRecord>& waves) {
@@ -133,7 +136,7 @@ Json network_json(const NetworkRecord& network) {
 
 Json routing_json(const RoutingRecord& routing) {
   return {{"layer", routing.layer},
-          {"tensor", routing.tensor.empty() ? Json(nullptr) : Json(routing.tensor)},
+          {"tensor", text_or_null(routing.tensor)},
           {"tokens", routing.tokens},
           {"experts", routing.experts},
           {"top_k", routing.top_k},

@@ -36,6 +36,7 @@ struct LayerTiming {
   bool fuses_gather = false, fuses_swiglu = false;  // into the up-projection: their own times are zero
   std::optional<std::int64_t> granule_rows;   // what the kernel really rounds an expert's rows up to; absent: by load
   std::optional<int> launches;                // of each GEMM, where the back end has a say in it
+  std::string up_variant, down_variant;       // the back end's kernel that ran; empty: not known
   bool cpu_reduced = false;                   // measured on a smaller layer than the config's
   std::int64_t hidden = 0, intermediate = 0;  // the shape that ran
   TimingSeries route_us, round_us, layer_ms, gather_ms, up_ms, activation_ms, down_ms, combine_ms;

@@ -157,7 +157,7 @@ std::string error_table(const std::vector<const NetworkRecord*>& networks) {
                    format_value(timing->output_error_added), format_value(timing->output_error_rescaled)});
   }
   if (!any) return {};
-  return "Output Error (against none, random weights; overall, worst tokens, parts):\n" + table.render();
+  return "\nOutput Error (against none, random weights; overall, worst tokens, parts):\n" + table.render();
 }
 
 /// The two GEMMs beside what they cannot beat and the library's yardstick. For devices with either.
@@ -174,7 +174,7 @@ std::string gemm_table(const std::vector<const NetworkRecord*>& networks) {
                    format_value(timing->uniform_ms)});
   }
   if (!any) return {};
-  std::string text = "GEMMs:\n" + table.render();
+  std::string text = "\nGEMMs:\n" + table.render();
   if (floors) {
     text += wrap(
         "Floor (modelled): the larger of the FLOPs of whole tiles and of bytes, at the rates measured on such a "

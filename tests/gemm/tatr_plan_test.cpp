@@ -55,6 +55,7 @@ TEST_CASE("A plan follows from shapes and the device alone") {
   CHECK(plan.granule_rows == 128);
   CHECK(plan.clusters == 66);
   CHECK(plan.note.empty());
+  CHECK(describe(plan) == "cooperative");
 }
 
 TEST_CASE("The granule is the tile asked for, 32 rows excepted") {
@@ -100,6 +101,7 @@ TEST_CASE("Candidates begin with the unmeasured choice and differ from it") {
   CHECK(plans[0].k_stagger == make_plan(up_projection(), kH100).k_stagger);
   for (std::size_t i = 1; i < plans.size(); ++i) {
     CHECK((plans[i].k_stagger != plans[0].k_stagger || plans[i].band_pairs != plans[0].band_pairs));
+    CHECK(describe(plans[i]) != describe(plans[0]));
   }
 }
 
