@@ -79,6 +79,7 @@ TEST_CASE("defaults are filled in and part of the effective config") {
   CHECK(config.router.source.kind == tatr::SourceKind::kGaussian);
   CHECK(config.router.source.deviation == 1.0);
   CHECK(config.router.normalise_gates);
+  CHECK(config.router.logits == tatr::LogitType::kFp32);
   CHECK(config.measure.samples == 20);
   CHECK(config.measure.cold_l2);
   CHECK(config.layer->cpu_hidden == 64);
@@ -123,6 +124,7 @@ TEST_CASE("a trained source rounds to the experiment's first tile, and needs the
     return false;
   };
   CHECK(refuses("scoring", "sigmoid"));
+  CHECK(refuses("logits", "bf16"));
   CHECK(refuses("normalise_gates", false));
   CHECK(refuses("selection_bias", 1));
   CHECK(refuses("groups", {{"count", 4}, {"top", 2}}));

@@ -39,3 +39,23 @@ TEST_CASE("the chain from logits to dispatch is captured whole, and replays with
     CHECK(again.gate.to_host() == expected.gate.to_host());
   }
 }
+
+TEST_CASE("bf16 logits take two bytes each where the top-k kernel takes the shape, and give what the CPU gives") {
+  constexpr std::int64_t kTokens = 1000, kExperts = 96;
+  constexpr std::size_t kLogits = kTokens * kExperts, kNone = 0;
+  const auto gpu = make_cuda_system(), cpu = make_cpu_system();
+  RouterConfig router;
+  router.tokens = kTokens;
+  router.experts = kExperts;
+  router.top_k = 6;
+  router.logits = LogitType::kBf16;
+  for (const std::int64_t groups : {1, 4}) {
+    if (groups > 1) router.groups = ExpertGroups{groups, 2};
+    const Routing here = route(*cpu, synthetic_logits(*cpu, {}, 3, kTokens, kExperts), router);
+    const Routing there = route(*gpu, synthetic_logits(*gpu, {}, 3, kTokens, kExperts), router);
+    CHECK(there.bf16.size() == (groups == 1 ? kLogits : kNone));
+    CHECK(there.logits.size() == (groups == 1 ? kNone : kLogits));
+    CHECK(there.chosen.to_host() == here.chosen.to_host());
+    CHECK(there.gates.to_host() == here.gates.to_host());
+  }
+}
