@@ -8,12 +8,15 @@ shift || true
 scripts/install_packages.sh
 # nvcc is often installed but not on the PATH.
 if ! command -v nvcc >/dev/null && [ -x /usr/local/cuda/bin/nvcc ]; then export PATH=$PATH:/usr/local/cuda/bin; fi
+# Debian's Python, for which the packages are, though another may come first on the PATH.
+python=()
+[ ! -x /usr/bin/python3 ] || python=(-DPython3_EXECUTABLE=/usr/bin/python3)
 folder=build
 [ "$preset" = release ] || folder=build-$preset
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 echo "Building preset '$preset' in $folder/ (a first build takes some minutes)"
-if ! { cmake --preset "$preset" "$@" && cmake --build "$folder" --parallel "$(nproc)"; } >"$log" 2>&1; then
+if ! { cmake --preset "$preset" "${python[@]}" "$@" && cmake --build "$folder" --parallel "$(nproc)"; } >"$log" 2>&1; then
   echo "The build failed; the end of its log:" >&2
   tail -n 40 "$log" >&2
   exit 3
