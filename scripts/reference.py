@@ -50,6 +50,29 @@ def exact_exp(x: np.ndarray) -> np.ndarray:
     return np.where(x < f32(-87.3), f32(0.0), (mantissa.view(np.uint32) + exponent).view(np.float32))
 
 
+def fused_multiply_add(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """a * b + c, rounded to fp32 once: the product is exact in fp64, the sum is rounded to odd there (Boldo, Melquiond 2008)."""
+    product, c = a.astype(np.float64) * np.float64(b), np.float64(c)
+    total = product + c
+    rest = total - product
+    error = (product - (total - rest)) + (c - rest)
+    even = (total.view(np.uint64) & np.uint64(1)) == 0
+    toward = np.where(error > 0, np.inf, -np.inf)
+    return np.where((error != 0) & even, np.nextafter(total, toward), total).astype(np.float32)
+
+
+def softmax_term(x: np.ndarray) -> np.ndarray:
+    """e^x for fp32 x <= 0, in the sum of a softmax: nothing is less than e^-87.3."""
+    magic = f32(12582912.0)
+    within = np.maximum(x, f32(-87.3))
+    shifted = fused_multiply_add(within, f32(1.44269504), magic)
+    r = fused_multiply_add(shifted - magic, f32(-0.69314718), within)
+    p = np.full_like(r, f32(0.0082903085))
+    for c in (0.041897964, 0.16667637, 0.4999915, 0.9999997, 1.0):
+        p = fused_multiply_add(p, r, f32(c))
+    return (p.view(np.uint32) + (shifted.view(np.uint32) << np.uint32(23))).view(np.float32)
+
+
 def exact_log(x: np.ndarray) -> np.ndarray:
     """ln of positive normal fp32 numbers. Cephes logf."""
     bits = x.view(np.uint32)
@@ -317,7 +340,7 @@ def score_all(logits: np.ndarray, scoring: str) -> np.ndarray:
     with np.errstate(over="ignore"):  # a difference of -infinity is as good as any below -87.3
         below_best = logits - logits.max(axis=1, keepdims=True)
     powers = exact_exp(below_best)
-    terms = exact_exp(np.maximum(below_best, f32(-87.3)))  # in the sum nothing is less
+    terms = softmax_term(below_best)
     partial = np.zeros((tokens, 128), dtype=np.float32)
     for first in range(0, experts, 128):
         block = terms[:, first:first + 128]

@@ -207,7 +207,8 @@ void route_with_kernel(System& system, Routing& routing, const RouterConfig& con
   launch_top_k(
       {routing.logit_view(), routing.tokens, routing.experts, routing.top_k, ceil_div(routing.experts, 32),
        config.scoring, config.normalise_gates, routing.chosen.data(), routing.gates.data(), routing.scores.data(),
-       routing.members.data(), routing.counts.data(), routing.row_max.data(), routing.row_inverse.data()},
+       routing.members.data(), routing.counts.data(), routing.tallies.data(), routing.row_max.data(),
+       routing.row_inverse.data()},
       system.index(), system.stream());
   TATR_CUDA_CHECK(cudaGetLastError());
 }
@@ -248,6 +249,7 @@ Routing route(System& system, Buffer<float> logits, const RouterConfig& config) 
   routing.row_max = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
   routing.row_inverse = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
   routing.selection_bias = expanded_bias(system, config);
+  routing.tallies = Buffer<std::uint64_t>(system, std::vector<std::uint64_t>(static_cast<std::size_t>(config.experts)));
   route_again(system, routing, config);
   return routing;
 }
@@ -257,7 +259,6 @@ void route_again(System& system, Routing& routing, const RouterConfig& config) {
   with_policy(system, [&](auto policy) {
 #if defined(__CUDACC__)
     if (system.is_cuda() && top_k_kernel_takes(config)) {
-      thrust::fill_n(policy, routing.counts.data(), routing.counts.size(), 0);
       route_with_kernel(system, routing, config);
       return;
     }

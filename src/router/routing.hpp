@@ -75,6 +75,7 @@ struct Routing {
   Buffer<float> row_max;          // [T]
   Buffer<float> row_inverse;      // [T]
   Buffer<float> selection_bias;   // [E]; empty: none
+  Buffer<std::uint64_t> tallies;  // [E] for counting on a GPU: zero but while a kernel runs
   Scoring scoring = Scoring::kSoftmax;
 
   bool has_all_scores() const { return logits.size() + bf16.size() > 0; }

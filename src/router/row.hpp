@@ -44,9 +44,9 @@ TATR_HD inline float row_exp_sum(const float* row, std::int32_t experts, float m
   float partial[kPartials] = {};
   std::int32_t first = 0;
   for (; first + kPartials <= experts; first += kPartials) {
-    for (std::int32_t j = 0; j < kPartials; ++j) partial[j] += exact_exp_term(row[first + j] - maximum);
+    for (std::int32_t j = 0; j < kPartials; ++j) partial[j] += softmax_term(row[first + j] - maximum);
   }
-  for (std::int32_t e = first; e < experts; ++e) partial[e - first] += exact_exp_term(row[e] - maximum);
+  for (std::int32_t e = first; e < experts; ++e) partial[e - first] += softmax_term(row[e] - maximum);
   float joined[kPartials / 2];  // neighbours, in turns with `partial`: vectors cannot shrink in place
   float *from = partial, *to = joined;
   for (std::int32_t left = kPartials / 2; left > 0; left /= 2) {

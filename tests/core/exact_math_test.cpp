@@ -32,6 +32,19 @@ TEST_CASE("exact_exp is within 2 ulp of e^x, and 0 where the result would be sub
   CHECK(std::isfinite(exact_exp(3e38f)));
 }
 
+TEST_CASE("softmax_term is within 4 * 2^-24 of e^x down to -30, 1 at 0, and e^-87.3 below that") {
+  double worst = 0.0;
+  for (float x = -30.0f; x <= 0.0f; x += 0.00037f) {
+    const double exact = std::exp(static_cast<double>(x));
+    worst = std::max(worst, std::abs(softmax_term(x) - exact) / exact);
+  }
+  CHECK(worst < 4 * 0x1p-24);
+  CHECK(softmax_term(0.0f) == 1.0f);
+  CHECK(softmax_term(-0.0f) == 1.0f);
+  CHECK(softmax_term(-3e38f) == softmax_term(kLowestExponent));
+  CHECK(softmax_term(kLowestExponent) / std::exp(static_cast<double>(kLowestExponent)) == Approx(1.0).epsilon(1e-6));
+}
+
 TEST_CASE("exact_exp does not decrease from one float to the next by more than its error") {
   for (float x = -1.0f; x < -0.99f; x = std::nextafter(x, 0.0f)) {
     REQUIRE(exact_exp(std::nextafter(x, 0.0f)) >= exact_exp(x) - 1.2e-7f);

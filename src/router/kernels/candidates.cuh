@@ -1,0 +1,116 @@
+// Candidates for a token's top-k on a GPU: a short list in shared memory, and its order.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "core/exact_math.hpp"
+
+namespace tatr::top_k_detail {
+
+constexpr unsigned kAllLanes = 0xFFFFFFFFu;
+constexpr int kRoom = 32;           // candidates of a token
+constexpr int kMostExperts = 1024;  // that a key has bits for
+constexpr float kAbsent = -__builtin_huge_valf();
+
+/// A float whose low bits, that `low` has room in, are replaced.
+__device__ inline float with_low_bits(float value, std::uint32_t room, std::uint32_t low) {
+  return float_from_bits((float_bits(value) & ~room) | low);
+}
+
+struct Candidate {
+  float value;  // never -0, which equals +0
+  std::int32_t expert;
+
+  /// Whether it is chosen before another one: by larger logit, of equal ones the lower expert first.
+  __device__ bool precedes(const Candidate& other) const {
+    return value > other.value || (value == other.value && expert < other.expert);
+  }
+
+  /// The value with low bits that end in the place in the list, so that no two are equal. Where more than the place
+  /// differs, keys fall as candidates precede: always for bf16, whose low half has room for the expert.
+  template <class Number>
+  __device__ float key(int place) const {
+    if constexpr (sizeof(Number) == sizeof(float)) {
+      return with_low_bits(value, kRoom - 1, static_cast<std::uint32_t>(place));
+    } else {
+      const std::int32_t rising = value < 0.0f ? expert : kMostExperts - 1 - expert;
+      return with_low_bits(value, 0xFFFF, static_cast<std::uint32_t>(rising * kRoom + place));
+    }
+  }
+};
+
+__device__ inline int place_of(float key) { return static_cast<int>(float_bits(key) % kRoom); }
+
+/// Whether two neighbouring keys, in order, may be those of candidates that are not.
+__device__ inline bool differ_by_place(float a, float b) { return (float_bits(a) ^ float_bits(b)) < kRoom; }
+
+/// What kGroup lanes keep in shared memory while they work on a token.
+template <int kGroup>
+struct TokenScratch {
+  alignas(16) float key[kRoom];  // of the candidates; kAbsent beyond them. Then in falling order
+  Candidate listed[kRoom];
+  double score[kGroup];           // of the chosen; 0 beyond them
+  std::uint32_t members[kGroup];  // bit e: expert e is chosen
+};
+
+/// Sorts kEach values of each of the group's lanes, high to low: lane l then has those of ranks kEach l and on (bitonic
+/// sort; Batcher, 1968).
+template <int kGroup, int kEach>
+__device__ void sort_descending(float (&values)[kEach], int lane) {
+#pragma unroll
+  for (int run = 2; run <= kEach * kGroup; run *= 2) {
+#pragma unroll
+    for (int distance = run / 2; distance > 0; distance /= 2) {
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) {
+        const int rank = kEach * lane + i;
+        const bool falls = (rank & run) == 0 || run == kEach * kGroup;
+        if (distance >= kEach) {
+          const float other = __shfl_xor_sync(kAllLanes, values[i], distance / kEach);
+          const bool takes_larger = falls == ((rank & distance) == 0);
+          values[i] = takes_larger ? fmaxf(values[i], other) : fminf(values[i], other);
+        } else if ((i & distance) == 0) {
+          const float larger = fmaxf(values[i], values[i | distance]), smaller = fminf(values[i], values[i | distance]);
+          values[i] = falls ? larger : smaller;
+          values[i | distance] = falls ? smaller : larger;
+        }
+      }
+    }
+  }
+}
+
+/// Sorts the first kEach * kGroup keys of a list; the others are kAbsent.
+template <int kEach, int kGroup>
+__device__ void sort_keys(int lane, TokenScratch<kGroup>& scratch) {
+  float keys[kEach];
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) keys[i] = scratch.key[kEach * lane + i];
+  sort_descending<kGroup>(keys, lane);
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) scratch.key[kEach * lane + i] = keys[i];
+  __syncwarp();
+}
+
+/// Sorts the keys exactly, where they may not tell which candidate precedes.
+template <int kGroup>
+__device__ void sort_exactly(int found, int lane, TokenScratch<kGroup>& scratch) {
+  constexpr int kEach = kRoom / kGroup;
+  int before[kEach] = {};
+  float key[kEach];
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    key[i] = scratch.key[lane + i * kGroup];
+    const Candidate own = scratch.listed[place_of(key[i])];
+    for (int other = 0; other < found; ++other) before[i] += scratch.listed[other].precedes(own);
+  }
+  __syncwarp();
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) {
+    if (lane + i * kGroup < found) scratch.key[before[i]] = key[i];
+  }
+  __syncwarp();
+}
+
+}  // namespace tatr::top_k_detail
