@@ -56,29 +56,37 @@ struct TokenScratch {
 };
 
 /// Sorts kEach values of each of the group's lanes, high to low: lane l then has those of ranks kEach l and on (bitonic
-/// sort; Batcher, 1968).
+/// sort; Batcher, 1968). Where a lane is to get the smaller ones it holds its values negated, so that every lane takes
+/// a maximum: choosing between minimum and maximum would take twice the instructions, of a unit that works at half
+/// rate.
 template <int kGroup, int kEach>
 __device__ void sort_descending(float (&values)[kEach], int lane) {
+  float sign = 1.0f;
 #pragma unroll
   for (int run = 2; run <= kEach * kGroup; run *= 2) {
+    const bool falls = run < kEach || run == kEach * kGroup || (kEach * lane & run) == 0;
 #pragma unroll
     for (int distance = run / 2; distance > 0; distance /= 2) {
+      const bool takes_larger = falls == (distance < kEach || (kEach * lane & distance) == 0);
+      const float next = takes_larger ? 1.0f : -1.0f;
+#pragma unroll
+      for (int i = 0; i < kEach; ++i) values[i] *= sign * next;
+      sign = next;
 #pragma unroll
       for (int i = 0; i < kEach; ++i) {
-        const int rank = kEach * lane + i;
-        const bool falls = (rank & run) == 0 || run == kEach * kGroup;
         if (distance >= kEach) {
-          const float other = __shfl_xor_sync(kAllLanes, values[i], distance / kEach);
-          const bool takes_larger = falls == ((rank & distance) == 0);
-          values[i] = takes_larger ? fmaxf(values[i], other) : fminf(values[i], other);
+          values[i] = fmaxf(values[i], -__shfl_xor_sync(kAllLanes, values[i], distance / kEach));
         } else if ((i & distance) == 0) {
-          const float larger = fmaxf(values[i], values[i | distance]), smaller = fminf(values[i], values[i | distance]);
-          values[i] = falls ? larger : smaller;
-          values[i | distance] = falls ? smaller : larger;
+          const int larger = run < kEach && (i & run) != 0 ? i | distance : i, smaller = larger ^ distance;
+          const float a = values[larger], b = values[smaller];
+          values[larger] = fmaxf(a, b);
+          values[smaller] = fminf(a, b);
         }
       }
     }
   }
+#pragma unroll
+  for (int i = 0; i < kEach; ++i) values[i] *= sign;
 }
 
 /// Sorts the first kEach * kGroup keys of a list; the others are kAbsent.

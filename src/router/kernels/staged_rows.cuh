@@ -142,19 +142,21 @@ struct Row {
     return sum[0];
   }
 
-  /// Bit j: value j is at least `bound`.
+  /// Bit 31 - j: value j is at least `bound`.
   __device__ std::uint32_t reaching(float bound) const {
-    std::uint32_t mask = 0;
+    const float least = -(0.0f - bound);  // -0 for either zero: a zero of either sign less this is +0
+    std::uint32_t below[2] = {};  // by the signs of differences; of each half, so that one does not wait for the other
 #pragma unroll
     for (int i = 0; i < kFoursEach; ++i) {
-      if (!has(i)) continue;
-      const float4 f = four(i);
-      mask |= f.x >= bound ? 1u << 4 * i : 0u;
-      mask |= f.y >= bound ? 2u << 4 * i : 0u;
-      mask |= f.z >= bound ? 4u << 4 * i : 0u;
-      mask |= f.w >= bound ? 8u << 4 * i : 0u;
+      std::uint32_t& half = below[2 * i / kFoursEach];
+      if (has(i)) {
+        const float4 f = four(i);
+        for (const float value : {f.x, f.y, f.z, f.w}) half = __funnelshift_l(float_bits(value - least), half, 1);
+      } else {
+        half = half << 4 | 0xFu;
+      }
     }
-    return mask;
+    return ~(below[0] << 16 | below[1]);
   }
 
   /// Lists the values that the group's masks name. Returns how many there are, of which the first kRoom are listed.
@@ -168,8 +170,8 @@ struct Row {
     }
     const int found = __shfl_sync(kAllLanes, before, kGroup - 1, kGroup);
     for (int place = before - own; mask != 0 && place < kRoom; ++place) {
-      const int j = 31 - __clz(static_cast<int>(mask));
-      mask ^= 1u << j;
+      const int j = __clz(static_cast<int>(mask));
+      mask &= ~(0x80000000u >> j);
       put(candidate(j), place, scratch);
     }
     return found;
