@@ -26,8 +26,7 @@ struct WarpMemory {
   std::uint64_t arrived;  // barrier: a phase for each time that rows were asked for
 };
 
-// A bulk copy (Hopper and later) is asked for by one lane, and warps' copies come one after the other, not all at the
-// same late time: while some are under way, warps that have theirs compute.
+// On Hopper and later GPUs rows come by bulk copies, each asked for by one lane: others spend no instructions on it.
 
 template <class Number, int kGroup>
 __device__ void prepare_staging([[maybe_unused]] WarpMemory<Number, kGroup>& memory) {

@@ -4,7 +4,7 @@
 // Floor at T = 16384, E = 256: 16.8 MB of logits at 3.0 TB/s, 5.6 us; with a launch of 3.5, 9.3 for a kernel that only
 // reads them. Every warp has room for rows of its own in shared memory, so that all of the first ones are under way at
 // once, and asks for the next as soon as it has read them. Instructions take 4.5 us, beside the reading but for the
-// last rows: 1170 for four tokens, of which 384 are exponentials. Eight lanes share a token where K <= 8, so that what
+// last rows: 1130 for four tokens, of which 384 are exponentials. Eight lanes share a token where K <= 8, so that what
 // is done once a token is done for four at a time. Selection looks at few values: the K-th best of the maxima of parts
 // of a row bounds the K-th best of all from below, and about K + 3 of 256 reach it.
 #pragma once
