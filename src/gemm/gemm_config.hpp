@@ -16,6 +16,8 @@ enum class Schedule {
 inline constexpr std::int32_t kBlockRows = 128;
 constexpr std::int32_t block_columns(Schedule schedule) { return schedule == Schedule::kPingPong ? 128 : 256; }
 inline constexpr std::int32_t kBlockDepth = 64;  // of k: 128 bytes of bf16, one row of the 128-byte swizzle
+// Of operands, on their way: as many as fit in 227 KB beside the results.
+constexpr std::int32_t stages(Schedule schedule) { return schedule == Schedule::kPingPong ? 6 : 4; }
 
 // Two CTAs share operands. Alone, a CTA would draw 48 bytes a clock out of L2, more than L2 can give to all; sharing,
 // 32 to 40. (Ping-pong draws as much as a CTA alone, for a warpgroup's registers hold no more than 128 x 128 sums.)
@@ -35,7 +37,7 @@ struct GemmConfig {
   static constexpr bool kPingPong = kHow == Schedule::kPingPong;
   static constexpr int kBlockColumns = block_columns(kHow);
   static constexpr int kOutputColumns = kSwiglu ? kBlockColumns / 2 : kBlockColumns;  // of a tile
-  static constexpr int kStages = kPingPong ? 6 : 4;     // of operands: what fits in 227 KB
+  static constexpr int kStages = stages(kHow);
   static constexpr int kRowBlocks = kPingPong ? 2 : 1;  // of 64 rows, that a warpgroup multiplies
   static constexpr int kSums = kBlockColumns / 2;       // a thread's, of 64 rows
   static constexpr int kLoadRowsB = load_rows_b(kHow);

@@ -59,7 +59,10 @@ TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device) {
 }
 
 std::string describe(const TatrPlan& plan) {
+  const auto text = [](std::int32_t number) { return std::to_string(number); };
   std::string words = plan.schedule == Schedule::kPingPong ? "ping-pong" : "cooperative";
+  words += ", tiles of " + text(kBlockRows) + " x " + text(block_columns(plan.schedule)) + " x " + text(kBlockDepth);
+  words += ", " + text(stages(plan.schedule)) + " stages, clusters of " + text(kCluster);
   if (plan.k_stagger != 0) words += ", k stagger " + std::to_string(plan.k_stagger);
   if (plan.band_pairs != kBandPairs) words += ", bands of " + std::to_string(plan.band_pairs) + " pairs";
   return words;

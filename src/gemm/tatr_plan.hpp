@@ -29,11 +29,11 @@ struct TatrDevice {
 struct TatrPlan {
   TatrProblem problem;
   std::int32_t granule_rows = 0;  // what an expert's rows are rounded up to: the tile that the time depends on
-  Schedule schedule = Schedule::kCooperative;
-  std::int32_t clusters = 0;    // pairs of CTAs, all resident at once
-  std::int32_t band_pairs = 0;  // pairs of row tiles walked at all columns before the next ones
-  std::int32_t k_stagger = 0;   // k blocks by which each expert's start in k is shifted against the one before
-  std::string note;             // what differs from what was asked, for the report; or empty
+  Schedule schedule = Schedule::kCooperative;  // and with it the tile's columns and the stages: gemm_config.hpp
+  std::int32_t clusters = 0;                   // pairs of CTAs, all resident at once
+  std::int32_t band_pairs = 0;                 // pairs of row tiles walked at all columns before the next ones
+  std::int32_t k_stagger = 0;  // k blocks by which each expert's start in k is shifted against the one before
+  std::string note;            // what differs from what was asked, for the report; or empty
 };
 
 /// False, with the reason in one line, if this kernel cannot run the problem on the device.
@@ -45,7 +45,7 @@ std::int32_t granule_of(std::int32_t tile_rows);
 /// The plan to use unmeasured. Throws ConfigError where can_run is false.
 TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device);
 
-/// What a plan chooses, in words: "cooperative, k stagger 3".
+/// What a plan chooses, in words: "cooperative, tiles of 128 x 256 x 64, 4 stages, clusters of 2, k stagger 3".
 std::string describe(const TatrPlan& plan);
 
 /// All plans worth measuring, the unmeasured choice first.

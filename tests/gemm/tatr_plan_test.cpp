@@ -55,7 +55,7 @@ TEST_CASE("A plan follows from shapes and the device alone") {
   CHECK(plan.granule_rows == 128);
   CHECK(plan.clusters == 66);
   CHECK(plan.note.empty());
-  CHECK(describe(plan) == "cooperative");
+  CHECK(describe(plan) == "cooperative, tiles of 128 x 256 x 64, 4 stages, clusters of 2");
 }
 
 TEST_CASE("The granule is the tile asked for, 32 rows excepted") {
@@ -110,6 +110,7 @@ TEST_CASE("Plain products over a short k take turns, and are measured both ways"
   CHECK(make_plan(problem, kH100).schedule == Schedule::kCooperative);
   problem.k = 512;
   CHECK(make_plan(problem, kH100).schedule == Schedule::kPingPong);
+  CHECK(describe(make_plan(problem, kH100)) == "ping-pong, tiles of 128 x 128 x 64, 6 stages, clusters of 2");
   const auto schedules = [&] {
     std::set<Schedule> found;
     for (const TatrPlan& plan : candidate_plans(problem, kH100)) found.insert(plan.schedule);
