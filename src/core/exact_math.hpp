@@ -53,9 +53,9 @@ TATR_HD inline float exact_exp(float x) {
 }
 
 /// e^x for x <= 0, as a term of a sum that has a term of 1: what is below kLowestExponent is taken as that, which such
-/// a sum does not notice. Half the work of exact_exp, for routing computes one for every logit: by fused operations, and
-/// within 4 * 2^-24 of the value down to x = -30. Polynomial: minimax of the relative error for |r| <= ln(2) / 2, with
-/// e^0 = 1.
+/// a sum does not notice. Half the work of exact_exp, for routing computes one for every logit: by fused operations,
+/// and within 4 * 2^-24 of the value down to x = -30. Polynomial: minimax of the relative error for |r| <= ln(2) / 2,
+/// with e^0 = 1.
 TATR_HD inline float softmax_term(float x) {
   constexpr float kRoundToInteger = 12582912.0f;
 #if defined(__CUDA_ARCH__)

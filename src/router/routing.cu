@@ -204,12 +204,11 @@ void route_all(const Policy& policy, const System& system, Routing& routing, con
 
 #if defined(__CUDACC__)
 void route_with_kernel(System& system, Routing& routing, const RouterConfig& config) {
-  launch_top_k(
-      {routing.logit_view(), routing.tokens, routing.experts, routing.top_k, ceil_div(routing.experts, 32),
-       config.scoring, config.normalise_gates, routing.chosen.data(), routing.gates.data(), routing.scores.data(),
-       routing.members.data(), routing.counts.data(), routing.tallies.data(), routing.row_max.data(),
-       routing.row_inverse.data()},
-      system.index(), system.stream());
+  launch_top_k({routing.logit_view(), routing.tokens, routing.experts, routing.top_k, ceil_div(routing.experts, 32),
+                config.scoring, config.normalise_gates, routing.chosen.data(), routing.gates.data(),
+                routing.scores.data(), routing.members.data(), routing.counts.data(), routing.tallies.data(),
+                routing.row_max.data(), routing.row_inverse.data()},
+               system.index(), system.stream());
   TATR_CUDA_CHECK(cudaGetLastError());
 }
 #endif
