@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -39,8 +40,8 @@ class Draws {
   std::uint32_t next_ = 0;
 };
 
-constexpr const char* kLogitKinds[] = {"normal",    "coarse", "equal",     "zeros of both signs",
-                                       "subnormal", "wide",   "half-like", "crowded"};
+constexpr const char* kLogitKinds[] = {"normal", "coarse",    "equal",   "zeros of both signs", "subnormal",
+                                       "wide",   "half-like", "crowded", "nearly equal"};
 
 float make_logit(int kind, std::uint32_t bits) {
   const float normal = normal_from_bits(bits);
@@ -59,6 +60,8 @@ float make_logit(int kind, std::uint32_t bits) {
       return float_from_bits(float_bits(normal) & 0xFFFFE000u);
     case 7:
       return normal * 1e-5f;
+    case 8:
+      return float_from_bits((float_bits(normal) & 0xFFFF0000u) | (bits & 0x3Fu));
     default:
       return normal;
   }
@@ -110,7 +113,7 @@ Case draw_case(std::uint64_t key, std::int64_t most_pairs) {
     const std::int64_t top = 1 + draw.below(groups);
     if (top * (router.experts / groups) >= router.top_k) router.groups = ExpertGroups{groups, top};
   }
-  const auto kind = static_cast<int>(draw.below(8));
+  const auto kind = static_cast<int>(draw.below(std::ssize(kLogitKinds)));
   const double skew = draw.chance(0.5) ? 2 * draw.unit() : 0.0;
   c.seed = draw.bits();
   c.logits.resize(static_cast<std::size_t>(router.tokens * router.experts));

@@ -121,4 +121,23 @@ __device__ void sort_exactly(int found, int lane, TokenScratch<kGroup>& scratch)
   __syncwarp();
 }
 
+/// Whether the key of a rank and the next one may be in the wrong order.
+template <int kGroup>
+__device__ bool is_unsure(int rank, const TokenScratch<kGroup>& scratch) {
+  return rank + 1 < kRoom && differ_by_place(scratch.key[rank], scratch.key[rank + 1]);
+}
+
+/// The candidate of a rank that is `needed`, once the keys are sorted. Where two neighbours are unsure, as in one token
+/// of 5000, they are compared; three or more in a row are sorted exactly, which for every such token would cost the
+/// kernel a microsecond at its end.
+template <int kGroup>
+__device__ Candidate of_exact_rank(int rank, bool needed, int found, TokenScratch<kGroup>& scratch) {
+  const bool after = is_unsure(rank, scratch), before = rank > 0 && is_unsure(rank - 1, scratch);
+  if (__any_sync(kAllLanes, needed && after && is_unsure(rank + 1, scratch))) sort_exactly(found, rank, scratch);
+  const Candidate own = scratch.listed[place_of(scratch.key[rank])];
+  if (!before && !after) return own;
+  const Candidate other = scratch.listed[place_of(scratch.key[before ? rank - 1 : rank + 1])];
+  return other.precedes(own) == before ? own : other;
+}
+
 }  // namespace tatr::top_k_detail

@@ -37,6 +37,23 @@ __device__ void prepare_staging([[maybe_unused]] WarpMemory<Number, kGroup>& mem
 #endif
 }
 
+/// How many warps of a block ask for their first rows at once; each other one awaits those of the warp that many before
+/// it. If all asked at once, memory would serve them in any order, and most would come late.
+template <class Number, int kGroup>
+__device__ int warps_at_once(std::int32_t experts) {
+  constexpr int kBytes = 32768, kExpert = WarpMemory<Number, kGroup>::kTokens * static_cast<int>(sizeof(Number));
+  return max(1, kBytes / (kExpert * experts));
+}
+
+/// Waits for another warp's first rows, but not for ever: it may have gone on to later ones, which look the same.
+template <class Number, int kGroup>
+__device__ void pace([[maybe_unused]] WarpMemory<Number, kGroup>& other) {
+#if __CUDA_ARCH__ >= 900
+  for (int attempt = 0; attempt < 64 && !cuda::ptx::mbarrier_try_wait_parity(&other.arrived, 0); ++attempt) {
+  }
+#endif
+}
+
 /// Asks for the rows from `first_token` on.
 template <class Number, int kGroup>
 __device__ void stage_rows(const Number* logits, std::int32_t tokens, std::int32_t experts, std::int32_t first_token,

@@ -2,8 +2,8 @@
 // router/routing.cu.
 //
 // Floor at T = 16384, E = 256: 16.8 MB of logits at 3.0 TB/s, 5.6 us; with a launch of 3.5, 9.3 for a kernel that only
-// reads them. Every warp has room for rows of its own in shared memory, so that all of the first ones are under way at
-// once, and asks for the next as soon as it has read them. Instructions take 4.5 us, beside the reading but for the
+// reads them. Every warp has room for rows of its own in shared memory, asks for the first ones early, 32 KB of a block
+// at a time, and for the next as soon as it has read them. Instructions take 4.5 us, beside the reading but for the
 // last rows: 1130 for four tokens, of which 384 are exponentials. Eight lanes share a token where K <= 8, so that what
 // is done once a token is done for four at a time. Selection looks at few values: the K-th best of the maxima of parts
 // of a row bounds the K-th best of all from below, and about K + 3 of 256 reach it.
@@ -81,9 +81,8 @@ __device__ void route_tokens(const TopKParams& p, const Number* logits, std::int
     sort_keys<kMostly>(lane, scratch);
   }
   const bool is_slot = valid && lane < p.top_k;
-  const bool unsure = is_slot && lane + 1 < kRoom && differ_by_place(scratch.key[lane], scratch.key[lane + 1]);
-  if (__any_sync(kAllLanes, unsure)) sort_exactly(found, lane, scratch);
-  const Candidate chosen = scratch.listed[place_of(scratch.key[lane])];
+  Candidate chosen = scratch.listed[place_of(scratch.key[lane])];
+  if (__any_sync(kAllLanes, is_slot && is_unsure(lane, scratch))) chosen = of_exact_rank(lane, is_slot, found, scratch);
   const float score = is_slot ? ScoreView::exact_score(p.scoring, chosen.value, maximum, inverse) : 0.0f;
   scratch.score[lane] = static_cast<double>(score);
   if (is_slot) {
@@ -134,7 +133,10 @@ __global__ void __launch_bounds__(kWarpLanes* kMostWarps, 1) top_k_kernel(const 
   for (int e = threadIdx.x; e < p.experts; e += blockDim.x) histogram[e] = 0;
   prepare_staging(memory);
   __syncthreads();  // before the rows are asked for, which takes a warp's first lane some time
-  if (token < p.tokens) stage_rows(logits, p.tokens, p.experts, token, memory);
+  if (token < p.tokens) {
+    if (const int at_once = warps_at_once<Number, kGroup>(p.experts); warp >= at_once) pace(of_warps[warp - at_once]);
+    stage_rows(logits, p.tokens, p.experts, token, memory);
+  }
   for (std::uint32_t parity = 0; token < p.tokens; token += stride, parity ^= 1) {
     await_rows(memory, parity);
     route_tokens<Number, kGroup, kWhole>(p, logits, token, token + stride, memory, histogram);
