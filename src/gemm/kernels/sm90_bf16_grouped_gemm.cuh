@@ -25,7 +25,7 @@ inline constexpr int kMultipliers = 2;    // warpgroups 0 and 1, 64 rows each; w
 inline constexpr int kItemRing = 2;       // items that the scheduler may be ahead
 inline constexpr int kStoreColumns = 64;  // 128 bytes of results, one row of the 128-byte swizzle
 inline constexpr int kGatherWarps = 2;
-inline constexpr int kGatherLag = 2;  // stages
+inline constexpr int kGatherLag = 1;  // stages
 
 inline constexpr int kBytesA = kBlockRows * kBlockDepth * 2;
 inline constexpr std::uint16_t kBothCtas = 3;
@@ -216,36 +216,50 @@ struct Loader {
 };
 
 /// Gathers A's rows, which no bulk load can. Four lanes copy a row's 128 bytes in two steps; the swizzle is done by
-/// hand. Few registers and instructions a copy matter here: two warps must keep up with the tensor cores.
+/// hand. Instructions are what counts here, for two warps must keep up with the tensor cores: where all is there to be
+/// copied, three for each two copies.
 template <class Config>
 struct Gatherer {
-  static constexpr int kRowsAtOnce = kGatherWarps * 8, kRowsEach = kBlockRows / kRowsAtOnce;
+  static constexpr int kLanes = 4, kSegments = kBlockDepth / 8;  // of 16 bytes, in a row of a stage
+  static constexpr int kRowsAtOnce = kGatherWarps * 32 / kLanes, kRowsEach = kBlockRows / kRowsAtOnce;
   static_assert(kRowsAtOnce % 8 == 0, "a thread's rows are all the same one of eight, so its swizzle is constant");
   static constexpr std::uint32_t kNoRow = ~0u;
   const GemmParams& params;
   SharedStorage<Config>& shared;
   int thread;                         // of the gathering warps
   std::uint32_t segments[kRowsEach];  // where this thread's rows begin in x, in 16 bytes: one register each, not two
+  bool whole;                         // all the warp's rows are there
 
   __device__ void find_rows(const TileItem& item) {
+    whole = true;
 #pragma unroll
     for (int i = 0; i < kRowsEach; ++i) {
-      const int row = thread / 4 + i * kRowsAtOnce;
+      const int row = thread / kLanes + i * kRowsAtOnce;
       const std::int32_t token = row < item.valid_rows ? __ldg(params.token_index + item.first_row + row) : -1;
       segments[i] = token < 0 ? kNoRow : static_cast<std::uint32_t>(token) * (params.k / 8);
+      whole = whole && token >= 0;
     }
+    whole = __all_sync(~0u, whole);
   }
 
+  /// kWhole: no row, and no part of a row, is to be zeros.
+  template <bool kWhole>
   __device__ void copy(int stage, int k) const {
-    const int row = thread / 4, lane = thread % 4, segment = k / 8 + lane, last = params.k / 8;
+    const int row = thread / kLanes, lane = thread % kLanes, segment = k / 8 + lane, last = params.k / 8;
     const std::uint32_t target = ptx::shared_address(shared.a[stage]) + row * 128;
-    const std::uint32_t low = target + (lane ^ row % 8) * 16, high = target + (lane + 4 ^ row % 8) * 16;
+    const int4* const from = reinterpret_cast<const int4*>(params.x) + segment;
 #pragma unroll
     for (int i = 0; i < kRowsEach; ++i) {
-      const auto* source = reinterpret_cast<const int4*>(params.x) + (segments[i] + segment);
-      const bool valid = segments[i] != kNoRow;
-      ptx::copy_16_or_zero(low + i * kRowsAtOnce * 128, source, valid && segment < last);
-      ptx::copy_16_or_zero(high + i * kRowsAtOnce * 128, source + 4, valid && segment + 4 < last);
+      const int4* const source = ptx::advance_16(from, segments[i]);
+#pragma unroll
+      for (int along = 0; along < kSegments; along += kLanes) {
+        const std::uint32_t place = target + i * kRowsAtOnce * 128 + (lane + along ^ row % 8) * 16;
+        if constexpr (kWhole) {
+          ptx::copy_16(place, source + along);
+        } else {
+          ptx::copy_16_or_zero(place, source + along, segments[i] != kNoRow && segment + along < last);
+        }
+      }
     }
   }
 
@@ -261,7 +275,12 @@ struct Gatherer {
       int k_block = first_k_block(params, item.expert, k_blocks);
       for (int i = 0; i < k_blocks; ++i, stage.advance()) {
         ptx::mbarrier_wait(ptx::shared_address(&shared.empty[stage.index]), stage.parity ^ 1);
-        copy(stage.index, k_block * kBlockDepth);
+        const int k = k_block * kBlockDepth;
+        if (whole && k + kBlockDepth <= params.k) {
+          copy<true>(stage.index, k);
+        } else {
+          copy<false>(stage.index, k);
+        }
         ptx::commit_copies();
         if (++k_block == k_blocks) k_block = 0;
         if (under_way < kGatherLag) {
@@ -269,11 +288,13 @@ struct Gatherer {
           continue;
         }
         ptx::wait_copies<kGatherLag>();
+        ptx::fence_async_shared();  // copies of this kind are ordinary writes; the tensor cores read by another way
         ptx::mbarrier_arrive(ptx::shared_address(&shared.full[landed.index]));
         landed.advance();
       }
     }
     ptx::wait_copies<0>();
+    ptx::fence_async_shared();
     for (; landed.index != stage.index; landed.advance())
       ptx::mbarrier_arrive(ptx::shared_address(&shared.full[landed.index]));
   }
@@ -296,7 +317,6 @@ struct Multiplier {
 
   __device__ __forceinline__ void wait_full() const {
     ptx::mbarrier_wait(ptx::shared_address(&shared.full[stage.index]), stage.parity);
-    if constexpr (Config::kGather) ptx::fence_async_shared();  // gathered rows are ordinary writes
   }
 
   /// Starts the products of one k block, with kBlocks times 64 rows. `first`: of a tile, whose sums they begin.
