@@ -70,7 +70,7 @@ std::optional<std::string> drift_warning(double drift) {
 
 std::optional<std::string> outlier_warning(const std::vector<double>& samples) {
   if (count_outliers(samples) * 10 <= samples.size()) return std::nullopt;
-  return "more than one sample in ten is an outlier: something else used the machine";
+  return "more than one sample in ten is an outlier: something else used the machine, or its speed swung";
 }
 
 }  // namespace tatr
