@@ -288,7 +288,7 @@ struct Gatherer {
           continue;
         }
         ptx::wait_copies<kGatherLag>();
-        ptx::fence_async_shared();  // copies of this kind are ordinary writes; the tensor cores read by another way
+        ptx::fence_async_shared();  // these copies write by the generic proxy, the tensor cores read by the async one
         ptx::mbarrier_arrive(ptx::shared_address(&shared.full[landed.index]));
         landed.advance();
       }
