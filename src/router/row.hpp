@@ -27,6 +27,7 @@ TATR_HD inline void column_maxima(const float* row, std::int32_t experts, float*
   }
 }
 
+/// Never -0, which equals +0.
 TATR_HD inline float row_maximum(const float* row, std::int32_t experts) {
   float best = row[0];
   std::int32_t first = 0;
@@ -37,7 +38,7 @@ TATR_HD inline float row_maximum(const float* row, std::int32_t experts) {
     first = round_down(experts, kColumns);
   }
   for (std::int32_t e = first; e < experts; ++e) best = row[e] > best ? row[e] : best;
-  return best;
+  return best + 0.0f;
 }
 
 TATR_HD inline float row_exp_sum(const float* row, std::int32_t experts, float maximum) {

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cub/block/block_scan.cuh>
 
-#include "core/cuda_check.hpp"
 #include "core/integer_math.hpp"
+#include "core/shared_memory.cuh"
 #include "rounding/targets.cuh"
 #include "rounding/tile_choice.cuh"
 
@@ -159,18 +159,6 @@ __device__ inline void decide_in_block(const DecideParams& p, void* room) {
 __global__ void __launch_bounds__(kDecideThreads) decide_targets(const DecideParams p) {
   extern __shared__ double decide_room[];
   decide_in_block(p, decide_room);
-}
-
-/// Lets a kernel have all the shared memory there is: what each launch asks for depends on the experiment.
-template <class Kernel>
-void allow_shared_memory(Kernel kernel) {
-  int device = 0, most = 0;
-  cudaFuncAttributes attributes;
-  TATR_CUDA_CHECK(cudaGetDevice(&device));
-  TATR_CUDA_CHECK(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-  TATR_CUDA_CHECK(cudaFuncGetAttributes(&attributes, kernel));
-  TATR_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                       most - static_cast<int>(attributes.sharedSizeBytes)));
 }
 
 inline void launch_decide(const DecideParams& params, cudaStream_t stream) {

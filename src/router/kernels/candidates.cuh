@@ -28,8 +28,8 @@ struct Candidate {
     return value > other.value || (value == other.value && expert < other.expert);
   }
 
-  /// The value with low bits that end in the place in the list, so that no two are equal. Where more than the place
-  /// differs, keys fall as candidates precede: always for bf16, whose low half has room for the expert.
+  /// The value with low bits that end in the place in the list, so that no two keys are equal. Keys that differ above
+  /// the place are in the order of their candidates: of bf16 all do, for the low half has room for the expert.
   template <class Number>
   __device__ float key(int place) const {
     if constexpr (sizeof(Number) == sizeof(float)) {
@@ -43,7 +43,7 @@ struct Candidate {
 
 __device__ inline int place_of(float key) { return static_cast<int>(float_bits(key) % kRoom); }
 
-/// Whether two neighbouring keys, in order, may be those of candidates that are not.
+/// Whether only the place tells two keys apart, so that their order may not be that of their candidates.
 __device__ inline bool differ_by_place(float a, float b) { return (float_bits(a) ^ float_bits(b)) < kRoom; }
 
 /// What kGroup lanes keep in shared memory while they work on a token.

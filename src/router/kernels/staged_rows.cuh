@@ -26,7 +26,8 @@ struct WarpMemory {
   std::uint64_t arrived;  // barrier: a phase for each time that rows were asked for
 };
 
-// On Hopper and later GPUs rows come by bulk copies, each asked for by one lane: others spend no instructions on it.
+// In code for sm_90 and later, rows come by bulk copies, each asked for by one lane: others spend no instructions on
+// it.
 
 template <class Number, int kGroup>
 __device__ void prepare_staging([[maybe_unused]] WarpMemory<Number, kGroup>& memory) {
@@ -117,7 +118,7 @@ struct Row {
     return {staged_value(staged[expert]) + 0.0f, expert};
   }
 
-  /// Of even fours, and of odd ones.
+  /// Of the lane's first, third, ... fours, and of its others.
   __device__ void maxima(float (&best)[2]) const {
     best[0] = best[1] = kAbsent;
 #pragma unroll
@@ -193,7 +194,7 @@ struct Row {
     return found;
   }
 
-  /// The general way, for many equal logits and for large K: lists the best of all, K times.
+  /// The general way, for many equal logits and for K near 32: lists the best of all, K times.
   __device__ void list_one_by_one(std::int32_t top_k, TokenScratch<kGroup>& scratch) const {
     constexpr int kValues = 4 * kFoursEach;
     for (int i = lane; i < kRoom; i += kGroup) scratch.key[i] = kAbsent;

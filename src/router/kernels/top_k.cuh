@@ -1,12 +1,12 @@
 // Top-k routing on a GPU: a few lanes a token, one pass over the logits. Same bits as the portable text in
 // router/routing.cu.
 //
-// Floor at T = 16384, E = 256: 16.8 MB of logits at 3.0 TB/s, 5.6 us; with a launch of 3.5, 9.3 for a kernel that only
-// reads them. Every warp has room for rows of its own in shared memory, asks for the first ones early, 32 KB of a block
-// at a time, and for the next as soon as it has read them. Instructions take 4.5 us, beside the reading but for the
-// last rows: 1130 for four tokens, of which 384 are exponentials. Eight lanes share a token where K <= 8, so that what
-// is done once a token is done for four at a time. Selection looks at few values: the K-th best of the maxima of parts
-// of a row bounds the K-th best of all from below, and about K + 3 of 256 reach it.
+// Floor at T = 16384, E = 256: 16.8 MB of logits at 3.0 TB/s, 5.6 us, and 3.5 to start a kernel. Every warp has room
+// for rows of its own in shared memory, asks for the first ones early, 32 KB of a block at a time, and for the next as
+// soon as it has read them. Instructions take 4.5 us, beside the reading but for the last rows: 1130 for four tokens,
+// of which 384 are exponentials. Eight lanes share a token where K <= 8, so that what is done once a token is done for
+// four at a time. Selection looks at few values: the K-th best of the maxima of parts of a row bounds the K-th best of
+// all from below, and K + 3 of 256 reach it at most, on average.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -17,6 +17,7 @@
 
 #include "core/cuda_check.hpp"
 #include "core/integer_math.hpp"
+#include "core/shared_memory.cuh"
 #include "router/kernels/candidates.cuh"
 #include "router/kernels/staged_rows.cuh"
 #include "router/routing.hpp"
@@ -24,7 +25,7 @@
 namespace tatr {
 
 struct TopKParams {
-  LogitView logits;  // [T, E]; rows are a multiple of 16 bytes
+  LogitView logits;  // [T, E], finite; rows are a multiple of 16 bytes
   std::int32_t tokens, experts, top_k, member_words;
   Scoring scoring;
   bool normalise;
@@ -40,8 +41,7 @@ struct TopKParams {
 
 namespace top_k_detail {
 
-constexpr int kMostWarps = 32;               // per block
-constexpr float kLowest = -3.402823466e38f;  // of the finite numbers
+constexpr int kMostWarps = 32;  // per block
 
 /// All lanes of a warp call it, each group with its token. The rows are staged; those from `next_token` on are asked
 /// for as soon as these have been read.
@@ -58,10 +58,9 @@ __device__ void route_tokens(const TopKParams& p, const Number* logits, std::int
   float best[2];
   row.maxima(best);
   sort_descending<kGroup>(best, lane);
-  const float maximum = __shfl_sync(kAllLanes, best[0], 0, kGroup);
-  // With fewer fours than maxima, the bound falls to the lowest finite number.
+  const float maximum = __shfl_sync(kAllLanes, best[0], 0, kGroup) + 0.0f;
   const float ranked = p.top_k % 2 == 1 ? best[0] : best[1];
-  const float bound = fmaxf(__shfl_sync(kAllLanes, ranked, (p.top_k - 1) / 2, kGroup), kLowest);
+  const float bound = __shfl_sync(kAllLanes, ranked, (p.top_k - 1) / 2, kGroup);  // kAbsent: all reach it
   __syncwarp();
   const bool valid = token < p.tokens;  // or else the row is whatever was there
   int found = row.list(valid ? row.reaching(bound) : 0, scratch);
@@ -74,7 +73,7 @@ __device__ void route_tokens(const TopKParams& p, const Number* logits, std::int
   __syncwarp();  // the rows have been read, and the candidates are listed
   if (next_token < p.tokens) stage_rows(logits, p.tokens, experts, next_token, memory);
 
-  constexpr int kAll = kRoom / kGroup, kMostly = std::min(2, kAll);
+  constexpr int kAll = kRoom / kGroup, kMostly = std::min(2, kAll);  // of 256, more than 16 reach it in 1 % of rows
   if (__any_sync(kAllLanes, found > kMostly * kGroup)) {
     sort_keys<kAll>(lane, scratch);
   } else {
@@ -95,7 +94,7 @@ __device__ void route_tokens(const TopKParams& p, const Number* logits, std::int
 #pragma unroll
   for (int k = 0; k < kGroup; ++k) sum += scratch.score[k];
   if (is_slot) {
-    const std::int32_t slot = token * p.top_k + lane;  // below 2^26
+    const std::int32_t slot = token * p.top_k + lane;  // kMaxTokens x 32 at most
     p.chosen[slot] = chosen.expert;
     p.scores[slot] = score;
     p.gates[slot] = !p.normalise ? score : (sum > 0.0 ? static_cast<float>(static_cast<double>(score) / sum) : 0.0f);
@@ -140,7 +139,6 @@ __global__ void __launch_bounds__(kWarpLanes* kMostWarps, 1) top_k_kernel(const 
   for (std::uint32_t parity = 0; token < p.tokens; token += stride, parity ^= 1) {
     await_rows(memory, parity);
     route_tokens<Number, kGroup, kWhole>(p, logits, token, token + stride, memory, histogram);
-    __syncwarp();
   }
   __syncthreads();
   for (int e = threadIdx.x; e < p.experts; e += blockDim.x) add_count(p, e, histogram[e]);
@@ -151,14 +149,13 @@ template <class Number, int kGroup, bool kWhole>
 void launch_kernel(const TopKParams& params, const Number* logits, int device, cudaStream_t stream) {
   using Memory = WarpMemory<Number, kGroup>;
   const auto kernel = top_k_kernel<Number, kGroup, kWhole>;
-  int multiprocessors = 0, most = 0;
+  int multiprocessors = 0;
   TATR_CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
-  TATR_CUDA_CHECK(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
   const int of_experts = params.experts * static_cast<int>(sizeof(std::int32_t)), of_warp = sizeof(Memory);
-  const int warps = std::min(kMostWarps, (most - of_experts) / of_warp), shared = warps * of_warp + of_experts;
-  TATR_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+  const int warps = std::min(kMostWarps, (allow_shared_memory(kernel) - of_experts) / of_warp);
   const int blocks = std::min(multiprocessors, ceil_div(params.tokens, Memory::kTokens));
-  kernel<<<blocks, warps * kWarpLanes, static_cast<std::size_t>(shared), stream>>>(params, logits);
+  const auto shared = static_cast<std::size_t>(warps * of_warp + of_experts);
+  kernel<<<blocks, warps * kWarpLanes, shared, stream>>>(params, logits);
 }
 
 /// 8, 16 or 32 lanes a token: the fewest that have a lane for each choice and 32 logits each.
