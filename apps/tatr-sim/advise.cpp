@@ -120,6 +120,7 @@ ExitCode advise_on(const AdviseArguments& arguments) {
   if (limits.time_ms && !config.layer) {
     throw UsageError("--max-time in ms needs measured times: a layer in the config, and a GPU; or give a share, 90%");
   }
+  check_apart({arguments.json}, {arguments.config, arguments.calibration, config.router.source.path});
   std::optional<OutputFile> json;
   if (!arguments.json.empty()) json.emplace(arguments.json);
   Progress progress;

@@ -59,6 +59,7 @@ ExitCode compare(const CompareArguments& arguments) {
   }
   if (arguments.next.empty()) throw UsageError("compare needs two results: BASE NEW (see tatr-sim compare --help)");
   const std::vector<ResultExperiment> base = read_results(arguments.base), next = read_results(arguments.next);
+  check_apart({arguments.markdown}, {arguments.base, arguments.next});
   std::optional<OutputFile> markdown;
   if (!arguments.markdown.empty()) markdown.emplace(arguments.markdown);
   const Comparison comparison = compare_results(base, next, thresholds);

@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <iostream>
 #include <new>
+#include <system_error>
 
 #include "commands.hpp"
 #include "core/error.hpp"
@@ -33,6 +35,14 @@ int fail(tatr::ExitCode code, const std::string& message) {
   return static_cast<int>(code);
 }
 
+/// What was printed may have got lost, if stdout is a full disk or a pipe that nobody reads.
+int finish(int code) {
+  std::cout.flush();
+  const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good();
+  if (written) return code;
+  return fail(tatr::ExitCode::kEnvironment, "standard output: cannot be written");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -58,15 +68,17 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) return finish(app.exit(error));  // --help, --version
     return fail(tatr::ExitCode::kUsage, std::string(error.what()) + " (see tatr-sim --help)");
   }
   tatr::watch_for_interrupts();
   try {
-    return static_cast<int>(action());
+    return finish(static_cast<int>(action()));
   } catch (const tatr::Error& error) {
     return fail(error.code(), error.what());
   } catch (const std::bad_alloc&) {
     return fail(tatr::ExitCode::kEnvironment, "out of host memory");
+  } catch (const std::system_error& error) {  // of printing
+    return fail(tatr::ExitCode::kEnvironment, std::string("standard output: cannot be written: ") + error.what());
   }
 }

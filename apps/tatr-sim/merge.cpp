@@ -22,7 +22,9 @@ struct MergeArguments {
 };
 
 ExitCode merge(const MergeArguments& arguments) {
-  // Opened before the inputs are read, but put in place after: an input may be an output, too.
+  check_apart({arguments.jsonl, arguments.tables.csv, arguments.tables.markdown}, {});
+  check_apart({arguments.tables.csv, arguments.tables.markdown}, arguments.files);
+  // Opened before the inputs are read, but put in place after: an input may be the output of lines, too.
   std::optional<OutputFile> jsonl;
   if (!arguments.jsonl.empty() || !arguments.tables.wanted()) {
     jsonl.emplace(arguments.jsonl.empty() ? "-" : arguments.jsonl);

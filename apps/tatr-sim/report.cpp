@@ -19,6 +19,7 @@ struct ReportArguments {
 };
 
 ExitCode report(const ReportArguments& arguments) {
+  check_apart({arguments.html}, arguments.results);
   OutputFile page(arguments.html);
   std::vector<ResultDocument> results;
   for (const std::string& path : arguments.results) {

@@ -94,12 +94,18 @@ std::vector<ExperimentConfig> read_configs(const RunArguments& arguments) {
   return configs;
 }
 
-/// Before work: one output at most on stdout, and a folder for exports that can be written.
-void check_outputs(const RunArguments& arguments) {
-  const auto outputs = {arguments.json, arguments.jsonl, arguments.tables.csv, arguments.tables.markdown};
+/// Before work: one output at most on stdout, none in place of another file of the run, and a folder for exports that
+/// can be written.
+void check_outputs(const RunArguments& arguments, const std::vector<ExperimentConfig>& configs) {
+  const std::vector<std::string> outputs = {arguments.json, arguments.jsonl, arguments.tables.csv,
+                                            arguments.tables.markdown};
   if (std::count(outputs.begin(), outputs.end(), "-") > 1) {
     throw UsageError("more than one output goes to - (standard output); give the others a file");
   }
+  std::vector<std::string> inputs = arguments.configs;
+  inputs.push_back(arguments.calibration);
+  for (const ExperimentConfig& config : configs) inputs.push_back(config.router.source.path);
+  check_apart(outputs, inputs);
   if (!arguments.export_folder.empty()) prepare_export(arguments.export_folder);
 }
 
@@ -191,8 +197,8 @@ ExitCode run_report(const RunArguments& arguments, const std::vector<ExperimentC
 }
 
 ExitCode run(const RunArguments& arguments) {
-  check_outputs(arguments);
   std::vector<ExperimentConfig> configs = read_configs(arguments);
+  check_outputs(arguments, configs);
   if (arguments.jsonl.empty() || arguments.dry_run) return run_report(arguments, configs);
   return run_lines(arguments, std::move(configs));
 }

@@ -61,6 +61,26 @@ void sync_folder_of(const std::string& path) {
 
 }  // namespace
 
+void check_apart(const std::vector<std::string>& outputs, const std::vector<std::string>& inputs) {
+  namespace fs = std::filesystem;
+  const auto place = [](const std::string& path) {
+    std::error_code error;
+    if (path.empty() || path == "-" || (fs::exists(path, error) && !fs::is_regular_file(path, error)))
+      return fs::path();
+    return fs::weakly_canonical(path, error);
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const fs::path own = place(outputs[i]);
+    if (own.empty()) continue;
+    for (std::size_t j = 0; j < i; ++j) {
+      if (place(outputs[j]) == own) throw UsageError(outputs[i] + ": is named for two outputs; give each its own file");
+    }
+    for (const std::string& input : inputs) {
+      if (place(input) == own) throw UsageError(outputs[i] + ": is an input, which the output would replace");
+    }
+  }
+}
+
 OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
   if (path_ == "-") {
     descriptor_ = STDOUT_FILENO;

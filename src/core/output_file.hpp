@@ -1,13 +1,18 @@
 // Files that survive what befalls a run. An OutputFile is either whole or not there: written beside its destination,
 // then renamed. A LineFile only grows, and each line is on the disk before the next step. Knows nothing of what is
-// written. Every failure is an EnvironmentError that names the path and the system's reason.
+// written. Every failure of theirs is an EnvironmentError that names the path and the system's reason.
 #pragma once
 
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tatr {
+
+/// Throws UsageError, with both names, where two outputs are one file or an output is one of the inputs: the later
+/// would destroy the earlier. Empty names, "-", devices and pipes may occur more than once.
+void check_apart(const std::vector<std::string>& outputs, const std::vector<std::string>& inputs);
 
 class OutputFile {
  public:

@@ -9,6 +9,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -95,6 +96,34 @@ class Output(ProgramTest):
                     self.assertEqual(seeds, list(range(len(seeds))))
                     self.assertGreater(len(seeds), 0)
 
+    def test_no_output_takes_the_place_of_another_file(self):
+        config, result, lines = self.write(TINY), self.path / "result.json", self.path / "lines.jsonl"
+        self.assertEqual(run("run", config, "--device", "cpu", "--json", result).returncode, 0)
+        self.assertEqual(run("merge", result, "--jsonl", lines).returncode, 0)
+        other = self.path / "." / "aside" / ".." / "result.json"
+        for words, arguments in (
+                ("is an input", ("run", config, "--json", config)), ("is an input", ("run", config, "--csv", config)),
+                ("two outputs", ("run", config, "--json", result, "--csv", other)),
+                ("two outputs", ("run", config, "--jsonl", self.path / "new", "--markdown", self.path / "new")),
+                ("is an input", ("report", result, "--html", other)), ("is an input", ("merge", result, "--csv", result)),
+                ("two outputs", ("merge", result, "--jsonl", lines, "--csv", lines)),
+                ("is an input", ("compare", result, result, "--markdown", result)),
+                ("is an input", ("advise", config, "--max-perplexity", "1%", "--json", config))):
+            with self.subTest(arguments):
+                before = [path.read_bytes() for path in (config, result, lines)]
+                self.assert_fails(run(*arguments), 2, words)
+                self.assertEqual([path.read_bytes() for path in (config, result, lines)], before)
+        self.assertEqual(run("merge", lines, "--jsonl", lines).returncode, 0)  # lines may be joined in place
+
+    def test_a_standard_output_that_cannot_be_written(self):
+        config = self.write(TINY)
+        for arguments in (("run", config, "--device", "cpu"), ("run", config, "--dry-run"), ("validate", config), ("schema",),
+                          ("list",), ("--help",), ("--version",), ("completion", "bash")):
+            with self.subTest(arguments), open("/dev/full", "w", encoding="ascii") as full:
+                process = subprocess.run([PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+                self.assertEqual(process.returncode, 3, process.stderr)
+                self.assertIn("standard output: cannot", process.stderr)
+
     def mount(self, options):
         if MOUNTS not in os.environ:
             self.skipTest("file systems cannot be mounted here")
@@ -126,7 +155,9 @@ class Output(ProgramTest):
         path = folder / "r.jsonl"
         process = self.start(MANY, "--jsonl", path)
         self.wait_for(lambda: path.exists() and path.stat().st_size > 0, process)
+        process.send_signal(signal.SIGSTOP)  # or on a busy machine it may be done before the disk is full
         self.fill(folder)
+        process.send_signal(signal.SIGCONT)
         _, stderr = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 3, stderr)
         self.assertIn("No space left", stderr)
