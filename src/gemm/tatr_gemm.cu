@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "core/cuda_check.hpp"
 #include "gemm/kernels/sm90_bf16_grouped_gemm.cuh"
 #include "gemm/tatr_gemm.hpp"
+#include "gemm/wait_log.hpp"
 
 namespace tatr {
 namespace {
@@ -135,6 +137,37 @@ void TatrGemm::launch(CUstream_st* stream) const {
   TATR_CUDA_CHECK(cudaLaunchKernelEx(&config, launch.kernel, make_params(plan_, buffers_), tensor_map(map_a_),
                                      tensor_map(map_b_), tensor_map(map_c_)));
 }
+
+#if defined(TATR_WATCH_WAITS)
+namespace {
+ptx::LongWaits* waits_on_host = nullptr;
+}
+
+void start_wait_log() {
+  TATR_CUDA_CHECK(cudaHostAlloc(&waits_on_host, sizeof(ptx::LongWaits), cudaHostAllocMapped));
+  waits_on_host->count = 0;
+  ptx::LongWaits* on_device = nullptr;
+  TATR_CUDA_CHECK(cudaHostGetDevicePointer(&on_device, waits_on_host, 0));
+  TATR_CUDA_CHECK(cudaMemcpyToSymbol(ptx::long_waits, &on_device, sizeof on_device));
+}
+
+std::string long_waits() {
+  const std::uint32_t count = std::min(waits_on_host->count, ptx::LongWaits::kRoom);
+  std::string text;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const ptx::LongWait& wait = waits_on_host->waits[i];
+    char line[160];
+    std::snprintf(line, sizeof line, "  block %u warp %u lane %u: barrier 0x%x, parity %u, holds 0x%016llx\n",
+                  wait.block, wait.thread / 32, wait.thread % 32, wait.barrier, wait.parity,
+                  static_cast<unsigned long long>(wait.state));
+    text += line;
+  }
+  return text;
+}
+#else
+void start_wait_log() {}
+std::string long_waits() { return "  (a build with TATR_WATCH_WAITS tells where each warp waits)\n"; }
+#endif
 
 TatrDevice current_tatr_device() {
   int device = 0, major = 0, minor = 0, multiprocessors = 0;

@@ -175,23 +175,27 @@ void LayerRun::run() {
 const void* LayerRun::output() const { return layer_.y_.data(); }
 std::int64_t LayerRun::output_count() const { return layer_.shape_.tokens * layer_.shape_.hidden; }
 
-void LayerRun::verify() {
+std::vector<LayerRun::Output> LayerRun::outputs() const {
   const LayerShape& s = layer_.shape_;
   const std::int64_t rows = dispatch_.rows;
-  struct Output {
-    const char* stage;
-    void* data;
-    std::int64_t count;
-  };
-  std::vector<Output> outputs = {{"down-projection", layer_.down_.data(), rows * s.hidden},
-                                 {"combine", layer_.y_.data(), s.tokens * s.hidden},
-                                 {"SwiGLU", layer_.activated_.data(), rows * s.intermediate}};
+  std::vector<Output> outputs;
   if (!fuses_gather_) outputs.push_back({"gather", layer_.gathered_.data(), rows * s.hidden});
   if (!fuses_swiglu_) outputs.push_back({"up-projection", layer_.up_.data(), rows * 2 * s.intermediate});
-  for (const Output& output : outputs) poison(layer_.system_, output.data, output.count);
+  outputs.push_back({"SwiGLU", layer_.activated_.data(), rows * s.intermediate});
+  outputs.push_back({"down-projection", layer_.down_.data(), rows * s.hidden});
+  outputs.push_back({"combine", layer_.y_.data(), s.tokens * s.hidden});
+  return outputs;
+}
+
+void LayerRun::poison_outputs() {
+  for (const Output& output : outputs()) poison(layer_.system_, output.data, output.count);
+}
+
+void LayerRun::verify() {
+  poison_outputs();
   run();
-  for (const Output& output : outputs) check_finite(output.stage, output.data, output.count);
-  if (rows > 0) {
+  for (const Output& output : outputs()) check_finite(output);  // in order: the first that is wrong is named
+  if (dispatch_.rows > 0) {
     if (!fuses_gather_) verify_gather();
     verify_up();
     if (!fuses_swiglu_) verify_activation();
@@ -200,11 +204,11 @@ void LayerRun::verify() {
   verify_combine();
 }
 
-void LayerRun::check_finite(const char* stage, const void* data, std::int64_t count) {
-  const std::int64_t bad = count_not_finite(layer_.system_, data, count);
+void LayerRun::check_finite(const Output& output) {
+  const std::int64_t bad = count_not_finite(layer_.system_, output.data, output.count);
   if (bad == 0) return;
-  throw VerificationError(
-      fmt::format("{}: {}: {} of {} elements were not written or are not finite", options_.backend, stage, bad, count));
+  throw VerificationError(fmt::format("{}: {}: {} of {} elements were not written or are not finite", options_.backend,
+                                      output.stage, bad, output.count));
 }
 
 namespace {

@@ -67,6 +67,9 @@ class LayerRun {
   void combine();
   void run();
 
+  /// Fills every stage's output with NaN.
+  void poison_outputs();
+
   /// The last stage again with other gates, [R].
   void combine_with(const Buffer<float>& gates);
 
@@ -93,7 +96,14 @@ class LayerRun {
   void verify_activation();
   void verify_gather();
   void verify_combine();
-  void check_finite(const char* stage, const void* data, std::int64_t count);
+  /// A stage's output, of the rows that there are.
+  struct Output {
+    const char* stage;
+    void* data;
+    std::int64_t count;
+  };
+  std::vector<Output> outputs() const;
+  void check_finite(const Output& output);
 
   ExpertLayer& layer_;
   const Dispatch& dispatch_;

@@ -29,9 +29,9 @@ __device__ __forceinline__ void mbarrier_arrive(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
-/// `barrier` is an address in the cluster's shared window (map_to_cta). Releases ordinary writes to the own CTA only:
-/// to release them to the whole cluster costs a fence of the whole GPU's memory, which a tensor core's reads do not
-/// need.
+/// `barrier` is an address in the cluster's shared window (map_to_cta). Orders nothing for the other CTA, not even this
+/// thread's loads before: those need fence_async_shared. (To release to the whole cluster costs a fence of the whole
+/// GPU's memory; what a tensor core has read, wgmma_wait knows to be read.)
 __device__ __forceinline__ void mbarrier_arrive_cluster(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
@@ -45,8 +45,64 @@ __device__ __forceinline__ void mbarrier_arrive_expect_bytes(std::uint32_t barri
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
 
+/// Whether the phase of this parity has completed; may wait a little for it.
+__device__ __forceinline__ bool mbarrier_try_wait(std::uint32_t barrier, std::uint32_t parity) {
+  std::uint32_t done;
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 done, [%1], %2;\n"
+      "selp.u32 %0, 1, 0, done;\n"
+      "}"
+      : "=r"(done)
+      : "r"(barrier), "r"(parity)
+      : "memory");
+  return done != 0;
+}
+
+#if defined(TATR_WATCH_WAITS)
+/// A thread's wait that lasted too long, with the barrier's word in shared memory.
+struct LongWait {
+  std::uint32_t block, thread, barrier, parity;
+  std::uint64_t state;
+};
+
+struct LongWaits {
+  static constexpr std::uint32_t kRoom = 8192;
+  std::uint32_t count;
+  LongWait waits[kRoom];
+};
+
+__device__ LongWaits* long_waits;  // in memory of the host
+
+__device__ inline std::uint64_t nanoseconds() {
+  std::uint64_t time;
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(time));
+  return time;
+}
+
+__device__ __forceinline__ void watched_wait(std::uint32_t barrier, std::uint32_t parity) {
+  constexpr std::uint64_t kLongNs = 5'000'000'000;
+  const std::uint64_t start = nanoseconds();
+  bool told = false;
+  while (!mbarrier_try_wait(barrier, parity)) {
+    if (told || nanoseconds() - start < kLongNs) continue;
+    told = true;
+    const std::uint32_t place = atomicAdd_system(&long_waits->count, 1u);
+    if (place >= LongWaits::kRoom) continue;
+    std::uint64_t state;
+    asm volatile("ld.shared.u64 %0, [%1];" : "=l"(state) : "r"(barrier) : "memory");
+    long_waits->waits[place] = {blockIdx.x, threadIdx.x, barrier, parity, state};
+    __threadfence_system();
+  }
+}
+#endif
+
 /// Blocks until the phase of this parity has completed.
 __device__ __forceinline__ void mbarrier_wait(std::uint32_t barrier, std::uint32_t parity) {
+#if defined(TATR_WATCH_WAITS)
+  watched_wait(barrier, parity);
+#else
   asm volatile(
       "{\n"
       ".reg .pred done;\n"
@@ -58,6 +114,7 @@ __device__ __forceinline__ void mbarrier_wait(std::uint32_t barrier, std::uint32
       "}" ::"r"(barrier),
       "r"(parity)
       : "memory");
+#endif
 }
 
 // --- cluster ---
@@ -180,7 +237,8 @@ __device__ __forceinline__ void wait_copies() {
 
 // --- ordinary shared memory, fences, registers ---
 
-/// Orders this thread's ordinary accesses to shared memory before later ones by the copy engine and the tensor cores.
+/// Orders this thread's ordinary accesses to shared memory before later ones by the copy engine, the tensor cores and
+/// asynchronous stores; loads have their values when it ends.
 __device__ __forceinline__ void fence_async_shared() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 /// Stores four 8 x 8 matrices of 16-bit elements; lane l gives the address of row l % 8 of matrix l / 8.

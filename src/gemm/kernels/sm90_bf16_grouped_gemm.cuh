@@ -136,6 +136,9 @@ class ItemReader {
     ptx::mbarrier_wait(ptx::shared_address(&queue_.full[slot_.index]), slot_.parity);
     const int4 raw = ptx::load_shared_int4(ptx::shared_address(&queue_.items[slot_.index]));
     item = {raw.x, raw.y & 0xffff, raw.z, raw.w, (raw.y >> 16 & 1) != 0, (raw.y >> 17 & 1) != 0};
+    // An arrival at another CTA's barrier goes by a way of its own: it overtakes this load where copies of a gather
+    // keep the load waiting, and the slot is written over before it has been read.
+    ptx::fence_async_shared();
     if constexpr (!kLoneLane) __syncwarp();
     if (kLoneLane || threadIdx.x % 32 == 0) {
       ptx::mbarrier_arrive_cluster(ptx::map_to_cta(ptx::shared_address(&queue_.empty[slot_.index]), 0));
@@ -429,6 +432,11 @@ struct Output {
     if (storer) ptx::commit_stores();  // an empty group where nothing went: groups count buffers
   }
 
+  /// Before the CTA leaves: its shared memory goes to others.
+  __device__ static void finish() {
+    if (threadIdx.x % 128 == 0) ptx::wait_stores_read<0>();
+  }
+
  private:
   __device__ void synchronise() const { ptx::named_barrier(1 + warpgroup, 128); }
 
@@ -498,6 +506,7 @@ __device__ void multiply_together(const GemmParams& params, const CUtensorMap& m
     output.take(sums[0], item, warpgroup);
   }
   if (output.pending) store_all(output);
+  output.finish();
 }
 
 /// One tile, or of a half tile the rows that it has, from its first product to its store. `pass_turn` is called when
@@ -548,6 +557,7 @@ __device__ void multiply_in_turn(const GemmParams& params, const CUtensorMap& ma
     }
   }
   if (turn == warpgroup) await_turn();  // no arrival is left behind
+  output.finish();
 }
 
 // --- entry ---

@@ -1,0 +1,233 @@
+// Launches every kernel of a layer over random shapes, very often: a hang once in ten thousand launches is a fault, and
+// so is one wrong bit. Each case routes, rounds and runs the layer as an experiment does (recorded and launched one by
+// one, in queues of many), then once more on poisoned outputs, and compares all bits with those of its first run. A
+// watchdog ends a run that stands still, with the case and, in a build with TATR_WATCH_WAITS, where each warp waits.
+// Usage: gpu_soak [launches] [seed] [gpu] [seconds at most]
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/philox.hpp"
+#include "gemm/tatr_gemm.hpp"
+#include "gemm/wait_log.hpp"
+#include "layer/elementwise.hpp"
+#include "layer/expert_layer.hpp"
+#include "rounding/rounding.hpp"
+#include "router/routing.hpp"
+
+namespace {
+
+using namespace tatr;
+using Clock = std::chrono::steady_clock;
+
+/// Draws in sequence, each case from its own key.
+class Draws {
+ public:
+  explicit Draws(std::uint64_t key) : key_(key) {}
+  std::uint32_t bits() { return philox(key_, {{next_++, 0, 0, 98}}).word[0]; }
+  std::int64_t below(std::int64_t bound) {
+    return static_cast<std::int64_t>(std::uint64_t{bits()} * static_cast<std::uint64_t>(bound) >> 32);
+  }
+  bool chance(double p) { return bits() * 0x1p-32 < p; }
+  template <class T, std::size_t kCount>
+  T one_of(const T (&values)[kCount]) {
+    return values[below(static_cast<std::int64_t>(kCount))];
+  }
+  /// About log-uniform in least … most, a multiple of `unit`.
+  std::int64_t size(std::int64_t least, std::int64_t most, std::int64_t unit = 1) {
+    const double low = std::log(static_cast<double>(least)), high = std::log(static_cast<double>(most));
+    const auto value = static_cast<std::int64_t>(std::exp(low + bits() * 0x1p-32 * (high - low)));
+    return std::max(unit, value / unit * unit);
+  }
+
+ private:
+  std::uint64_t key_;
+  std::uint32_t next_ = 0;
+};
+
+struct Case {
+  RouterConfig router;
+  StrategyConfig strategy;
+  LayerShape shape;
+  LayerOptions options;
+  std::uint64_t seed = 0;
+  std::string text;
+};
+
+Case draw_case(std::uint64_t key) {
+  constexpr std::int64_t kMostWeights = std::int64_t{1} << 28, kMostActivations = std::int64_t{1} << 27;
+  constexpr std::int64_t kTiles[] = {32, 64, 128, 256};
+  Draws draw(key);
+  Case c;
+  c.seed = key;
+  do {
+    c.router.tokens = draw.size(1, 8192);
+    c.router.experts = draw.size(1, 512);
+    c.router.top_k = draw.size(1, std::min<std::int64_t>(c.router.experts, 16));
+    c.shape = {c.router.tokens, c.router.experts, draw.size(8, 4096, 8), draw.size(8, 3072, 8), 0};
+    c.options.tile_rows = draw.one_of(kTiles);
+    c.shape.most_rows = c.router.tokens * c.router.top_k + c.router.experts * 255;
+  } while (c.router.experts * c.shape.hidden * c.shape.intermediate > kMostWeights ||
+           c.shape.most_rows * std::max(c.shape.hidden, 2 * c.shape.intermediate) > kMostActivations);
+  c.options.backend = "tatr";
+  c.options.fuse_gather = draw.chance(0.6);
+  c.options.fuse_swiglu = draw.chance(0.6);
+  c.options.launch_per_tile = draw.chance(0.5);
+  if (draw.chance(0.3)) c.router.logits = LogitType::kBf16;
+  if (draw.chance(0.3)) c.router.scoring = Scoring::kSigmoid;
+  if (draw.chance(0.6)) {
+    c.router.source.kind = SourceKind::kLognormal;
+    c.router.source.sigma = draw.chance(0.5) ? 0.7 : 2.0;
+  }
+  c.strategy.kind = static_cast<StrategyKind>(draw.below(11));
+  c.strategy.then = static_cast<StrategyKind>(draw.below(4));
+  c.strategy.tiles_by_load = {{20, 32}, {100, 64}, {400, 128}, {std::nullopt, 256}};
+  if (draw.chance(0.2)) c.strategy.candidates = BudgetCandidates::kTiles;
+  if (draw.chance(0.3)) c.strategy.fill = static_cast<Fill>(draw.below(3));
+  c.strategy.renormalise = draw.chance(0.1);
+  c.text = "case " + std::to_string(key) + ": T " + std::to_string(c.router.tokens) + " E " +
+           std::to_string(c.router.experts) + " K " + std::to_string(c.router.top_k) + " H " +
+           std::to_string(c.shape.hidden) + " I " + std::to_string(c.shape.intermediate) + " tile " +
+           std::to_string(c.options.tile_rows) + " strategy " + std::to_string(static_cast<int>(c.strategy.kind)) +
+           (c.options.fuse_gather ? " gather" : "") + (c.options.fuse_swiglu ? " swiglu" : "");
+  return c;
+}
+
+/// What the watchdog looks at.
+struct Progress {
+  std::atomic<std::int64_t> steps{0};
+  std::atomic<const Case*> current{nullptr};
+};
+
+/// Ends the program where nothing has been done for too long. Beside the work; stops with it.
+void watch(const Progress& progress, const std::atomic<bool>& done) {
+  constexpr auto kMost = std::chrono::seconds(20);
+  std::int64_t seen = -1;
+  Clock::time_point since = Clock::now();
+  while (!done) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    if (progress.steps != seen) {
+      seen = progress.steps;
+      since = Clock::now();
+    } else if (Clock::now() - since > kMost) {
+      const Case* const c = progress.current;
+      std::printf("HUNG: %s\n%s", c == nullptr ? "no case" : c->text.c_str(), long_waits().c_str());
+      std::fflush(stdout);
+      if (std::getenv("TATR_SOAK_STAY") != nullptr) pause();  // for a debugger
+      std::_Exit(1);
+    }
+  }
+}
+
+/// How often each kernel was launched.
+using Tally = std::map<std::string, std::int64_t>;
+
+/// Kernels that one rounding launches: what deals, decides, collects and writes, at the least.
+constexpr std::int64_t kLeastRoundingKernels = 2;
+
+/// Runs one case so many times. False where bits differ.
+bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
+  constexpr int kQueued = 25, kQueues = 8;
+  Routing routing =
+      route(gpu, synthetic_logits(gpu, c.router.source, c.seed, c.router.tokens, c.router.experts), c.router);
+  RoundingScratch scratch(gpu, c.router.tokens, c.router.experts, c.router.top_k, 256);
+  const Rounded rounded = round_routing(routing, c.strategy, c.options.tile_rows, c.seed, 0, gpu, scratch);
+  LayerOptions options = c.options;
+  options.tile_of_expert = rounded.tile_of_expert;
+  ExpertLayer layer(gpu, c.shape, c.seed);
+  LayerRun run(layer, rounded.dispatch, options);
+  const auto bytes = static_cast<std::size_t>(run.output_count()) * element_bytes(gpu);
+  Buffer<std::byte> first(gpu, bytes);
+  run.run();
+  gpu.copy(first.data(), run.output(), bytes);
+  const std::vector<std::int32_t> token = rounded.dispatch.token.to_host();
+  const auto recording = gpu.record([&] {
+    route_again(gpu, routing, c.router);
+    round_into(routing, c.strategy, c.options.tile_rows, c.seed, 0, gpu, scratch);
+    run.run();
+  });
+  ++progress.steps;
+  for (int queue = 0; queue < kQueues; ++queue) {
+    for (int i = 0; i < kQueued; ++i) {
+      if ((queue + i) % 2 == 0) {
+        recording->replay();
+      } else {
+        run.run();
+      }
+    }
+    gpu.synchronize();
+    ++progress.steps;
+  }
+  constexpr std::int64_t kRuns = kQueued * kQueues;
+  const std::int64_t gemms = kRuns * run.launches().value_or(1);
+  tally["top-k"] += kRuns / 2;
+  tally["rounding"] += kRuns / 2 * kLeastRoundingKernels;
+  tally["up: " + std::string(run.fuses_gather() ? "gather, " : "") + (run.fuses_swiglu() ? "SwiGLU, " : "") +
+        run.up_variant().substr(0, run.up_variant().find(','))] += gemms;
+  tally["down: " + run.down_variant().substr(0, run.down_variant().find(','))] += gemms;
+  tally["combine"] += kRuns;
+
+  run.poison_outputs();
+  run.run();
+  const bool same = relative_difference(gpu, run.output(), first.data(), run.output_count()) == 0.0;
+  recording->replay();
+  gpu.synchronize();
+  const Dispatch& again = round_routing(routing, c.strategy, c.options.tile_rows, c.seed, 0, gpu, scratch).dispatch;
+  if (!same || again.token.to_host() != token) {
+    std::printf("DIFFERS: %s: %s\n", c.text.c_str(), same ? "dispatch" : "output");
+    return false;
+  }
+  return true;
+}
+
+std::int64_t total(const Tally& tally) {
+  std::int64_t sum = 0;
+  for (const auto& [name, count] : tally) sum += count;
+  return sum;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::int64_t launches = argc > 1 ? std::atoll(argv[1]) : 100000;
+  const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
+  const int index = argc > 3 ? std::atoi(argv[3]) : 0;
+  const auto end = Clock::now() + std::chrono::seconds(argc > 4 ? std::atoi(argv[4]) : 3600);
+  if (cuda_device_count() == 0) {
+    std::puts("skipped: no usable GPU");
+    return 77;  // ctest's SKIP_RETURN_CODE
+  }
+  const auto gpu = make_cuda_system(index);
+  if (!can_run({1, 8, 8, 128, 0, false, false}, current_tatr_device())) {
+    std::puts("skipped: the kernels need a Hopper GPU");
+    return 77;
+  }
+  start_wait_log();
+  Progress progress;
+  std::atomic<bool> done{false};
+  std::thread watchdog(watch, std::cref(progress), std::cref(done));
+  Tally tally;
+  std::int64_t cases = 0, failures = 0;
+  for (; total(tally) < launches && Clock::now() < end; ++cases) {
+    const Case c = draw_case(seed * 1000003 + static_cast<std::uint64_t>(cases));
+    progress.current = &c;
+    failures += soak(c, *gpu, progress, tally) ? 0 : 1;
+    progress.current = nullptr;
+  }
+  done = true;
+  watchdog.join();
+  for (const auto& [name, count] : tally) std::printf("  %-40s %lld\n", name.c_str(), static_cast<long long>(count));
+  std::printf("%lld launches in %lld cases: none hung, %lld differ\n", static_cast<long long>(total(tally)),
+              static_cast<long long>(cases), static_cast<long long>(failures));
+  return failures == 0 ? 0 : 1;
+}
