@@ -11,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include "core/interrupt.hpp"
 #include "core/output_file.hpp"
 #include "environment.hpp"
 #include "progress.hpp"
@@ -115,12 +116,10 @@ class Runner {
       if (batch_.tables.wanted()) tables_.add(index, nlohmann::json::parse(line));
       ++finished_;
     } catch (const Error& error) {
-      const bool memory = dynamic_cast<const OutOfMemoryError*>(&error) != nullptr;
-      const bool own = error.code() == ExitCode::kVerification || error.code() == ExitCode::kUsage || memory;
-      if (!own) throw;
+      if (!leaves_others_alone(error)) throw Error(error.code(), describe_failure(config, error));
       const std::lock_guard lock(mutex_);
       progress_.clear();
-      fmt::print(stderr, "tatr-sim: error: {}: {}\n", config.name, error.what());
+      fmt::print(stderr, "tatr-sim: error: {}\n", describe_failure(config, error));
       if (failed_++ == 0) code_ = error.code();
     }
     const std::lock_guard lock(mutex_);
@@ -154,6 +153,11 @@ class Runner {
   std::size_t next_ = 0, before_ = 0, finished_ = 0, failed_ = 0;
   ExitCode code_ = ExitCode::kDone;
   std::exception_ptr error_;
+  // Last: it goes before what it tells of.
+  LastWords last_words_{[this] {
+    const std::lock_guard lock(mutex_);
+    return "; " + summary() + "; --resume goes on";
+  }};
 };
 
 }  // namespace

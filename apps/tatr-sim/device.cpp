@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "core/interrupt.hpp"
+
 namespace tatr {
 
 namespace {
@@ -22,6 +24,12 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
   command.add_option("--threads", options.threads, "CPU threads (default: all cores)")
       ->type_name("N")
       ->check(CLI::Range(1, 4096).description(""));
+  command
+      .add_option_function<double>(
+          "--device-timeout", [](double seconds) { set_device_timeout(seconds); },
+          "Seconds that a GPU may take before the run gives up (60); 0: any")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 1e6).description(""));
 }
 
 std::unique_ptr<System> make_system(const DeviceOptions& options) {

@@ -14,7 +14,7 @@ struct DeviceOptions {
   int threads = 0;  // 0: all cores
 };
 
-/// Adds --device and --threads; `options` must outlive the command.
+/// Adds --device, --threads and --device-timeout; `options` must outlive the command.
 void add_device_options(CLI::App& command, DeviceOptions& options);
 
 /// Throws EnvironmentError where there is no such device.

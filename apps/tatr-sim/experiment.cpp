@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <utility>
 
 #include "config/read.hpp"
 #include "core/error.hpp"
+#include "core/interrupt.hpp"
+#include "core/memory.hpp"
 #include "export.hpp"
-#include "interrupt.hpp"
 #include "layer_timing.hpp"
 #include "report/documented.hpp"
 #include "report/ranking.hpp"
@@ -138,8 +140,26 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& sys
     estimate.routing_bytes = std::max(estimate.routing_bytes, training_bytes(config.router));
   }
   if (config.layer) estimate.layer_bytes = timing_bytes(config, settings, system);
-
+  // A result is held as records, as a JSON document and as text; tests/cli/limits_test.py measures it.
+  constexpr std::size_t kResultCopies = 3;
+  estimate.host_bytes = kResultCopies * estimate_result_bytes(config);
+  if (is_trace(config)) estimate.host_bytes += std::max(tokens * experts * 4, assignments * 8);
   return estimate;
+}
+
+void check_memory(const ExperimentConfig& config, const System& system) {
+  const MemoryEstimate need = estimate_memory(config, system);
+  const std::size_t on_host = need.host_bytes + (system.is_cuda() ? 0 : need.on_system());
+  const auto check = [&](const std::string& device, std::size_t needed, std::size_t available) {
+    if (needed > available) throw OutOfMemoryError(config.name, device, needed, available);
+  };
+  if (system.is_cuda()) check(system.name(), need.on_system(), system.available_bytes());
+  check(system.is_cuda() ? "host" : system.name(), on_host, available_host_bytes());
+}
+
+bool leaves_others_alone(const Error& error) {
+  return error.code() == ExitCode::kVerification || error.code() == ExitCode::kUsage ||
+         dynamic_cast<const OutOfMemoryError*>(&error) != nullptr;
 }
 
 std::size_t estimate_result_bytes(const ExperimentConfig& config) {
@@ -150,11 +170,13 @@ std::size_t estimate_result_bytes(const ExperimentConfig& config) {
   return kFixed + config.effective_json.size() + layers_of(config).size() * settings_of(config).size() * setting;
 }
 
-ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, const RunOptions& options) {
+namespace {
+
+ExperimentRecord run_stages(const ExperimentConfig& config, System& system, const RunOptions& options) {
   ExperimentRecord record;
   record.config = config;
   record.calibration = options.calibration;
-  record.estimated_bytes = estimate_memory(config, system).total();
+  record.estimated_bytes = estimate_memory(config, system).on_system();
   system.reset_peak();
   const std::vector<std::string> layers = layers_of(config);
   ExperimentConfig resolved = config;
@@ -206,6 +228,34 @@ ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, 
   const std::vector<std::string> unranked = ranking_warnings(record);
   record.warnings.insert(record.warnings.end(), unranked.begin(), unranked.end());
   return record;
+}
+
+}  // namespace
+
+std::string describe_failure(const ExperimentConfig& config, const Error& error) {
+  const bool named = dynamic_cast<const DeviceTimeoutError*>(&error) != nullptr;  // by its activity
+  if (named || error.code() == ExitCode::kInterrupted) return error.what();
+  return config.name + ": " + error.what();
+}
+
+ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, const RunOptions& options) {
+  RunOptions told = options;
+  told.progress = [&](const std::string& doing) {
+    set_activity(doing);
+    options.progress(doing);
+  };
+  try {
+    check_memory(config, system);
+    return run_stages(config, system, told);
+  } catch (const DeviceTimeoutError& error) {
+    throw DeviceTimeoutError(activity() + ": " + error.what());
+  } catch (const Error&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemoryError(config.name, "host", estimate_memory(config, system).host_bytes, available_host_bytes());
+  } catch (const std::exception& error) {  // Thrust's own, for one
+    throw EnvironmentError(system.name() + ": " + error.what());
+  }
 }
 
 }  // namespace tatr

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "config/experiment.hpp"
+#include "core/error.hpp"
 #include "core/system.hpp"
 #include "report/records.hpp"
 
@@ -22,17 +23,29 @@ struct RunOptions {
 /// Reads only the file's header. ConfigError or InputError.
 void resolve_trace(ExperimentConfig& config);
 
-/// What the experiment allocates at its peak on the system's memory.
+/// What the experiment takes at its peak: of the system's memory for routing, rounding and the layer, and of the host's
+/// for a layer of a trace as it is read and for results as they become text.
 struct MemoryEstimate {
-  std::size_t routing_bytes = 0, layer_bytes = 0;
-  std::size_t total() const { return routing_bytes + layer_bytes; }
+  std::size_t routing_bytes = 0, layer_bytes = 0, host_bytes = 0;
+  std::size_t on_system() const { return routing_bytes + layer_bytes; }
 };
 MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& system);
+
+/// Throws OutOfMemoryError, with need and have, where the system or the host cannot give what the experiment takes.
+void check_memory(const ExperimentConfig& config, const System& system);
 
 /// About what the experiment's JSON result takes, rather more than less.
 std::size_t estimate_result_bytes(const ExperimentConfig& config);
 
-/// Throws what the stages throw; OutOfMemoryError is left to the caller, who goes on with the next experiment.
+/// Whether an error says something of one experiment only (its config, its memory, its outputs), so that others can
+/// still run.
+bool leaves_others_alone(const Error& error);
+
+/// One line of an error that run_experiment threw: it names the experiment.
+std::string describe_failure(const ExperimentConfig& config, const Error& error);
+
+/// Throws what the stages throw, as an Error whatever it was, and first of all what check_memory throws. The caller
+/// goes on with the next experiment where leaves_others_alone says so.
 ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, const RunOptions& options);
 
 }  // namespace tatr

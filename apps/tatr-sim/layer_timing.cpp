@@ -6,8 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "core/interrupt.hpp"
 #include "environment.hpp"
-#include "interrupt.hpp"
 #include "layer/elementwise.hpp"
 #include "layer/expert_layer.hpp"
 #include "layer/output_error.hpp"
@@ -67,6 +67,10 @@ struct Plan {
 
 enum Stage : std::size_t { kGather, kUp, kActivation, kDown, kCombine };
 
+std::string name_of(const TimedSetting& setting) {
+  return setting.strategy->label + " at tile " + std::to_string(setting.tile);
+}
+
 /// Records work and gives what replays it.
 std::function<void()> replay_of(Plan& plan, System& system, std::function<void()> work) {
   plan.recordings.push_back(system.record(std::move(work)));
@@ -81,29 +85,34 @@ Plan make_plan(const ExperimentConfig& config, System& system, Routing& routing,
                std::int64_t layer_index, ExpertLayer& layer, const std::vector<TimedSetting>& settings) {
   Plan plan;
   plan.per_setting = has_uniform_yardstick(system) ? 3 : 2;
-  if (routing.has_all_scores()) {
-    plan.candidates.push_back(
-        {"route", {replay_of(plan, system, [&] { route_again(system, routing, config.router); })}});
-  } else {
-    plan.candidates.push_back({"route", {}});  // a trace of top-k: there is nothing to route
+  plan.candidates.push_back({"the router", {}});
+  if (routing.has_all_scores()) {  // or else, with a trace of top-k, there is nothing to route
+    plan.candidates.back().stages.push_back(
+        {"routing", replay_of(plan, system, [&] { route_again(system, routing, config.router); })});
   }
   for (const TimedSetting& setting : settings) {
-    plan.candidates.push_back({"round", {replay_of(plan, system, [&, setting, layer_index] {
-                                 round_into(routing, *setting.strategy, setting.tile, config.seed, layer_index, system,
-                                            scratch);
-                               })}});
+    const std::string name = name_of(setting);
+    const auto round = [&, setting, layer_index] {
+      round_into(routing, *setting.strategy, setting.tile, config.seed, layer_index, system, scratch);
+    };
+    plan.candidates.push_back({name, {{"rounding", replay_of(plan, system, round)}}});
     plan.runs.push_back(std::make_unique<LayerRun>(
         layer, setting.rounded->dispatch,
         LayerOptions{config.layer->backend, setting.tile, config.layer->fuse_gather, config.layer->fuse_swiglu,
                      setting.rounded->tile_of_expert, config.layer->launch_per_tile}));
     LayerRun* run = plan.runs.back().get();
-    plan.candidates.push_back({setting.strategy->label,
-                               {[run] { run->gather(); }, [run] { run->up(); }, [run] { run->activate(); },
-                                [run] { run->down(); }, [run] { run->combine(); }}});
+    plan.candidates.push_back({name,
+                               {{"gather", [run] { run->gather(); }},
+                                {"up-projection", [run] { run->up(); }},
+                                {"SwiGLU", [run] { run->activate(); }},
+                                {"down-projection", [run] { run->down(); }},
+                                {"combine", [run] { run->combine(); }}}});
     if (plan.per_setting == 2) continue;
     plan.yardsticks.push_back(std::make_unique<UniformYardstick>(layer, setting.rounded->dispatch));
     UniformYardstick* yardstick = plan.yardsticks.back().get();
-    plan.candidates.push_back({"uniform", {[yardstick] { yardstick->up(); }, [yardstick] { yardstick->down(); }}});
+    plan.candidates.push_back({name,
+                               {{"up-projection of the yardstick", [yardstick] { yardstick->up(); }},
+                                {"down-projection of the yardstick", [yardstick] { yardstick->down(); }}}});
   }
   return plan;
 }
@@ -117,7 +126,7 @@ std::vector<std::optional<OutputError>> verify_all(ExpertLayer& layer, Plan& pla
   std::vector<std::optional<OutputError>> errors(settings.size());
   const auto verify = [&](std::size_t i) {
     stop_if_interrupted();
-    progress("checking the outputs of " + settings[i].strategy->label);
+    progress("checking the outputs of " + name_of(settings[i]));
     plan.runs[i]->verify();
     if (!autotune) return;
     plan.runs[i]->tune();
@@ -129,7 +138,7 @@ std::vector<std::optional<OutputError>> verify_all(ExpertLayer& layer, Plan& pla
   OutputReference reference(layer, *plan.runs[first], settings[first].rounded->dispatch);
   for (std::size_t i = 0; i < settings.size(); ++i) {
     stop_if_interrupted();
-    progress("comparing the outputs of " + settings[i].strategy->label);
+    progress("comparing the outputs of " + name_of(settings[i]));
     errors[i] = reference.compare(*plan.runs[i], settings[i].rounded->dispatch);
   }
   return errors;

@@ -2,15 +2,17 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <iostream>
 #include <new>
 #include <system_error>
 
 #include "commands.hpp"
 #include "core/error.hpp"
+#include "core/interrupt.hpp"
 #include "environment.hpp"
-#include "interrupt.hpp"
 
 namespace {
 
@@ -30,7 +32,8 @@ constexpr const char* kExamples = R"(Examples:
 Exit codes: 0 done; 1 a verification failed or a regression; 2 usage, config or input file;
   3 environment (no device, memory, disk); 130 interrupted.)";
 
-int fail(tatr::ExitCode code, const std::string& message) {
+int fail(tatr::ExitCode code, std::string message) {
+  std::replace(message.begin(), message.end(), '\n', ' ');  // a library's text may have several lines
   fmt::print(stderr, "tatr-sim: error: {}\n", message);
   return static_cast<int>(code);
 }
@@ -41,6 +44,21 @@ int finish(int code) {
   const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good();
   if (written) return code;
   return fail(tatr::ExitCode::kEnvironment, "standard output: cannot be written");
+}
+
+/// The exit code, after one line for whatever went wrong.
+int run(const tatr::Action& action) {
+  try {
+    return finish(static_cast<int>(action()));
+  } catch (const tatr::Error& error) {
+    return fail(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(tatr::ExitCode::kEnvironment, "out of host memory");
+  } catch (const std::system_error& error) {  // of printing
+    return fail(tatr::ExitCode::kEnvironment, std::string("standard output: cannot be written: ") + error.what());
+  } catch (const std::exception& error) {
+    return fail(tatr::ExitCode::kEnvironment, std::string("unexpected: ") + error.what());
+  }
 }
 
 }  // namespace
@@ -72,13 +90,5 @@ int main(int argc, char** argv) {
     return fail(tatr::ExitCode::kUsage, std::string(error.what()) + " (see tatr-sim --help)");
   }
   tatr::watch_for_interrupts();
-  try {
-    return finish(static_cast<int>(action()));
-  } catch (const tatr::Error& error) {
-    return fail(error.code(), error.what());
-  } catch (const std::bad_alloc&) {
-    return fail(tatr::ExitCode::kEnvironment, "out of host memory");
-  } catch (const std::system_error& error) {  // of printing
-    return fail(tatr::ExitCode::kEnvironment, std::string("standard output: cannot be written: ") + error.what());
-  }
+  tatr::leave(run(action));
 }

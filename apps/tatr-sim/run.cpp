@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "batch.hpp"
 #include "commands.hpp"
 #include "config/read.hpp"
+#include "core/interrupt.hpp"
 #include "core/output_file.hpp"
 #include "device.hpp"
 #include "environment.hpp"
@@ -66,10 +68,11 @@ void print_plan(const std::vector<ExperimentConfig>& configs, const System& syst
   for (const ExperimentConfig& config : configs) {
     const MemoryEstimate memory = estimate_memory(config, system);
     fmt::print("{}\n", nlohmann::ordered_json::parse(config.effective_json).dump(2));
+    const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / 1048576.0; };
     fmt::print("{}: {} memory needed: {} bytes ({:.1f} MiB: routing and rounding {:.1f}, layer {:.1f})\n", config.file,
-               system.is_cuda() ? "device" : "host", memory.total(), static_cast<double>(memory.total()) / 1048576.0,
-               static_cast<double>(memory.routing_bytes) / 1048576.0,
-               static_cast<double>(memory.layer_bytes) / 1048576.0);
+               system.is_cuda() ? "device" : "host", memory.on_system(), mib(memory.on_system()),
+               mib(memory.routing_bytes), mib(memory.layer_bytes));
+    fmt::print("{}: host memory needed for input and results: {:.1f} MiB\n", config.file, mib(memory.host_bytes));
   }
 }
 
@@ -146,6 +149,65 @@ void write_json(OutputFile& file, const RunRecord& record, const std::string& pa
   }
 }
 
+/// Experiments that are reported together, and the outputs that take what of them is finished. The guard of a run that
+/// is ended by force writes them too, so all is done under a lock.
+class Report {
+ public:
+  Report(const RunArguments& arguments, const std::vector<ExperimentConfig>& configs, const System& system)
+      : arguments_(arguments),
+        configs_(configs),
+        record_(start_record(describe_environment(system))),
+        tables_(arguments.tables),
+        last_words_([this] { return end(); }) {
+    if (!arguments.json.empty()) json_.emplace(arguments.json);
+    std::size_t bytes = 0;
+    for (const ExperimentConfig& config : configs) bytes += estimate_result_bytes(config);
+    if (json_) json_->reserve(2 * bytes);  // it is indented
+    tables_.reserve(bytes);
+  }
+
+  void add(ExperimentRecord record) {
+    const std::lock_guard lock(mutex_);
+    finished_ += record.error ? 0 : 1;
+    record_.experiments.push_back(std::move(record));
+  }
+
+  /// Writes what is finished, and says what else there is to say. Nothing finished: nothing is written, and an earlier
+  /// result stays.
+  std::string end() {
+    const std::lock_guard lock(mutex_);
+    if (finished_ > 0) write();
+    const std::size_t total = configs_.size();
+    if (finished_ == total || total == 1) return {};
+    return fmt::format("; {} of {} experiments {} finished{}", finished_, total, finished_ == 1 ? "is" : "are",
+                       finished_ > 0 && json_ ? " and in " + arguments_.json : "");
+  }
+
+ private:
+  void write() {
+    if (json_) write_json(*json_, record_, arguments_.json);  // first: nothing below may cost the result
+    if (arguments_.tables.wanted()) {
+      tables_.add(0, nlohmann::json::parse(json_text(record_, -1)));
+      tables_.commit();
+    }
+    if (arguments_.quiet) return;
+    const bool to_stdout = arguments_.json != "-" && arguments_.tables.csv != "-" && arguments_.tables.markdown != "-";
+    const std::string text = text_report(record_, text_options(arguments_, to_stdout));
+    std::FILE* stream = to_stdout ? stdout : stderr;
+    std::fputs(text.c_str(), stream);
+    if (std::fflush(stream) != 0) throw EnvironmentError("standard output: cannot write the report");
+  }
+
+  const RunArguments& arguments_;
+  const std::vector<ExperimentConfig>& configs_;
+  std::mutex mutex_;
+  RunRecord record_;
+  std::size_t finished_ = 0;
+  std::optional<OutputFile> json_;
+  TableFiles tables_;
+  LastWords last_words_;  // last: it goes before what it writes
+};
+
 ExitCode run_report(const RunArguments& arguments, const std::vector<ExperimentConfig>& configs) {
   RunOptions options = run_options(arguments);
   const auto system = make_system(arguments.device);
@@ -153,45 +215,31 @@ ExitCode run_report(const RunArguments& arguments, const std::vector<ExperimentC
     print_plan(configs, *system);
     return ExitCode::kDone;
   }
-  std::optional<OutputFile> json;
-  if (!arguments.json.empty()) json.emplace(arguments.json);
-  TableFiles tables(arguments.tables);
-  std::size_t bytes = 0;
-  for (const ExperimentConfig& config : configs) bytes += estimate_result_bytes(config);
-  if (json) json->reserve(2 * bytes);  // it is indented
-  tables.reserve(bytes);
-
+  Report report(arguments, configs, *system);
   Progress progress;
   progress.set_total(configs.size());
   options.progress = [&](const std::string& doing) { progress.show(doing); };
-  RunRecord record = start_record(describe_environment(*system));
+  std::vector<std::string> failures;
   ExitCode code = ExitCode::kDone;
   for (const ExperimentConfig& config : configs) {
     try {
-      record.experiments.push_back(run_experiment(config, *system, options));
-    } catch (const OutOfMemoryError& error) {  // the other experiments may fit
+      report.add(run_experiment(config, *system, options));
+    } catch (const Error& error) {
       progress.clear();
-      fmt::print(stderr, "tatr-sim: error: {}: {}\n", config.name, error.what());
+      failures.push_back(describe_failure(config, error));
+      code = std::max(code, error.code());
       ExperimentRecord failed;
       failed.config = config;
-      failed.error = error.what();
-      record.experiments.push_back(failed);
-      code = error.code();
+      failed.error = failures.back();
+      report.add(std::move(failed));
+      if (!leaves_others_alone(error)) break;
     }
     progress.finish_one();
   }
   progress.clear();
-  if (json) write_json(*json, record, arguments.json);  // first: nothing below may cost the result
-  if (arguments.tables.wanted()) {
-    tables.add(0, nlohmann::json::parse(json_text(record, -1)));
-    tables.commit();
-  }
-  if (!arguments.quiet) {
-    const bool to_stdout = arguments.json != "-" && arguments.tables.csv != "-" && arguments.tables.markdown != "-";
-    const std::string text = text_report(record, text_options(arguments, to_stdout));
-    std::FILE* stream = to_stdout ? stdout : stderr;
-    std::fputs(text.c_str(), stream);
-    if (std::fflush(stream) != 0) throw EnvironmentError("standard output: cannot write the report");
+  const std::string state = report.end();
+  for (std::size_t i = 0; i < failures.size(); ++i) {
+    fmt::print(stderr, "tatr-sim: error: {}{}\n", failures[i], i + 1 == failures.size() ? state : "");
   }
   return code;
 }

@@ -1,10 +1,15 @@
 // The GPU as a System: one device, one stream, memory from the stream's pool. Compiled only where the CUDA runtime is.
 #include <cuda_runtime_api.h>
+#include <fmt/format.h>
 
+#include <chrono>
+#include <optional>
 #include <string>
+#include <thread>
 
 #include "core/cuda_check.hpp"
 #include "core/error.hpp"
+#include "core/interrupt.hpp"
 #include "core/system.hpp"
 
 namespace tatr {
@@ -29,10 +34,15 @@ class CudaGraph final : public Recording {
     cudaGraphDestroy(graph);
     TATR_CUDA_CHECK(status);
   }
-  ~CudaGraph() override { cudaGraphExecDestroy(graph_); }
+  ~CudaGraph() override {
+    if (!device_is_abandoned()) cudaGraphExecDestroy(graph_);
+  }
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
-  void replay() override { TATR_CUDA_CHECK(cudaGraphLaunch(graph_, stream_)); }
+  void replay() override {
+    const GuardedCall guard("cudaGraphLaunch");
+    TATR_CUDA_CHECK(cudaGraphLaunch(graph_, stream_));
+  }
 
  private:
   cudaStream_t stream_;
@@ -51,6 +61,7 @@ class CudaSystem final : public System {
     TATR_CUDA_CHECK(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep_all));
   }
   ~CudaSystem() override {
+    if (device_is_abandoned()) return;
     cudaStreamSynchronize(stream_);
     cudaStreamDestroy(stream_);
     cudaMemPoolTrimTo(pool_, 0);
@@ -62,41 +73,82 @@ class CudaSystem final : public System {
   int index() const override { return index_; }
   int multiprocessors() const override { return multiprocessors_; }
 
+  std::size_t available_bytes() const override {
+    std::size_t free_bytes = 0, total_bytes = 0;
+    TATR_CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total_bytes));
+    std::uint64_t reserved = 0, used = 0;  // what the pool holds but nobody uses is free to us too
+    TATR_CUDA_CHECK(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &reserved));
+    TATR_CUDA_CHECK(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemCurrent, &used));
+    return free_bytes + (reserved - used);
+  }
+
   void copy_to_host(void* host, const void* data, std::size_t bytes) override {
+    synchronize();  // a copy to pageable memory would itself wait, for ever
+    const GuardedCall guard("cudaMemcpyAsync");
     TATR_CUDA_CHECK(cudaMemcpyAsync(host, data, bytes, cudaMemcpyDeviceToHost, stream_));
     synchronize();
   }
   void copy_from_host(void* data, const void* host, std::size_t bytes) override {
+    synchronize();
+    const GuardedCall guard("cudaMemcpyAsync");
     TATR_CUDA_CHECK(cudaMemcpyAsync(data, host, bytes, cudaMemcpyHostToDevice, stream_));
     synchronize();
   }
   void copy(void* to, const void* from, std::size_t bytes) override {
     TATR_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_));
   }
-  void synchronize() override { TATR_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
+
+  /// Asks again and again, for a wait in the driver would be deaf to signals and never give up. Without a pause as long
+  /// as samples take; then with short ones.
+  void synchronize() override {
+    using Clock = std::chrono::steady_clock;
+    constexpr auto kBusy = std::chrono::milliseconds(50);
+    constexpr auto kPause = std::chrono::microseconds(100);
+    const Clock::time_point start = Clock::now();
+    std::optional<Clock::time_point> interrupted;
+    cudaError_t status;
+    while ((status = cudaStreamQuery(stream_)) == cudaErrorNotReady) {
+      const Clock::time_point now = Clock::now();
+      if (is_interrupted() && !interrupted) interrupted = now;
+      // What is under way mostly ends soon, and then everything can be left in order.
+      if (interrupted && seconds(now - *interrupted) > kGraceSeconds / 2) {
+        abandon_device();
+        stop_if_interrupted();
+      }
+      if (device_timeout() > 0 && seconds(now - start) > device_timeout()) {
+        abandon_device();
+        throw DeviceTimeoutError(
+            fmt::format("{} did not finish within {:g} s (--device-timeout)", name(), device_timeout()));
+      }
+      if (now - start > kBusy) std::this_thread::sleep_for(kPause);
+    }
+    TATR_CUDA_CHECK(status);
+  }
   std::unique_ptr<Recording> record(std::function<void()> work) override {
     return std::make_unique<CudaGraph>(stream_, work);
   }
 
  protected:
   void* allocate_bytes(std::size_t bytes) override {
+    const GuardedCall guard("cudaMallocAsync");
     void* pointer = nullptr;
     const cudaError_t status = cudaMallocAsync(&pointer, bytes, stream_);
     if (status == cudaErrorMemoryAllocation) {
       cudaGetLastError();
-      std::size_t free_bytes = 0, total_bytes = 0;
-      cudaMemGetInfo(&free_bytes, &total_bytes);
-      std::uint64_t reserved = 0, used = 0;  // what the pool holds but nobody uses is free to us too
-      cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &reserved);
-      cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemCurrent, &used);
-      throw OutOfMemoryError(name(), bytes, free_bytes + (reserved - used));
+      throw OutOfMemoryError(name(), bytes, available_bytes());
     }
     TATR_CUDA_CHECK(status);
     return pointer;
   }
-  void deallocate_bytes(void* pointer, std::size_t) noexcept override { cudaFreeAsync(pointer, stream_); }
+  void deallocate_bytes(void* pointer, std::size_t) noexcept override {
+    if (!device_is_abandoned()) cudaFreeAsync(pointer, stream_);
+  }
 
  private:
+  static double seconds(std::chrono::steady_clock::duration time) {
+    return std::chrono::duration<double>(time).count();
+  }
+
   int index_, multiprocessors_ = 0;
   cudaStream_t stream_ = nullptr;
   cudaMemPool_t pool_ = nullptr;

@@ -62,12 +62,30 @@ class CudaError : public EnvironmentError {
   using EnvironmentError::EnvironmentError;
 };
 
+/// The device did not finish within the time it is given (core/interrupt.hpp). Its work goes on: the program must end.
+class DeviceTimeoutError : public EnvironmentError {
+ public:
+  explicit DeviceTimeoutError(const std::string& message, int marks_reached = -1)
+      : EnvironmentError(message), marks_reached_(marks_reached) {}
+  /// Of a stopwatch, how many of its marks the device has reached; negative: not known.
+  int marks_reached() const { return marks_reached_; }
+
+ private:
+  int marks_reached_;
+};
+
 /// An allocation failed; the experiment runner adds the experiment's name and goes on with the next one.
 class OutOfMemoryError : public EnvironmentError {
  public:
   OutOfMemoryError(const std::string& device, std::size_t asked_bytes, std::size_t free_bytes)
       : EnvironmentError(device + ": out of memory: asked for " + std::to_string(asked_bytes) + " bytes, " +
                          std::to_string(free_bytes) + " bytes free"),
+        asked_bytes_(asked_bytes),
+        free_bytes_(free_bytes) {}
+  /// Of all that an experiment needs, told before it begins: `what` it is needed for.
+  OutOfMemoryError(const std::string& what, const std::string& device, std::size_t asked_bytes, std::size_t free_bytes)
+      : EnvironmentError(device + ": not enough memory: " + what + " needs " + std::to_string(asked_bytes) +
+                         " bytes, " + std::to_string(free_bytes) + " bytes can be had"),
         asked_bytes_(asked_bytes),
         free_bytes_(free_bytes) {}
   std::size_t asked_bytes() const { return asked_bytes_; }

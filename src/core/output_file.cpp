@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <utility>
@@ -39,6 +42,35 @@ bool reserve_blocks(int descriptor, off_t offset, std::size_t bytes) {
   errno = bytes == 0 ? 0 : posix_fallocate(descriptor, offset, static_cast<off_t>(bytes));
   return errno != ENOSPC && errno != EDQUOT && errno != EFBIG;
 }
+
+/// The names of temporary files that exist, where a signal handler finds them: fixed places, each set once it is whole.
+class PartialFiles {
+ public:
+  void add(const std::string& path) {
+    for (std::atomic<char*>& place : places_) {
+      char* none = nullptr;
+      char* const copy = strdup(path.c_str());
+      if (place.compare_exchange_strong(none, copy)) return;
+      std::free(copy);
+    }
+  }
+  void remove(const std::string& path) {
+    for (std::atomic<char*>& place : places_) {
+      char* const held = place;
+      if (held != nullptr && path == held) place = nullptr;  // not freed: a handler may be reading it
+    }
+  }
+  void unlink_all() noexcept {
+    for (std::atomic<char*>& place : places_) {
+      if (const char* const held = place) unlink(held);
+    }
+  }
+
+ private:
+  std::array<std::atomic<char*>, 16> places_{};
+};
+
+PartialFiles partial_files;
 
 bool is_regular(int descriptor) {
   struct stat status {};
@@ -98,11 +130,14 @@ OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
     temporary_.clear();
     fail("created");
   }
+  partial_files.add(temporary_);
 }
 
 OutputFile::~OutputFile() {
   if (descriptor_ >= 0 && descriptor_ != STDOUT_FILENO) close(descriptor_);
-  if (!temporary_.empty()) unlink(temporary_.c_str());
+  if (temporary_.empty()) return;
+  unlink(temporary_.c_str());
+  partial_files.remove(temporary_);
 }
 
 void OutputFile::fail(const char* doing) const { fail_at(path_, doing, errno); }
@@ -120,6 +155,7 @@ void OutputFile::commit() {
   if (temporary_.empty()) return;
   if (ftruncate(descriptor_, lseek(descriptor_, 0, SEEK_CUR)) != 0 || fsync(descriptor_) != 0) fail("written");
   if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("replaced");
+  partial_files.remove(temporary_);
   temporary_.clear();
   sync_folder_of(path_);
 }
@@ -191,6 +227,8 @@ void LineFile::append(std::string line) {
     throw EnvironmentError(path_ + ": was removed while it was written" + keep_aside(read_all(), path_));
   }
 }
+
+void remove_partial_files() noexcept { partial_files.unlink_all(); }
 
 std::string keep_aside(std::string_view content, const std::string& path) {
   std::error_code error;

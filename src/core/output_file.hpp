@@ -74,6 +74,9 @@ class LineFile {
   bool regular_ = false;
 };
 
+/// Removes the temporary files of all OutputFiles that there are. For the end of the program, also in a signal handler.
+void remove_partial_files() noexcept;
+
 /// Saves what could not be written to `path` in the folder for temporary files and says so: "; it is kept in FILE", or
 /// that this failed too.
 std::string keep_aside(std::string_view content, const std::string& path);

@@ -8,10 +8,7 @@
 
 #include "core/error.hpp"
 #include "core/integer_math.hpp"
-
-#if defined(__linux__)
-#include <unistd.h>
-#endif
+#include "core/memory.hpp"
 
 namespace tatr {
 
@@ -51,27 +48,24 @@ class CpuSystem final : public System {
   void copy_from_host(void* data, const void* host, std::size_t bytes) override { std::memcpy(data, host, bytes); }
   void copy(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
   void synchronize() override {}
+  std::size_t available_bytes() const override { return available_host_bytes(); }
   std::unique_ptr<Recording> record(std::function<void()> work) override {
     return std::make_unique<RecordedFunction>(std::move(work));
   }
 
  protected:
   void* allocate_bytes(std::size_t bytes) override {
-    constexpr std::size_t kAlignment = 256;
-    // What exceeds all memory is refused here: the kernel may promise it, and kill the program when it is used.
-    void* pointer =
-        bytes > bytes_of(_SC_PHYS_PAGES) ? nullptr : std::aligned_alloc(kAlignment, round_up(bytes, kAlignment));
-    if (pointer == nullptr) throw OutOfMemoryError("cpu", bytes, bytes_of(_SC_AVPHYS_PAGES));
+    constexpr std::size_t kAlignment = 256, kLarge = std::size_t{64} << 20;
+    // What is not there is refused here: the kernel may promise it, and kill the program when it is used.
+    const bool there = bytes < kLarge || bytes <= available_bytes();
+    void* pointer = there ? std::aligned_alloc(kAlignment, round_up(bytes, kAlignment)) : nullptr;
+    if (pointer == nullptr) throw OutOfMemoryError("cpu", bytes, available_bytes());
     return pointer;
   }
   void deallocate_bytes(void* pointer, std::size_t) noexcept override { std::free(pointer); }
 
  private:
   int threads_;
-
-  static std::size_t bytes_of(int pages) {
-    return static_cast<std::size_t>(sysconf(pages)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  }
 };
 
 }  // namespace

@@ -39,11 +39,16 @@ class System {
   void* allocate(std::size_t bytes);
   void deallocate(void* pointer, std::size_t bytes) noexcept;
 
+  /// Bytes that could still be allocated: on a GPU of its memory, on the CPU of the host's (core/memory.hpp).
+  virtual std::size_t available_bytes() const = 0;
+
   /// Copies wait for all work given to the system before, and are complete on return.
   virtual void copy_to_host(void* host, const void* data, std::size_t bytes) = 0;
   virtual void copy_from_host(void* data, const void* host, std::size_t bytes) = 0;
   /// From one place in the system's memory to another, in the order of its work.
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  /// Waits until all work is done. On a GPU, throws DeviceTimeoutError and the interrupt's Error as core/interrupt.hpp
+  /// says.
   virtual void synchronize() = 0;
 
   /// What `work` gives to the system, for replay: a graph on a GPU, where `work` runs once here, without effect on

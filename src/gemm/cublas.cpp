@@ -9,6 +9,7 @@
 
 #include "core/cuda_check.hpp"
 #include "core/error.hpp"
+#include "core/interrupt.hpp"
 
 namespace tatr {
 
@@ -77,8 +78,11 @@ std::shared_ptr<cublasContext> handle_of(System& system) {
   auto handle = handles[&system].lock();
   if (handle == nullptr) {
     cublasHandle_t made = nullptr;
+    const GuardedCall guard("cublasCreate");
     check(CublasLibrary::get().create(&made), "cublasCreate");
-    handle = std::shared_ptr<cublasContext>(made, [](cublasHandle_t h) { CublasLibrary::get().destroy(h); });
+    handle = std::shared_ptr<cublasContext>(made, [](cublasHandle_t h) {
+      if (!device_is_abandoned()) CublasLibrary::get().destroy(h);
+    });
     check(CublasLibrary::get().set_stream(made, system.stream()), "cublasSetStream");
     handles[&system] = handle;
   }
@@ -120,6 +124,7 @@ class CublasGemm final : public GroupedGemm {
   }
 
   void run() override {
+    const GuardedCall guard("cuBLAS");
     if (rows_.empty()) return;
     if (mode_ == CublasMode::kGrouped) return run_grouped();
     if (mode_ == CublasMode::kUniform) return run_uniform();

@@ -94,7 +94,7 @@ class TatrBackend final : public GroupedGemm {
     TATR_CUDA_CHECK(cudaEventRecord(start, system_.stream()));
     run();
     TATR_CUDA_CHECK(cudaEventRecord(stop, system_.stream()));
-    TATR_CUDA_CHECK(cudaEventSynchronize(stop));
+    system_.synchronize();
     float milliseconds = 0.0f;
     TATR_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start, stop));
     cudaEventDestroy(start);

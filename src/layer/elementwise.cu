@@ -225,6 +225,7 @@ void combine_rows(System& system, const void* rows, const float* gate, const Tok
 }
 
 std::int64_t count_not_finite(System& system, const void* data, std::int64_t count) {
+  system.synchronize();  // here the wait has a limit, in the reduction it has none
   return with_elements(system, [&](auto policy, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const thrust::counting_iterator<std::int64_t> first(0);

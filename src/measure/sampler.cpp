@@ -3,22 +3,33 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/error.hpp"
 #include "measure/statistics.hpp"
 
 namespace tatr {
 
 namespace {
 
+/// "nearest at tile 128, up-projection": the stage that begins at the last mark that was reached.
+std::string place_of(const Candidate& candidate, int marks_reached) {
+  const auto stage = static_cast<std::size_t>(std::max(marks_reached - 1, 0));
+  return candidate.name + (stage < candidate.stages.size() ? ", " + candidate.stages[stage].name : "");
+}
+
 /// Runs a candidate once and gives the milliseconds of its stages.
 std::vector<double> run_once(const Candidate& candidate, bool cold, Stopwatch& watch) {
   if (cold) watch.flush_caches();
   watch.start();
   watch.mark();
-  for (const auto& stage : candidate.stages) {
-    stage();
+  for (const SampledStage& stage : candidate.stages) {
+    stage.work();
     watch.mark();
   }
-  return watch.elapsed_ms();
+  try {
+    return watch.elapsed_ms();
+  } catch (const DeviceTimeoutError& error) {
+    throw DeviceTimeoutError(place_of(candidate, error.marks_reached()) + ": " + error.what(), error.marks_reached());
+  }
 }
 
 bool precise_enough(const std::vector<Series>& series, double width) {

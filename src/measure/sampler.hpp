@@ -19,14 +19,20 @@ class Stopwatch {
   virtual void start() = 0;
   /// Marks the point that the device's work has reached.
   virtual void mark() = 0;
-  /// Waits for the work and gives the milliseconds between consecutive marks.
+  /// Waits for the work and gives the milliseconds between consecutive marks. Throws DeviceTimeoutError, with the marks
+  /// that were reached, where the device does not finish.
   virtual std::vector<double> elapsed_ms() = 0;
+};
+
+struct SampledStage {
+  std::string name;
+  std::function<void()> work;
 };
 
 /// Work in stages that follow each other; each is timed apart, and all together.
 struct Candidate {
   std::string name;
-  std::vector<std::function<void()>> stages;
+  std::vector<SampledStage> stages;
 };
 
 /// Raw samples of one candidate, in the order taken: stage_ms[stage][round] and, of the whole, total_ms[round].
@@ -45,7 +51,7 @@ struct SamplingRules {
 };
 
 /// Warms up, calls `when_warm`, then samples A B C A B C … until the rules say stop. Every candidate has as many
-/// samples as there were rounds.
+/// samples as there were rounds. A DeviceTimeoutError names the candidate and the stage that the device is in.
 std::vector<Series> sample_interleaved(
     const std::vector<Candidate>& candidates, const SamplingRules& rules, Stopwatch& watch,
     const std::function<void()>& when_warm = [] {});

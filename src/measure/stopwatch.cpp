@@ -12,6 +12,8 @@
 #include <cuda_runtime_api.h>
 
 #include "core/cuda_check.hpp"
+#include "core/error.hpp"
+#include "core/interrupt.hpp"
 #endif
 
 namespace tatr {
@@ -48,6 +50,7 @@ class CudaStopwatch final : public Stopwatch {
   explicit CudaStopwatch(System& system) : system_(system), flush_(system, stopwatch_bytes(system)) {}
 
   ~CudaStopwatch() override {
+    if (device_is_abandoned()) return;
     for (cudaEvent_t event : events_) cudaEventDestroy(event);
   }
   void flush_caches() override {
@@ -62,7 +65,11 @@ class CudaStopwatch final : public Stopwatch {
     TATR_CUDA_CHECK(cudaEventRecord(events_[used_++], system_.stream()));
   }
   std::vector<double> elapsed_ms() override {
-    system_.synchronize();
+    try {
+      system_.synchronize();
+    } catch (const DeviceTimeoutError& error) {
+      throw DeviceTimeoutError(error.what(), marks_reached());
+    }
     std::vector<double> elapsed;
     for (std::size_t i = 1; i < used_; ++i) {
       float milliseconds = 0.0f;
@@ -73,6 +80,15 @@ class CudaStopwatch final : public Stopwatch {
   }
 
  private:
+  int marks_reached() const {
+    int reached = 0;
+    while (reached < static_cast<int>(used_) &&
+           cudaEventQuery(events_[static_cast<std::size_t>(reached)]) == cudaSuccess)
+      ++reached;
+    cudaGetLastError();  // of the query that found work under way
+    return reached;
+  }
+
   System& system_;
   Buffer<std::uint8_t> flush_;
   std::uint8_t pattern_ = 0;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "catch.hpp"
+#include "core/error.hpp"
 
 using namespace tatr;
 
@@ -14,6 +15,7 @@ class FakeWatch final : public Stopwatch {
  public:
   double now_ms = 0;
   std::string log;
+  int reached = -1;  // the marks of a device that does not finish
 
   void flush_caches() override {
     log += 'f';
@@ -22,6 +24,7 @@ class FakeWatch final : public Stopwatch {
   void start() override { marks_.clear(); }
   void mark() override { marks_.push_back(now_ms); }
   std::vector<double> elapsed_ms() override {
+    if (reached >= 0) throw DeviceTimeoutError("the device did not finish", reached);
     std::vector<double> elapsed;
     for (std::size_t i = 1; i < marks_.size(); ++i) elapsed.push_back(marks_[i] - marks_[i - 1]);
     return elapsed;
@@ -34,10 +37,10 @@ class FakeWatch final : public Stopwatch {
 Candidate work(FakeWatch& watch, char name, std::vector<double> stage_ms) {
   Candidate candidate{std::string(1, name), {}};
   for (const double ms : stage_ms) {
-    candidate.stages.push_back([&watch, name, ms] {
-      watch.log += name;
-      watch.now_ms += ms;
-    });
+    candidate.stages.push_back({"stage", [&watch, name, ms] {
+                                  watch.log += name;
+                                  watch.now_ms += ms;
+                                }});
   }
   return candidate;
 }
@@ -98,7 +101,7 @@ TEST_CASE("sampling stops early once the medians are precise, but not before the
   CHECK(sample_interleaved({work(watch, 'A', {3})}, rules(10, 50), watch)[0].total_ms.size() == 10);
   Candidate noisy{"N", {}};
   int turn = 0;
-  noisy.stages.push_back([&] { watch.now_ms += 1 + turn++ % 2; });
+  noisy.stages.push_back({"stage", [&] { watch.now_ms += 1 + turn++ % 2; }});
   CHECK(sample_interleaved({noisy}, rules(10, 50), watch)[0].total_ms.size() == 50);
 }
 
@@ -116,4 +119,24 @@ TEST_CASE("drift of whole rounds and too many outliers are warnings") {
   CHECK_FALSE(outlier_warning(steady.total_ms));
   steady.total_ms[2] = steady.total_ms[12] = 30;
   CHECK(outlier_warning(steady.total_ms));
+}
+
+TEST_CASE("a device that does not finish is told with the candidate and the stage that it is in") {
+  FakeWatch watch;
+  Candidate candidate{"nearest at tile 128", {}};
+  for (const char* stage : {"gather", "up-projection", "combine"}) candidate.stages.push_back({stage, [] {}});
+  const auto told = [&](int reached) {
+    watch.reached = reached;
+    try {
+      sample_interleaved({candidate}, rules(2, 2), watch);
+    } catch (const DeviceTimeoutError& error) {
+      CHECK(error.code() == ExitCode::kEnvironment);
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  CHECK(told(0) == "nearest at tile 128, gather: the device did not finish");  // in the flush, which belongs to none
+  CHECK(told(1) == "nearest at tile 128, gather: the device did not finish");
+  CHECK(told(2) == "nearest at tile 128, up-projection: the device did not finish");
+  CHECK(told(3) == "nearest at tile 128, combine: the device did not finish");
 }
