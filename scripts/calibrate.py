@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fits the calibration that estimates a network's perplexity change from what rounding did to its layers.
 
-usage: scripts/calibrate.py [MEASUREMENTS] [--trained FILE] [--name NAME] [--output FILE | --check FILE]
+usage: scripts/calibrate.py [MEASUREMENTS] [--trained FILE] [--name NAME] [--others FILE] [--output FILE | --check FILE]
 
 MEASUREMENTS (default: src/quality/perplexity_vs_rounding.json; its format: src/quality/README.md) holds rows
 of one rounded network each: the change in log perplexity beside the metrics of every layer. The form, for a network:
@@ -14,7 +14,7 @@ that lose alike (the two-point Gauss rule of the moments).  power < 1: damage on
 A: mean over layers of added assignments over all; they help, ever less.
 
 Prints the fit, its cross-validated errors under several ways to leave groups out, and the share of unseen rows inside the
-interval. --output writes the calibration for `tatr-sim run --calibration FILE`; --check compares with one and exits 1 where they
+interval. --others says how far the fit reaches: how much of what was measured on other models its interval holds. --output writes the calibration for `tatr-sim run --calibration FILE`; --check compares with one and exits 1 where they
 differ (2: a file cannot be used). Needs NumPy.
 """
 
@@ -36,6 +36,7 @@ MOMENTS = ("dropped_gate_mass", "mean_square_dropped_mass", "mean_cube_dropped_m
 SCALE = 0.003  # changes are compared on a scale that is linear below this, ten times the noise of a row, and logarithmic above
 THRESHOLD = 0.002  # relative errors say something above 0.2 %
 OUTWARD = 1.0001  # so that the printed digits of a limit hold the row that set it
+COVERS = {"scoring", "added_gate", "selection_bias", "groups", "experts", "top_k", "strategies"}
 COVERAGE = 0.9  # of unseen rows that an interval should hold
 
 
@@ -57,24 +58,35 @@ def fifth_moment(m1, m2, m3):
     return np.maximum(-b * m4 - c * m3, 0.0)
 
 
+def cover_of(document, path):
+    """What the measured routers and strategies were, as src/quality/calibration.schema.json has it; nothing: not told."""
+    covers = document.get("covers", {})
+    if not isinstance(covers, dict) or not covers.keys() <= COVERS:
+        fail(f"{path}: /covers: expected an object of {', '.join(sorted(COVERS))}")
+    return covers
+
+
 class Rows:
     """The measurements as arrays: change [n], features [n], and what rows are grouped by."""
 
     def __init__(self, path):
         try:
             content = pathlib.Path(path).read_bytes()
-            rows = json.loads(content)["rows"]
+            document = json.loads(content)
+            rows = document["rows"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             fail(f"{path}: no measurements can be read: {error!r}")
         self.digest = hashlib.sha256(content).hexdigest()
+        self.covers = cover_of(document, path)
         self.depth = 0
-        change, damage, added, groups, mass, severity = [], [], [], [], [], []
+        change, damage, added, groups, mass, severity, strategies = [], [], [], [], [], [], []
         for index, row in enumerate(rows):
             try:
                 layers = row["layers"]
                 moments = np.array([[float(layer[key]) for key in MOMENTS] for layer in layers])
                 more = np.array([float(layer["added_share"]) for layer in layers])
                 change.append(float(row["log_perplexity_change"]))
+                strategies.append(str(row.get("strategy", "")))
                 groups.append((int(row["tokens"]), int(row["tile"]), row.get("run", 0)))
             except (KeyError, TypeError, ValueError) as error:
                 fail(f"{path}: /rows/{index}: {error!r}")
@@ -91,6 +103,7 @@ class Rows:
         self.mass = np.array(mass)  # of every layer, mean over tokens
         self.severity = np.array(severity)  # of every layer that drops anything: mean cube over mean square
         self.groups = np.array(groups)
+        self.strategies = np.array(strategies)
         if len(set(map(tuple, groups))) < 3 or (self.damage > 0).sum() < 10:
             fail(f"{path}: a fit needs at least ten rows with drops, in three groups of tokens, tile and run")
 
@@ -158,7 +171,7 @@ def cross_validate(rows):
     """Predictions of unseen rows and, above THRESHOLD, their errors, for every way of leaving out that has two groups."""
     tokens, tile, run = rows.groups.T
     ways = {"tokens and tile": tokens * 2**32 + tile, "all of one token count": tokens, "all of one tile": tile,
-            "all of one training run": run}
+            "all of one training run": run, "all of one strategy": rows.strategies}
     predictions, table = {}, []
     for name, labels in ways.items():
         if len(np.unique(labels)) < 2:
@@ -218,6 +231,7 @@ def calibrate(arguments):
     calibration = {
         "name": arguments.name,
         "measurements": {"file": pathlib.Path(arguments.measurements).name, "sha256": rows.digest, "rows": len(rows.change)},
+        **({"covers": rows.covers} if rows.covers else {}),
         "layers": rows.depth,
         "parameters": {"damage": significant(math.exp(parameters[0])), "power": significant(parameters[1]),
                        "gain": significant(parameters[2])},
@@ -232,6 +246,36 @@ def calibrate(arguments):
     }
     report(calibration, inside)
     return calibration
+
+
+def reach(calibration, path):
+    """How many changes of other models, in range, the interval holds; and estimate over change, where that is large."""
+    try:
+        document = json.loads(pathlib.Path(path).read_bytes())
+        columns = [document["columns"].index(name) for name in (*MOMENTS, "added_share")]
+        found = {}
+        for row in document["rows"]:
+            layers = np.array(row["layers"])[:, columns]
+            found.setdefault(row["model"], []).append((float(row["log_perplexity_change"]), layers))
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        fail(f"{path}: no measurements of other models can be read: {error!r}")
+    p, error, limits = calibration["parameters"], calibration["error"], calibration["range"]
+    print("Of other models' changes that are in range, the interval holds:")
+    for model, rows in found.items():
+        held, ratios, total = 0, [], 0
+        for change, layers in rows:
+            mean, square, cube, added = layers.T
+            damage, gained = fifth_moment(mean, square, cube).mean(), added.mean()
+            severity = max((c / s for s, c in zip(square, cube) if s > 0), default=0.0)
+            if (damage > limits["largest_damage"] or mean.max() > limits["largest_dropped_mass"]
+                    or severity > limits["largest_severity"] or gained > limits["largest_added_share"]):
+                continue
+            estimate = float(predict((math.log(p["damage"]), p["power"], p["gain"]), damage, gained))
+            total += 1
+            held += abs(estimate - change) <= max(error["absolute"], error["relative"] * abs(estimate))
+            ratios += [estimate / change] if change > THRESHOLD else []
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}, median {np.median(ratios):.2f}" if ratios else "none"
+        print(f"  {model:26}{held:4} of {total}; estimate over change, above {THRESHOLD:.1%}: {spread}")
 
 
 def report(calibration, inside):
@@ -267,11 +311,14 @@ def main():
     parser.add_argument("--trained", default=FOLDER / "trained_with_rounding.json", metavar="FILE",
                         help="published figures of models trained with rounding")
     parser.add_argument("--name", default="6-layer model, 256 experts, top-8", help="how reports name the calibration")
+    parser.add_argument("--others", metavar="FILE", help="measurements of other models: src/quality/other_models.json")
     write = parser.add_mutually_exclusive_group()
     write.add_argument("--output", metavar="FILE", help="write the calibration")
     write.add_argument("--check", metavar="FILE", help="exit 1 unless this calibration is what the fit gives")
     arguments = parser.parse_args()
     calibration = calibrate(arguments)
+    if arguments.others:
+        reach(calibration, arguments.others)
     if arguments.output:
         try:
             pathlib.Path(arguments.output).write_text(json.dumps(calibration, indent=2) + "\n")

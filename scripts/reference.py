@@ -209,6 +209,11 @@ class Experiment:
     folder: pathlib.Path
 
 
+def default_added_gate(router: dict) -> str:
+    """What a next_best row weighs where the strategy does not say: own gates of sigmoid scores are far below the scores."""
+    return "normalised" if router["scoring"] == "sigmoid" and router["normalise_gates"] else "score"
+
+
 def parse_experiment(document: dict, folder: pathlib.Path) -> Experiment:
     schema = json.loads(SCHEMA.read_text())
     router = with_defaults(schema, schema["properties"]["router"], document["router"])
@@ -220,11 +225,14 @@ def parse_experiment(document: dict, folder: pathlib.Path) -> Experiment:
         if given["name"] not in names:
             raise InputError(f"no strategy is named '{given['name']}'")
         label = given.pop("label", given["name"])
+        added_gate = given.pop("added_gate", default_added_gate(router))
+        if added_gate not in ("score", "normalised") or (added_gate == "normalised" and not router["normalise_gates"]):
+            raise InputError(f"strategy {label}: added_gate cannot be '{added_gate}' here")
         options = with_defaults(schema, schema["definitions"]["strategy"], given)
         if isinstance(options.get("tiles"), dict):
             options["tiles"] = {key: float(value) for key, value in options["tiles"].items()}
         canonical = json.dumps(options, sort_keys=True, separators=(",", ":"))
-        strategies.append({**options, "label": label, "canonical": canonical})
+        strategies.append({**options, "label": label, "added_gate": added_gate, "canonical": canonical})
     tiles = document["tile"] if isinstance(document["tile"], list) else [document["tile"]]
     return Experiment(document.get("seed", 0), router, tiles, strategies, folder)
 
@@ -428,6 +436,18 @@ def others(routing: Routing, expert: int) -> np.ndarray:
     return tokens[np.argsort(-routing.scores[tokens, expert], kind="stable")]
 
 
+def gates_if_added(routing: Routing, options: dict, tokens: np.ndarray, expert: int) -> np.ndarray:
+    """Gates of tokens at an expert that they did not choose: their scores, or these over the sum of the chosen ones' (at most 1)."""
+    scores = routing.scores[tokens, expert]
+    if options["added_gate"] == "score":
+        return scores
+    totals = np.zeros(len(tokens))
+    for column in range(routing.chosen.shape[1]):
+        totals += routing.chosen_scores[tokens, column]
+    shares = np.divide(scores, totals, out=np.zeros(len(tokens)), where=totals > 0)
+    return np.minimum(shares, 1.0).astype(np.float32)
+
+
 def round_ups_of_budget(options: dict, kept: np.ndarray, tile: np.ndarray, mass: dict, order: list, tokens: int) -> int:
     """How many of the experts in `order` (those with a remainder, most at stake first) a budget rounds up."""
     rem = kept % tile
@@ -468,7 +488,7 @@ def choose_up(routing: Routing, options: dict, rule: str, kept: np.ndarray, tile
         for e in np.flatnonzero(rem):
             added = others(routing, e)[:tile[e] - rem[e]]
             a = sum_in_order(routing.own_gates[e][kept[e] - rem[e]:kept[e]])
-            b = sum_in_order(routing.scores[added, e])
+            b = sum_in_order(gates_if_added(routing, options, added, e))
             up[e] = a + b > 0 and draws[e] / 2.0 ** 32 < a / (a + b)
     elif rule == "balance":
         z = 0
@@ -507,7 +527,9 @@ def targets_among_tiles(routing: Routing, options: dict, tile: np.ndarray, fill:
         rem = int(counts[e]) % size
         nearest += rem > 0 and size - rem < rem
         extra = -int(counts[e]) % size
-        added = routing.scores[others(routing, e)[:extra], e].astype(np.float64) if extra and fill == "next_best" else own[:0]
+        added = own[:0]
+        if extra and fill == "next_best":
+            added = gates_if_added(routing, options, others(routing, e)[:extra], e).astype(np.float64)
         rows, least = np.concatenate([own, added]), math.inf
         for place, first in enumerate(range(0, len(own), size)):
             least = min(least, sum_in_order(rows[first:first + size] ** power))
@@ -559,7 +581,7 @@ def round_routing(routing: Routing, options: dict, tile: int, seed: int, layer: 
         if fill == "next_best":
             added = others(routing, e)[:extra]
             rows.append(added)
-            gates.append(routing.scores[added, e])
+            gates.append(gates_if_added(routing, options, added, e))
             real[e] += len(added)
             extra -= len(added)
         elif fill == "duplicate":

@@ -80,6 +80,8 @@ enum class StrategyKind {
   kBudget
 };
 enum class Fill { kNextBest, kDuplicate, kPad };
+/// What an added row weighs: p, or p / (sum of p of the token's chosen), the scale of its own gates.
+enum class AddedGate { kScore, kNormalised };
 enum class BudgetObjective { kMassSquared, kMass };
 enum class BudgetCandidates { kRemainders, kTiles };
 
@@ -108,9 +110,10 @@ struct TileByLoad {
 
 struct StrategyConfig {
   StrategyKind kind = StrategyKind::kNone;
-  std::string name;          // as in the config
-  std::string label;         // shown in reports; the name where none is given
-  std::optional<Fill> fill;  // absent: next_best where the scores of all experts are known, else pad
+  std::string name;                          // as in the config
+  std::string label;                         // shown in reports; the name where none is given
+  std::optional<Fill> fill;                  // absent: next_best where the scores of all experts are known, else pad
+  AddedGate added_gate = AddedGate::kScore;  // next_best; the reader knows the default of each router
   bool renormalise = false;
   double threshold = 0.9;                   // adaptive
   double factor = 1.25;                     // capacity
@@ -119,9 +122,19 @@ struct StrategyConfig {
   BudgetObjective objective = BudgetObjective::kMassSquared;
   BudgetCandidates candidates = BudgetCandidates::kRemainders;
   BudgetTiles tiles = BudgetAsNearest{};
-  std::string canonical;  // name and all options (no label) as sorted JSON without blanks: names the random stream
+  std::string canonical;  // name and options, without label and added_gate, as sorted JSON without blanks: names the
+                          // random stream
   std::string pointer;    // place in the config, for errors
 };
+
+/// Whether rows of tokens that did not choose an expert may be added: it is not ruled out that an expert is rounded up,
+/// and nothing else is to fill its tiles.
+inline bool may_add_rows(const StrategyConfig& strategy) {
+  const bool wraps = strategy.kind == StrategyKind::kCapacity || strategy.kind == StrategyKind::kDynamic;
+  const StrategyKind rule = wraps ? strategy.then : strategy.kind;
+  return rule != StrategyKind::kNone && rule != StrategyKind::kDown &&
+         strategy.fill.value_or(Fill::kNextBest) == Fill::kNextBest;
+}
 
 /// The expert layer: x [T, H] -> up-projection [E, 2I, H] -> SwiGLU -> down-projection [E, H, I] -> y [T, H].
 struct LayerConfig {

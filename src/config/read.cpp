@@ -184,6 +184,7 @@ StrategyConfig build_strategy(const json& from, const std::string& pointer, cons
   strategy.label = from["label"];
   strategy.pointer = pointer;
   if (from.contains("fill")) strategy.fill = enum_of<Fill>(kFillNames, from["fill"]);
+  if (from.value("added_gate", "score") == "normalised") strategy.added_gate = AddedGate::kNormalised;
   strategy.renormalise = from["renormalise"];
   strategy.threshold = from.value("threshold", strategy.threshold);
   strategy.factor = from.value("factor", strategy.factor);
@@ -202,6 +203,7 @@ StrategyConfig build_strategy(const json& from, const std::string& pointer, cons
   }
   json unlabelled = from;
   unlabelled.erase("label");
+  unlabelled.erase("added_gate");  // strategies that differ by it alone draw alike
   strategy.canonical = unlabelled.dump();
   return strategy;
 }
@@ -220,6 +222,25 @@ std::vector<StrategyConfig> build_strategies(const json& from, const std::string
     strategies.push_back(std::move(strategy));
   }
   return strategies;
+}
+
+/// Own gates of sigmoid scores, once normalised, are far below the scores: there added rows are put on the same scale.
+/// It is spelled out only where the default is not the score, so that configs which meant the score before there was a
+/// choice keep their hash, and others do not. An effective config without it means the score, whatever the router.
+void resolve_added_gates(ExperimentConfig& config, json& spelled_out) {
+  const RouterConfig& router = config.router;
+  const bool by_default = router.scoring == Scoring::kSigmoid && router.normalise_gates;
+  for (std::size_t i = 0; i < config.strategies.size(); ++i) {
+    StrategyConfig& strategy = config.strategies[i];
+    if (strategy.added_gate == AddedGate::kNormalised && !router.normalise_gates) {
+      refuse(config.file, strategy.pointer + "/added_gate",
+             "\"normalised\" is not allowed where /router/normalise_gates is false; expected \"score\", which is what "
+             "the token's own gates are");
+    }
+    if (!by_default || spelled_out[i].contains("added_gate") || !may_add_rows(strategy)) continue;
+    strategy.added_gate = AddedGate::kNormalised;
+    spelled_out[i]["added_gate"] = "normalised";
+  }
 }
 
 std::vector<std::int64_t> build_tiles(const json& from, const std::string& file) {
@@ -365,6 +386,7 @@ ExperimentConfig parse_experiment(const json& document, const std::string& file)
   config.router = build_router(effective["router"], file);
   config.tiles = build_tiles(effective["tile"], file);
   config.strategies = build_strategies(effective["strategies"], file);
+  resolve_added_gates(config, effective["strategies"]);
   if (!effective["layer"].is_null()) config.layer = build_layer(effective["layer"], file);
   const json& measure = effective["measure"];
   config.measure = {measure["samples"], measure["l2"] == "cold", measure["precision"], measure["warm_up_ms"]};

@@ -13,6 +13,30 @@ namespace {
 
 using nlohmann::json;
 
+CoveredRange build_range(const json& covers, const char* key, const std::string& file) {
+  CoveredRange range;
+  if (!covers.contains(key)) return range;
+  range = {covers[key]["least"], covers[key]["most"]};
+  if (range.least > range.most) {
+    throw ConfigError(
+        config_place(file, std::string("/covers/") + key + "/most"),
+        std::to_string(range.most) + " is not allowed; expected at least \"least\", " + std::to_string(range.least));
+  }
+  return range;
+}
+
+CalibrationCover build_cover(const json& from, const std::string& file) {
+  CalibrationCover cover;
+  if (from.value("scoring", "softmax") == "sigmoid") cover.scoring = Scoring::kSigmoid;
+  if (from.value("added_gate", "score") == "normalised") cover.added_gate = AddedGate::kNormalised;
+  cover.selection_bias = from.value("selection_bias", false);
+  cover.groups = from.value("groups", false);
+  cover.experts = build_range(from, "experts", file);
+  cover.top_k = build_range(from, "top_k", file);
+  if (from.contains("strategies")) cover.strategies = from["strategies"].get<std::vector<std::string>>();
+  return cover;
+}
+
 Calibration build_calibration(const json& from, const std::string& file) {
   if (from.is_object() && from.contains("rows") && !from.contains("parameters")) {
     throw ConfigError(file, "holds measurements; scripts/calibrate.py makes a calibration of them");
@@ -34,6 +58,7 @@ Calibration build_calibration(const json& from, const std::string& file) {
   calibration.largest_dropped_mass = range["largest_dropped_mass"];
   calibration.largest_severity = range["largest_severity"];
   calibration.largest_added_share = range["largest_added_share"];
+  if (from.contains("covers")) calibration.covers = build_cover(from["covers"], file);
   calibration.trained_source = from["trained"]["source"];
   for (const auto& [strategy, points] : from["trained"]["strategies"].items()) {
     std::vector<TrainedChange>& changes = calibration.trained[strategy];

@@ -3,15 +3,34 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
+
+#include "config/experiment.hpp"
 
 namespace tatr {
 
 /// Published change of models trained with a strategy, at one r = (mean tokens per expert) / tile. Parts of 1.
 struct TrainedChange {
   double r = 0, value = 0, error = 0;
+};
+
+struct CoveredRange {
+  std::int64_t least = 1, most = std::numeric_limits<std::int64_t>::max();
+  bool holds(std::int64_t value) const { return value >= least && value <= most; }
+};
+
+/// What the measurements behind a calibration had, beyond numbers. A file that does not say is taken for a softmax
+/// router with normalised gates, without selection bias and groups, whose added rows have the gate p; of any shape, for
+/// it was made for a model that its owner knows.
+struct CalibrationCover {
+  Scoring scoring = Scoring::kSoftmax;
+  AddedGate added_gate = AddedGate::kScore;
+  bool selection_bias = false, groups = false;
+  CoveredRange experts, top_k;
+  std::vector<std::string> strategies;  // by name; budget among tiles is "tiles". Empty: not told
 };
 
 struct Calibration {
@@ -22,6 +41,7 @@ struct Calibration {
   double median_error = 0;                        // relative, on settings left out of the fit; 0: not known
   double largest_damage = 0, largest_dropped_mass = 0, largest_severity = 0,
          largest_added_share = 0;  // calibrated range; severity is of a layer
+  CalibrationCover covers;
   std::string trained_source;
   std::map<std::string, std::vector<TrainedChange>> trained;  // by strategy, r rising
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace tatr {
 
@@ -48,10 +49,64 @@ std::string outside(const Calibration& calibration, const Features& features) {
   return {};
 }
 
-std::string not_calibrated(const RouterConfig& router, const StrategyConfig& strategy) {
-  if (!router.normalise_gates) return "not calibrated for gates that do not add up to 1";
-  if (strategy.renormalise) return "not calibrated for renormalised gates";
+bool has_groups(const RouterConfig& router) { return router.groups && router.groups->count > 1; }
+
+std::string words(const CoveredRange& range) {
+  if (range.least == range.most) return fmt::format("{}", range.least);
+  if (range.most == CoveredRange{}.most) return range.least == 1 ? "any" : fmt::format("{} or more", range.least);
+  return fmt::format("{} to {}", range.least, range.most);
+}
+
+/// Empty where the measured routers were of this kind. What the formula was fitted to: the shares of gate mass that are
+/// lost, and a gain by added rows, whose gates are another share of the token's with any other scoring or choice.
+std::string uncovered_router(const CalibrationCover& covers, const RouterConfig& router) {
+  const bool sigmoid = router.scoring == Scoring::kSigmoid;
+  if (router.scoring != covers.scoring) return sigmoid ? "sigmoid routers" : "softmax routers";
+  if (!router.normalise_gates) return "gates that do not add up to 1";
+  if (!router.selection_bias.empty() && !covers.selection_bias) return "a selection bias";
+  if (has_groups(router) && !covers.groups) return "expert groups";
+  if (!covers.top_k.holds(router.top_k) || !covers.experts.holds(router.experts)) {
+    return fmt::format("top-{} of {} experts, but for top-{} of {}", router.top_k, router.experts, words(covers.top_k),
+                       words(covers.experts));
+  }
   return {};
+}
+
+std::string not_calibrated(const CalibrationCover& covers, const RouterConfig& router, const StrategyConfig& strategy,
+                           const Features& features) {
+  std::string what = uncovered_router(covers, router);
+  if (what.empty() && strategy.renormalise) what = "renormalised gates";
+  if (what.empty() && features.added_share > 0 && strategy.added_gate != covers.added_gate) {
+    what = strategy.added_gate == AddedGate::kNormalised ? "added rows with normalised gates"
+                                                         : "added rows with the score for a gate";
+  }
+  return what.empty() ? what : "not calibrated for " + what;
+}
+
+/// What no measurement had though the formula reaches it: left out of the fit, strategies are estimated about as well
+/// as settings of a strategy are (README).
+std::vector<std::string> beyond_measurements(const Calibration& calibration, const RouterConfig& router,
+                                             const StrategyConfig& strategy, std::size_t layers) {
+  const std::vector<std::string>& measured = calibration.covers.strategies;
+  if (measured.empty()) return {};
+  const auto is_measured = [&](const std::string& name) {
+    return std::find(measured.begin(), measured.end(), name) != measured.end();
+  };
+  const bool tiles = strategy.kind == StrategyKind::kBudget && strategy.candidates == BudgetCandidates::kTiles;
+  std::vector<std::string> beyond;
+  if (!is_measured(tiles ? "tiles" : strategy.name))
+    beyond.push_back(tiles ? "budget among tiles" : "strategy " + strategy.name);
+  if (router.source.kind != SourceKind::kTrace) beyond.emplace_back("logits of no network");
+  if (layers > 1 && static_cast<std::int64_t>(layers) != calibration.layers) {
+    beyond.push_back(fmt::format("{} layers in place of {}", layers, calibration.layers));
+  }
+  return beyond;
+}
+
+/// Whether the published models trained with rounding had routers, and added rows, of this kind.
+bool like_published(const RouterConfig& router, const StrategyConfig& strategy) {
+  return router.scoring == Scoring::kSoftmax && router.normalise_gates && router.selection_bias.empty() &&
+         !has_groups(router) && !strategy.renormalise && strategy.added_gate == AddedGate::kScore;
 }
 
 /// By interpolation over log r between published figures; absent outside them.
@@ -99,16 +154,17 @@ QualityEstimate estimate_quality(const Calibration& calibration, const RouterCon
       estimate.trained = PerplexityEstimate{0, 0, 0, calibration.trained_source};
     return estimate;
   }
-  if (!strategy.renormalise && tile > 0 && strategy.kind != StrategyKind::kDynamic) {
+  if (like_published(router, strategy) && tile > 0 && strategy.kind != StrategyKind::kDynamic) {
     const double r = static_cast<double>(router.tokens * router.top_k) / static_cast<double>(router.experts * tile);
     estimate.trained = trained_change(calibration, strategy, r);
   }
-  estimate.why_not = not_calibrated(router, strategy);
+  estimate.why_not = not_calibrated(calibration.covers, router, strategy, features);
   if (estimate.why_not.empty()) estimate.why_not = outside(calibration, features);
   if (!estimate.why_not.empty()) return estimate;
   const double change = calibration.damage * std::pow(features.damage, calibration.power) -
                         calibration.gain * std::sqrt(features.added_share);
   const double half = std::max(calibration.absolute_error, calibration.relative_error * std::abs(change));
+  estimate.beyond = beyond_measurements(calibration, router, strategy, layers.size());
   estimate.post_hoc =
       PerplexityEstimate{std::expm1(change), std::expm1(change - half), std::expm1(change + half), calibration.name};
   return estimate;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "config/experiment.hpp"
 #include "quality/calibration.hpp"
@@ -23,6 +24,7 @@ struct QualityEstimate {
   std::optional<PerplexityEstimate> post_hoc;  // a model trained with plain top-k, rounded at evaluation only
   std::optional<PerplexityEstimate> trained;   // a model trained with the rounding and evaluated without it
   std::string why_not;                         // why post_hoc is absent
+  std::vector<std::string> beyond;             // what of the setting post_hoc is given for but no measurement had
 };
 
 /// The smallest fifth moment of a variable >= 0 whose first three are these: that of the two-point Gauss rule. Here the
@@ -30,7 +32,8 @@ struct QualityEstimate {
 double fifth_moment(double mean, double mean_square, double mean_cube);
 
 /// For a network whose layers one strategy rounded at one tile. The layers count alike: a single one stands for a
-/// network of such layers, as deep as the calibrated one. Outside the calibrated range there is no number.
+/// network of such layers, as deep as the calibrated one. Outside the calibrated range, and for routers and options
+/// that the calibration does not cover, there is no number.
 QualityEstimate estimate_quality(const Calibration& calibration, const RouterConfig& router,
                                  const StrategyConfig& strategy, std::int64_t tile,
                                  std::span<const RoundingMetrics* const> layers);

@@ -92,6 +92,7 @@ void add_quality(Json& json, const QualityEstimate& quality) {
   json["estimated_perplexity_change"] = perplexity_json(quality.post_hoc);
   json["estimated_perplexity_change_trained"] = perplexity_json(quality.trained);
   json["why_not_estimated"] = text_or_null(quality.why_not);
+  json["estimate_beyond"] = quality.beyond;
 }
 
 Json waves_json(const std::optional<WaveRecord>& waves) {

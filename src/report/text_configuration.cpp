@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "report/format.hpp"
 #include "report/text_sections.hpp"
 
@@ -44,6 +46,23 @@ std::string scoring_words(const RouterConfig& router) {
   if (!router.selection_bias.empty()) words += ", selection bias";
   if (router.groups) words += fmt::format(", best {} of {} expert groups", router.groups->top, router.groups->count);
   return words;
+}
+
+/// What added rows weigh, where any strategy's rows do not have the score for a gate.
+std::string added_gate_words(const std::vector<StrategyConfig>& strategies) {
+  std::size_t normalised = 0;
+  std::string labels;
+  for (const StrategyConfig& strategy : strategies) {
+    if (strategy.added_gate != AddedGate::kNormalised) continue;
+    ++normalised;
+    labels += (labels.empty() ? "" : ", ") + strategy_cell(strategy.label);
+  }
+  if (normalised == 0) return {};
+  const std::string of = "score over the sum of the token's chosen scores";
+  const bool all = std::all_of(strategies.begin(), strategies.end(), [](const StrategyConfig& strategy) {
+    return strategy.added_gate == AddedGate::kNormalised || !may_add_rows(strategy);
+  });
+  return all ? of : fmt::format("{} ({}); others: the score", of, labels);
 }
 
 std::string layer_words(const ExperimentConfig& config) {
@@ -92,6 +111,7 @@ std::string configuration_section(const TextContext& context) {
     text += item("Layers", std::to_string(context.experiment.routing.size()));
   }
   text += item("Scores", scoring_words(config.router));
+  if (const std::string words = added_gate_words(config.strategies); !words.empty()) text += item("Added Gates", words);
   text += item("Seed", std::to_string(config.seed));
   text += item("Expert Layer", layer_words(config));
   text += item("Machine", machine_words(context.environment));

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "report/format.hpp"
 #include "report/text_sections.hpp"
@@ -18,9 +20,48 @@ std::string interval_words(const PerplexityEstimate& estimate) {
 /// The part of a reason before its colon: "out of range".
 std::string brief_reason(const std::string& why) { return shorten(why.substr(0, why.find(':')), 24); }
 
+using Remarks = std::vector<std::pair<std::string, std::vector<std::string>>>;
+
+void add_remark(Remarks& remarks, const std::string& text, const std::string& label) {
+  auto found = std::find_if(remarks.begin(), remarks.end(), [&](const auto& one) { return one.first == text; });
+  if (found == remarks.end()) found = remarks.insert(remarks.end(), {text, {}});
+  std::vector<std::string>& labels = found->second;
+  if (std::find(labels.begin(), labels.end(), label) == labels.end()) labels.push_back(label);
+}
+
+/// Each remark with the labels it goes for, or none where it goes for all `strategies`.
+std::string remark_lines(const Remarks& remarks, const char* title, std::size_t strategies) {
+  constexpr std::size_t kMost = 6;
+  std::string lines;
+  for (const auto& [text, labels] : remarks) {
+    std::string names;
+    for (std::size_t i = 0; i < std::min(labels.size(), kMost); ++i) names += (i == 0 ? "" : ", ") + labels[i];
+    if (labels.size() > kMost) names += fmt::format(" and {} more", labels.size() - kMost);
+    lines += wrap(fmt::format("{}: {}{}.", title, text, labels.size() == strategies ? "" : " (" + names + ")"), 2);
+  }
+  return lines;
+}
+
+/// Why there are estimates missing, and what those that are there rest on no measurement for.
+std::string reservations(const std::vector<NetworkRecord>& networks) {
+  Remarks missing, beyond, all;
+  for (const NetworkRecord& network : networks) {
+    if (network.kind == StrategyKind::kNone) continue;
+    const std::string label = strategy_cell(network.label);
+    add_remark(all, "", label);
+    const std::string& why = network.quality.why_not;
+    if (!why.empty() && why.find(':') == std::string::npos) add_remark(missing, why, label);  // else the table says it
+    for (const std::string& what : network.quality.beyond) add_remark(beyond, what, label);
+  }
+  const std::size_t strategies = all.empty() ? 0 : all.front().second.size();
+  return remark_lines(missing, "No estimate", strategies) +
+         remark_lines(beyond, "Estimated beyond the measurements", strategies);
+}
+
 std::string legend(const Calibration& calibration, bool layered, bool any_trained) {
   std::string text = fmt::format(
-      "Post hoc: a model trained with plain top-k and rounded at evaluation{}; 90 % interval. Calibrated on '{}'",
+      "Post hoc: a model trained with plain top-k and rounded at evaluation{}; the interval holds 90 % of unseen "
+      "settings of the model it was calibrated on, '{}'",
       layered ? ", its layers counting alike" : ", if all its layers were like this one", calibration.name);
   if (calibration.median_error > 0) {
     text += fmt::format(", median error {} on settings left out", format_percent(calibration.median_error));
@@ -60,7 +101,7 @@ std::string quality_section(const TextContext& context) {
                    quality.post_hoc ? interval_words(*quality.post_hoc) : brief_reason(quality.why_not),
                    quality.trained ? interval_words(*quality.trained) : kAbsent});
   }
-  return heading("Estimated Perplexity Change", context.options) + table.render() +
+  return heading("Estimated Perplexity Change", context.options) + table.render() + reservations(networks) +
          legend(*context.experiment.calibration, context.experiment.routing.size() > 1, any_trained);
 }
 

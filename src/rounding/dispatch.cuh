@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/thrust_policy.cuh"
+#include "rounding/added_gate.hpp"
 #include "rounding/ranking.cuh"
 #include "rounding/rounding.hpp"
 #include "rounding/targets.cuh"
@@ -15,6 +16,7 @@ struct RowSource {
   Fill fill;
   const std::uint64_t* own;    // ranking of the own tokens
   const std::uint64_t* fills;  // [need]
+  GateOfAdded added;
 
   TATR_HD void write(std::int32_t rank, std::int32_t* token, float* gate) const {
     std::int32_t row_token = -1;
@@ -24,7 +26,7 @@ struct RowSource {
       row_gate = key_score(own[rank]);
     } else if (fill == Fill::kNextBest && rank - kept < need) {
       row_token = key_token(fills[rank - kept]);
-      row_gate = key_score(fills[rank - kept]);
+      row_gate = added(fills[rank - kept]);
     } else if (fill == Fill::kDuplicate) {
       row_token = key_token(own[(rank - kept) % kept]);
     }
@@ -43,12 +45,17 @@ struct WriteExpert {
   const std::uint64_t* fill_keys;  // [E, fill_stride]
   std::int32_t fill_stride;
   const std::int32_t* fill_need;
+  GateOfAdded added;
   std::int32_t* token;
   float* gate;
 
   TATR_HD void operator()(std::int64_t expert) const {
-    const RowSource source{loads(expert).kept, fill_need[expert], fill, own_keys + own_offsets[expert],
-                           fill_keys + expert * fill_stride};
+    const RowSource source{loads(expert).kept,
+                           fill_need[expert],
+                           fill,
+                           own_keys + own_offsets[expert],
+                           fill_keys + expert * fill_stride,
+                           added};
     for (std::int32_t row = offsets[expert]; row < offsets[expert + 1]; ++row) {
       source.write(row - offsets[expert], token + row, gate + row);
     }

@@ -14,6 +14,7 @@
 
 #include "core/integer_math.hpp"
 #include "core/thrust_policy.cuh"
+#include "rounding/added_gate.hpp"
 #include "rounding/rank_key.hpp"
 #include "router/routing.hpp"
 
@@ -34,7 +35,8 @@ struct FillSearch {
   float* sample;              // [E, kFillRanks] on a GPU: the best sampled scores
   std::int32_t sample_ranks;  // how many of them
   std::uint64_t* keys;        // [E, stride] the result: need[e] keys in ranking order
-  double* mass;               // [E] sum of their scores, in that order
+  double* mass;               // [E] sum of their gates, in that order
+  GateOfAdded gate;
 
   TATR_HD bool is_member(std::int64_t token, std::int32_t expert) const {
     return (members[token * member_words + expert / 32] >> (expert % 32) & 1) != 0;
@@ -126,7 +128,7 @@ struct MergeFill {
     }
     std::uint64_t* keys = search.keys + expert * search.stride;
     std::partial_sort_copy(all, end, keys, keys + need);
-    search.mass[expert] = sum_scores(keys, need);
+    search.mass[expert] = search.gate.sum(keys, need);
   }
 };
 

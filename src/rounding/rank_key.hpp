@@ -34,12 +34,4 @@ TATR_HD inline float key_score(std::uint64_t key) {
 
 TATR_HD inline std::int32_t key_expert(std::uint64_t key) { return static_cast<std::int32_t>(key >> kPlaceBits); }
 
-/// Sum of the scores of `count` consecutive keys, in that order, in fp64.
-TATR_HD inline double sum_scores(const std::uint64_t* keys, std::int32_t count) {
-  double sum = 0.0;
-  TATR_UNROLL_ON_GPU
-  for (std::int32_t i = 0; i < count; ++i) sum += static_cast<double>(key_score(keys[i]));
-  return sum;
-}
-
 }  // namespace tatr

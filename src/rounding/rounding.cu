@@ -189,6 +189,11 @@ Fill fill_kind_of(const StrategyConfig& strategy, const Routing& routing) {
   return strategy.fill.value_or(routing.has_all_scores() ? Fill::kNextBest : Fill::kPad);
 }
 
+GateOfAdded added_gate_of(const StrategyConfig& strategy, const Routing& routing) {
+  if (strategy.added_gate == AddedGate::kScore) return {};
+  return {routing.scores.data(), routing.top_k};
+}
+
 void check_tile(const StrategyConfig& strategy, std::int64_t slots, const RoundingScratch::Parts& parts) {
   if (!chooses_tiles(strategy) || static_cast<std::size_t>(slots) <= parts.tile_keys.size()) return;
   throw ConfigError(strategy.pointer, "candidates tiles takes tiles of 8 rows or more");
@@ -228,6 +233,7 @@ class Rounder {
         among_tiles_(chooses_tiles(strategy)),
         slots_(parts.slots(tile_slots(routing.tokens, routing.top_k, routing.experts, tile))),
         parts_(parts) {
+    search_.gate = added_gate_of(strategy, routing);
     check_tile(strategy, slots_.slots, parts);
   }
 
@@ -266,7 +272,8 @@ class Rounder {
             parts_.own.offsets.data(),
             parts_.fill_keys.data(),
             parts_.fill.stride,
-            looks_at_fills() ? parts_.need.data() : nullptr};
+            looks_at_fills() ? parts_.need.data() : nullptr,
+            search_.gate};
   }
 
   template <class Policy>
@@ -300,10 +307,10 @@ class Rounder {
     }
     Dispatch& dispatch = parts_.dispatch;
     offsets_from_counts(policy, target, experts, dispatch.offsets.data());
-    for_each_index(
-        policy, experts,
-        WriteExpert{loads_, fill_, dispatch.offsets.data(), own.keys.data(), own.offsets.data(),
-                    parts_.fill_keys.data(), parts_.fill.stride, need, dispatch.token.data(), dispatch.gate.data()});
+    for_each_index(policy, experts,
+                   WriteExpert{loads_, fill_, dispatch.offsets.data(), own.keys.data(), own.offsets.data(),
+                               parts_.fill_keys.data(), parts_.fill.stride, need, search_.gate, dispatch.token.data(),
+                               dispatch.gate.data()});
   }
 
 #if defined(__CUDACC__)

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "core/thrust_policy.cuh"
+#include "rounding/added_gate.hpp"
 #include "rounding/rank_key.hpp"
 #include "rounding/ranking.cuh"
 #include "rounding/targets.cuh"
@@ -52,6 +53,7 @@ struct ValueTile {
   const std::uint64_t* fill_keys;  // [E, fill_stride]
   std::int32_t fill_stride;
   const std::int32_t* fill_need;  // [E] fills that stand ready; null: added rows carry nothing
+  GateOfAdded added_gate;
 
   TATR_HD void operator()(std::int64_t slot) const {
     slots.in_order[slot] = static_cast<std::int32_t>(slot);
@@ -74,11 +76,10 @@ struct ValueTile {
       mass += gate;
     }
     keys = fill_keys + static_cast<std::int64_t>(expert) * fill_stride;
-    TATR_UNROLL_ON_GPU
-    for (std::int32_t i = 0; i < added; ++i) {
-      const double gate = static_cast<double>(key_score(keys[i]));
+    added_gate.each(keys, added, [&](float added_at) {
+      const double gate = static_cast<double>(added_at);
       carried += squared ? gate * gate : gate;
-    }
+    });
     slots.expert[slot] = expert;
     slots.mass[slot] = mass;
     std::uint64_t bits;

@@ -60,15 +60,23 @@ class Cli(ProgramTest):
             strategies = json.loads(result.stdout)["experiments"][0]["strategies"]
             return {(s["label"], s["tile"]): (s["estimated_perplexity_change"], s["why_not_estimated"]) for s in strategies}
 
-        default = estimates()
+        embedded = SOURCE / "src/quality/default_calibration.json"
+        calibration = json.loads(embedded.read_text())
+        covers = calibration.pop("covers")
+        any_shape = self.path / "any_shape.json"
+        any_shape.write_text(json.dumps(calibration))
+        default = estimates("--calibration", any_shape)
         self.assertEqual(default["none", 8][0]["value"], 0)
         change, why = default["down", 8]
         self.assertTrue(change["low"] < change["value"] < change["high"], (change, why))
         self.assertIsNone(why)
 
-        embedded = SOURCE / "src/quality/default_calibration.json"
-        self.assertEqual(estimates("--calibration", embedded), default)
-        calibration = json.loads(embedded.read_text())
+        outside = estimates()
+        self.assertEqual(outside["none", 8][0]["value"], 0)
+        self.assertIsNone(outside["down", 8][0])
+        self.assertRegex(outside["down", 8][1], r"^not calibrated for top-\d+ of \d+ experts, but for top-8 of 256$")
+        self.assertEqual(estimates("--calibration", embedded), outside)
+
         calibration["name"] = "narrow"
         calibration["range"]["largest_damage"] = 0
         own = self.path / "own.json"
@@ -77,6 +85,10 @@ class Cli(ProgramTest):
         self.assertIsNone(change)
         self.assertIn("out of range: damage", why)
 
+        calibration["covers"] = {**covers, "top_k": {"least": 8, "most": 4}}
+        own.write_text(json.dumps(calibration))
+        self.assert_fails(run("run", self.config(), "--calibration", own), 2, "own.json:/covers/top_k/most", "4", "at least")
+        del calibration["covers"]
         calibration["parameters"]["damage"] = -1
         own.write_text(json.dumps(calibration))
         self.assert_fails(run("run", self.config(), "--calibration", own), 2, "own.json:/parameters/damage", "-1", "above 0")
@@ -84,10 +96,33 @@ class Cli(ProgramTest):
         self.assert_fails(run("run", self.config(), "--calibration", measurements), 2, "scripts/calibrate.py")
         self.assert_fails(run("run", self.config(), "--calibration", self.path / "none.json"), 2, "none.json")
 
+    def test_added_rows_of_sigmoid_routers(self):
+        def result(*changes):
+            router = {"tokens": 2048, "experts": 64, "top_k": 8, "scoring": "sigmoid"}
+            config = self.config(router=router, tile=32, strategies=["none", "up", {"name": "up", "label": "raw", "added_gate": "score"}])
+            return run("run", config, "--device", "cpu", "--export", self.path / "out", "--json", self.path / "out.json", *changes)
+
+        ran = result()
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        text = " ".join(ran.stdout.split())
+        self.assertIn("Added Gates: score over the sum of the token's chosen scores (up); others: the score", text)
+        self.assertIn("No estimate: not calibrated for sigmoid routers.", text)
+        experiment = json.loads((self.path / "out.json").read_text())["experiments"][0]
+        self.assertEqual([s.get("added_gate") for s in experiment["config"]["strategies"]], [None, "normalised", "score"])
+        self.assertEqual(experiment["strategies"][1]["why_not_estimated"], "not calibrated for sigmoid routers")
+        softmax = result("--set", "/router/scoring=softmax")
+        self.assertNotIn("Added Gates", softmax.stdout)
+        refused = result("--set", "/router/normalise_gates=false", "--set", "/strategies/1/added_gate=normalised")
+        self.assert_fails(refused, 2, "/strategies/1/added_gate", '"normalised"', '"score"', "normalise_gates")
+
     def test_advice(self):
         config = self.config(router={"tokens": 2048, "experts": 16, "top_k": 4, "source": {"kind": "zipf"}},
                              layer={"hidden": 64, "intermediate": 32})
-        result = run("advise", config, "--device", "cpu", "--max-perplexity", "0.5%", "--json", "-")
+        calibration = json.loads((SOURCE / "src/quality/default_calibration.json").read_text())
+        del calibration["covers"]  # for routers of any shape
+        any_shape = self.path / "any_shape.json"
+        any_shape.write_text(json.dumps(calibration))
+        result = run("advise", config, "--device", "cpu", "--max-perplexity", "0.5%", "--calibration", any_shape, "--json", "-")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("Pareto Front", result.stderr)
         document = json.loads(result.stdout)
@@ -99,7 +134,7 @@ class Cli(ProgramTest):
         # The choice is that of a plain run with the strategy it names.
         again = self.config(router={"tokens": 2048, "experts": 16, "top_k": 4, "source": {"kind": "zipf"}},
                             tile=advice["best"]["tile"], strategies=["none", {**advice["best"]["strategy"], "label": "best"}])
-        plain = run("run", again, "--device", "cpu", "--quiet", "--json", "-")
+        plain = run("run", again, "--device", "cpu", "--quiet", "--calibration", any_shape, "--json", "-")
         best = json.loads(plain.stdout)["experiments"][0]["strategies"][1]
         self.assertEqual(best["tiles"], advice["best"]["tiles"])
         self.assertEqual(best["estimated_perplexity_change"], advice["best"]["estimated_perplexity_change"])

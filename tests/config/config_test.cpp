@@ -151,6 +151,52 @@ TEST_CASE("the hash names the meaning, not the spelling") {
   CHECK(tatr::parse_experiment(document, "x.json").hash != hash);
 }
 
+TEST_CASE("added rows are on the scale of own gates, and what that is depends on the router") {
+  using tatr::AddedGate;
+  json document = valid();
+  document["strategies"] = json::parse(R"(["down", "up", "capacity", "dynamic", {"name": "nearest", "fill": "pad"},
+      {"name": "up", "label": "raw", "added_gate": "score"}])");
+  const auto gates = [&] {
+    const auto config = tatr::parse_experiment(document, "x.json");
+    const json effective = json::parse(config.effective_json);
+    std::vector<std::string> found;
+    for (std::size_t i = 0; i < config.strategies.size(); ++i) {
+      const std::string spelled_out = effective["strategies"][i].value("added_gate", "");
+      CHECK((spelled_out == "normalised") == (config.strategies[i].added_gate == AddedGate::kNormalised));
+      CHECK(config.strategies[i].canonical.find("added_gate") == std::string::npos);
+      found.push_back(spelled_out);
+    }
+    CHECK(tatr::parse_experiment(effective, "x.json").effective_json == config.effective_json);
+    return found;
+  };
+  CHECK(gates() == std::vector<std::string>{"", "", "", "", "", "score"});
+  document["router"]["scoring"] = "sigmoid";
+  CHECK(gates() == std::vector<std::string>{"", "normalised", "normalised", "", "", "score"});
+  document["router"]["normalise_gates"] = false;
+  CHECK(gates() == std::vector<std::string>{"", "", "", "", "", "score"});
+  document["strategies"][1] = json::parse(R"({"name": "up", "added_gate": "normalised"})");
+  try {
+    tatr::parse_experiment(document, "x.json");
+    FAIL("own gates are not normalised");
+  } catch (const ConfigError& error) {
+    const std::string text = error.what();
+    CHECK(text.rfind("x.json:/strategies/1/added_gate: \"normalised\" is not allowed", 0) == 0);
+    CHECK(text.find("expected \"score\"") != std::string::npos);
+  }
+  document["router"].erase("normalise_gates");
+  document["router"].erase("scoring");
+  CHECK(gates() == std::vector<std::string>{"", "normalised", "", "", "", "score"});
+}
+
+TEST_CASE("configs that meant the score before keep their hash") {
+  json document = valid();
+  CHECK(tatr::parse_experiment(document, "x.json").hash == "fa26d05138c5cac0");
+  document["strategies"] = {"none", "up", "budget"};
+  CHECK(tatr::parse_experiment(document, "x.json").hash == "2bacf4dd24911ade");
+  document["router"]["scoring"] = "sigmoid";  // here the same config now means something else
+  CHECK(tatr::parse_experiment(document, "x.json").hash != "2d576c40f30f823c");
+}
+
 TEST_CASE("a trace gives tokens and experts, and its path is relative to the config") {
   json document = valid();
   document["router"] =
@@ -195,6 +241,7 @@ TEST_CASE("broken configs are refused in clear words") {
       {"/strategies/1", "\"dwon\"", "/strategies/1: ", "did you mean \"down\"?"},
       {"/strategies/1", "\"none\"", "/strategies/1: ", "taken by /strategies/0"},
       {"/strategies/1", R"({"name": "down", "threshold": 1})", "/strategies/1/threshold: ", "unknown key"},
+      {"/strategies/1", R"({"name": "up", "added_gate": "p"})", "/strategies/1/added_gate: ", "\"normalised\""},
       {"/strategies/1", R"({"name": "adaptive", "threshold": 2})", "/strategies/1/threshold: ", "from 0 to 1"},
       {"/strategies/1", R"({"name": "capacity", "factor": 0})", "/strategies/1/factor: ", "above 0"},
       {"/strategies/1", R"({"name": "capacity", "then": "dynamic"})", "/strategies/1/then: ", "one of"},

@@ -20,6 +20,7 @@ TEST_CASE("the chain from logits to dispatch is captured whole, and replays with
     strategy.factor = 1.0;
     strategy.tiles_by_load = {{150, 32}, {std::nullopt, kTile}};
     strategy.renormalise = kind % 2 == 0;
+    if (kind % 3 == 1) strategy.added_gate = AddedGate::kNormalised;
     INFO("strategy " << kind);
     Routing routing = route(*gpu, synthetic_logits(*gpu, {}, 3, kTokens, kExperts), router);
     const Dispatch expected = round_routing(routing, strategy, kTile, 1, 0, *gpu).dispatch;

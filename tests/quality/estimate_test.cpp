@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -27,6 +28,7 @@ RouterConfig router(std::int64_t tokens = 16384) {
   config.tokens = tokens;
   config.experts = 256;
   config.top_k = 8;
+  config.source.kind = SourceKind::kTrace;
   return config;
 }
 
@@ -72,6 +74,13 @@ Calibration simple_calibration() {
 }
 
 const StrategyConfig kNearest = strategy(StrategyKind::kNearest, "nearest");
+
+/// A row of src/quality/other_models.json.
+std::vector<RoundingMetrics> layers_of(const nlohmann::json& row) {
+  std::vector<RoundingMetrics> layers;
+  for (const auto& layer : row["layers"]) layers.push_back(metrics(layer[0], layer[1], layer[2], layer[3]));
+  return layers;
+}
 
 double quantile_of(std::vector<double> values, double q) {
   std::sort(values.begin(), values.end());
@@ -151,6 +160,105 @@ TEST_CASE("outside what was calibrated there is a reason and no number", "[quali
   RouterConfig raw = router();
   raw.normalise_gates = false;
   CHECK(why(halves(0.2, 0.2), kNearest, raw) == "not calibrated for gates that do not add up to 1");
+}
+
+TEST_CASE("routers that no measurement had get a reason and no number", "[quality]") {
+  const std::vector<RoundingMetrics> layer = {halves(0.2, 0.3, 0.04)};
+  const auto why = [&](const RouterConfig& shape, const StrategyConfig& config = kNearest) {
+    const QualityEstimate quality = estimate(default_calibration(), config, layer, 128, shape);
+    CHECK(quality.post_hoc.has_value() == quality.why_not.empty());
+    return quality.why_not;
+  };
+  CHECK(why(router()).empty());
+  RouterConfig sigmoid = router();
+  sigmoid.scoring = Scoring::kSigmoid;
+  CHECK(why(sigmoid) == "not calibrated for sigmoid routers");
+  CHECK(!estimate(default_calibration(), kNearest, layer, 2048, sigmoid).trained.has_value());
+  CHECK(estimate(default_calibration(), kNearest, layer, 256, router()).trained.has_value());
+  CHECK(why(sigmoid, strategy(StrategyKind::kNone, "none")).empty());  // nothing happened: nothing is estimated
+  RouterConfig biased = router();
+  biased.selection_bias = {0.1};
+  CHECK(why(biased) == "not calibrated for a selection bias");
+  RouterConfig grouped = router();
+  grouped.groups = ExpertGroups{8, 4};
+  CHECK(why(grouped) == "not calibrated for expert groups");
+  grouped.groups = ExpertGroups{1, 1};
+  CHECK(why(grouped).empty());
+  RouterConfig few = router();
+  few.experts = 64;
+  few.top_k = 2;
+  CHECK(why(few) == "not calibrated for top-2 of 64 experts, but for top-8 of 256");
+  few.top_k = 8;
+  CHECK(why(few) == "not calibrated for top-8 of 64 experts, but for top-8 of 256");
+  StrategyConfig normalised = kNearest;
+  normalised.added_gate = AddedGate::kNormalised;
+  CHECK(why(router(), normalised) == "not calibrated for added rows with normalised gates");
+  const std::vector<RoundingMetrics> dropped_only = {halves(0.2, 0.3)};
+  CHECK(estimate(default_calibration(), normalised, dropped_only).why_not.empty());  // no row was added
+}
+
+TEST_CASE("a calibration says what it covers, and an old one is of a softmax router of any shape", "[quality]") {
+  const std::vector<RoundingMetrics> layer = {halves(0.2, 0.3, 0.04)};
+  RouterConfig mixtral = router();
+  mixtral.experts = 8;
+  mixtral.top_k = 2;
+  CHECK(estimate(simple_calibration(), kNearest, layer, 128, mixtral).post_hoc.has_value());
+  RouterConfig sigmoid = router();
+  sigmoid.scoring = Scoring::kSigmoid;
+  CHECK(estimate(simple_calibration(), kNearest, layer, 128, sigmoid).why_not == "not calibrated for sigmoid routers");
+
+  Calibration own = simple_calibration();
+  own.covers = {Scoring::kSigmoid, AddedGate::kNormalised, true, true, {64, 512}, {4, 1 << 20}, {"nearest"}};
+  sigmoid.selection_bias = {0.1};
+  sigmoid.groups = ExpertGroups{8, 4};
+  StrategyConfig normalised = kNearest;
+  normalised.added_gate = AddedGate::kNormalised;
+  CHECK(estimate(own, normalised, layer, 128, sigmoid).post_hoc.has_value());
+  CHECK(estimate(own, kNearest, layer, 128, sigmoid).why_not ==
+        "not calibrated for added rows with the score for a gate");
+  CHECK(estimate(own, normalised, layer).why_not == "not calibrated for softmax routers");
+  sigmoid.experts = 16;
+  CHECK(estimate(own, normalised, layer, 128, sigmoid).why_not ==
+        "not calibrated for top-8 of 16 experts, but for top-4 to 1048576 of 64 to 512");
+}
+
+TEST_CASE("estimates beyond the measurements say what is beyond", "[quality]") {
+  using Beyond = std::vector<std::string>;
+  const std::vector<RoundingMetrics> layer = {halves(0.2, 0.3, 0.04)};
+  CHECK(estimate(default_calibration(), kNearest, layer).beyond.empty());
+  CHECK(estimate(default_calibration(), strategy(StrategyKind::kCapacity, "capacity"), layer).beyond ==
+        Beyond{"strategy capacity"});
+  StrategyConfig budget = strategy(StrategyKind::kBudget, "budget");
+  CHECK(estimate(default_calibration(), budget, layer).beyond.empty());
+  budget.candidates = BudgetCandidates::kTiles;
+  CHECK(estimate(default_calibration(), budget, layer).beyond == Beyond{"budget among tiles"});
+  RouterConfig synthetic = router();
+  synthetic.source.kind = SourceKind::kZipf;
+  CHECK(estimate(default_calibration(), kNearest, {layer[0], layer[0]}, 128, synthetic).beyond ==
+        Beyond{"logits of no network", "2 layers in place of 6"});
+  CHECK(estimate(simple_calibration(), budget, layer).beyond.empty());  // it does not tell what was measured
+}
+
+TEST_CASE("how far the default calibration reaches: two models that it was not fitted to", "[quality]") {
+  const nlohmann::json file = read_json_file(TATR_SOURCE_DIR "/src/quality/other_models.json");
+  Calibration of_any_shape = default_calibration();
+  of_any_shape.covers = {};
+  std::map<std::string, std::pair<int, int>> held;  // inside the interval, of how many in range
+  for (const auto& row : file["rows"]) {
+    const std::string model = row["model"];
+    RouterConfig shape = router(row["tokens"]);
+    shape.experts = file["models"][model]["experts"];
+    shape.top_k = file["models"][model]["top_k"];
+    const QualityEstimate quality = estimate(of_any_shape, kNearest, layers_of(row), row["tile"], shape);
+    CHECK((shape.experts == 256 || !estimate(default_calibration(), kNearest, layers_of(row), 128, shape).post_hoc));
+    if (!quality.post_hoc) continue;
+    const double measured = row["log_perplexity_change"];
+    ++held[model].second;
+    held[model].first +=
+        measured >= std::log1p(quality.post_hoc->low) && measured <= std::log1p(quality.post_hoc->high);
+  }
+  CHECK(held["256-top8"] == std::pair{42, 62});  // README says these figures
+  CHECK(held["64-top2"] == std::pair{9, 56});
 }
 
 TEST_CASE("models trained with rounding: published figures by tokens per expert over tile", "[quality]") {

@@ -83,6 +83,8 @@ TEST_CASE("not measured", "[report][documented]") {
   CHECK(says(perplexity, "calibration"));
   ExperimentRecord record = experiment();
   record.calibration = default_calibration();
+  record.config.router.experts = 256;
+  record.config.router.top_k = 8;
   record.strategies[1].metrics.mean_square_dropped_mass = 0.04;
   record.strategies[1].metrics.mean_cube_dropped_mass = 0.02;
   const auto estimated = compare(record, {{"estimated_perplexity_change", "down", 8, 0.0009, "a"}});

@@ -119,6 +119,9 @@ TEST_CASE("network totals and means", "[report][json]") {
 TEST_CASE("an estimate names its calibration and its interval, or why there is none", "[report][json]") {
   ExperimentRecord record = experiment();
   record.calibration = default_calibration();
+  record.config.router.experts = 256;
+  record.config.router.top_k = 8;
+  record.strategies[0].quality.beyond = {"by hand"};
   record.strategies[1].metrics.mean_square_dropped_mass = 0.04;
   record.strategies[1].metrics.mean_cube_dropped_mass = 0.02;
   record.strategies[1].quality.why_not = "out of range: hand-made";
@@ -128,12 +131,14 @@ TEST_CASE("an estimate names its calibration and its interval, or why there is n
   CHECK(strategies[0]["estimated_perplexity_change"]["low"] == 0.005);
   CHECK(strategies[0]["estimated_perplexity_change"]["calibration"] == "by hand");
   CHECK(strategies[0]["why_not_estimated"].is_null());
+  CHECK(strategies[0]["estimate_beyond"] == std::vector<std::string>{"by hand"});
   CHECK(strategies[1]["estimated_perplexity_change"].is_null());
   CHECK(strategies[1]["why_not_estimated"] == "out of range: hand-made");
   const auto& down = result["experiments"][0]["network"][1];  // from the metrics themselves
   CHECK(down["estimated_perplexity_change"]["value"].get<double>() > 0.1);
   CHECK(down["estimated_perplexity_change"]["calibration"] == default_calibration().name);
-  CHECK(down["estimated_perplexity_change_trained"].is_null());  // r = 20 / (3 * 8)
+  CHECK(down["estimate_beyond"] == std::vector<std::string>{"logits of no network"});
+  CHECK(down["estimated_perplexity_change_trained"].is_null());  // published for down: r = 4
   CHECK(violations(result) == "");
 }
 

@@ -252,6 +252,8 @@ TEST_CASE("estimates come with their interval and the name of what they rest on"
   ExperimentRecord record = experiment();
   CHECK(!contains(report(record), "Post hoc"));  // no calibration, no section
   record.calibration = default_calibration();
+  record.config.router.experts = 256;
+  record.config.router.top_k = 8;
   record.strategies[1].metrics.mean_square_dropped_mass = 0.04;
   record.strategies[1].metrics.mean_cube_dropped_mass = 0.02;
   record.strategies[1].quality.post_hoc = PerplexityEstimate{0.0412, 0.032, 0.0504, "by hand"};
@@ -268,10 +270,52 @@ TEST_CASE("estimates come with their interval and the name of what they rest on"
   CHECK(contains(text, "out of range"));
 
   record.config.router.experts = 3;
+  record.config.router.top_k = 2;
   record.config.router.tokens = 48;
   record.strategies[1].strategy = strategy(StrategyKind::kNearest, "nearest");
   text = report(record);  // 48 * 2 / (3 * 8) = 4 tiles an expert
   check_width(text);
   CHECK(contains(text, "-0.14% [-0.22%, -0.06%]"));
   CHECK(contains(text, "Trained:"));
+}
+
+TEST_CASE("a report says what no measurement had, and why estimates are missing", "[report][text]") {
+  ExperimentRecord record = experiment();
+  record.calibration = default_calibration();
+  record.config.router.experts = 256;
+  record.config.router.top_k = 8;
+  record.strategies[1].metrics.mean_square_dropped_mass = 0.04;
+  record.strategies[1].metrics.mean_cube_dropped_mass = 0.02;
+  record.strategies.push_back(down_record());
+  record.strategies.back().metrics = record.strategies[1].metrics;
+  record.strategies.back().strategy = strategy(StrategyKind::kCapacity, "capacity");
+  std::string text = report(record);
+  check_width(text);
+  CHECK(contains(text, "Estimated beyond the measurements: logits of no network.\n"));
+  CHECK(contains(text, "Estimated beyond the measurements: strategy capacity (capacity).\n"));
+  CHECK(!contains(text, "No estimate"));
+
+  record.strategies.back().strategy.renormalise = true;
+  text = report(record);
+  CHECK(contains(text, "No estimate: not calibrated for renormalised gates (capacity).\n"));
+  record.config.router.scoring = Scoring::kSigmoid;
+  text = report(record);
+  check_width(text);
+  CHECK(contains(text, "No estimate: not calibrated for sigmoid routers.\n"));
+  CHECK(!contains(text, "beyond the measurements"));
+}
+
+TEST_CASE("what added rows weigh is said where it is not the score", "[report][text]") {
+  ExperimentRecord record = experiment();
+  CHECK(!contains(report(record), "Added Gates"));
+  StrategyConfig up = strategy(StrategyKind::kUp, "up");
+  up.added_gate = AddedGate::kNormalised;
+  record.config.strategies.push_back(up);
+  std::string text = report(record);
+  check_width(text);
+  CHECK(contains(text, "- Added Gates: score over the sum of the token's chosen scores\n"));
+  record.config.strategies.push_back(strategy(StrategyKind::kUp, "up", "raw"));
+  text = report(record);
+  check_width(text);
+  CHECK(contains(text, "(up); others"));
 }

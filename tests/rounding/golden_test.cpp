@@ -177,7 +177,7 @@ TEST_CASE("routing and rounding agree with the independent reference, on any num
   std::ifstream file(std::string(TATR_TEST_DATA) + "/rounding/golden.json");
   REQUIRE(file);
   const json golden = json::parse(file);
-  REQUIRE(golden["cases"].size() >= 60);
+  REQUIRE(golden["cases"].size() >= 75);
   for (const int threads : {1, 3}) {
     const auto cpu = make_cpu_system(threads);
     for (const json& one : golden["cases"]) {

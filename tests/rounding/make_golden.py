@@ -50,7 +50,16 @@ BUDGET = named("budget", {}, {"objective": "mass"}, {"tiles": {"of_nearest": 0}}
                {"tiles": {"max_dropped_mass": 0.1}, "objective": "mass"}, {"tiles": {"max_dropped_mass": 1}},
                {"tiles": {"max_dropped_mass": 0.05}, "fill": "pad", "renormalise": True})
 AMONG_TILES = [{**one, "candidates": "tiles"} for one in (*BUDGET, {"name": "budget", "tiles": 3}, {"name": "budget", "fill": "duplicate"})]
+ADDED = [{**one, "added_gate": gate} for gate in ("normalised", "score")
+         for one in (*named("up", {}, {"renormalise": True}, {"fill": "pad"}), {"name": "nearest"}, {"name": "score"},
+                     {"name": "capacity", "factor": 0.75, "then": "score"}, {"name": "dynamic", "then": "up"},
+                     *AMONG_TILES[:4], AMONG_TILES[9])]
 BRIEF = ["none", "nearest", "score", "balance", "budget", {"name": "up", "renormalise": True}]
+
+
+def at_score(strategies):
+    """With sigmoid scores, added rows at another gate than by default."""
+    return [{"added_gate": "score", **({"name": one} if isinstance(one, str) else one)} for one in strategies]
 
 
 def case(name, tokens, experts, top_k, strategies, tile=8, seed=1, layer=0, pattern=None, **router):
@@ -99,15 +108,15 @@ def cases():
         case("bf16 between", 60, 8, 2, SIMPLE, logits="bf16", pattern=ramp(7, 5, 3, 17, 8, 1.00390625)),
         case("bf16 huge", 60, 8, 2, BRIEF, logits="bf16", pattern=ramp(7, 5, 3, 17, 8, 4.25e37)),
         case("bf16 groups", 60, 16, 3, BRIEF, logits="bf16", groups=groups),
-        case("sigmoid", 140, 16, 2, SIMPLE, scoring="sigmoid"),
+        case("sigmoid", 140, 16, 2, at_score(SIMPLE), scoring="sigmoid"),
         case("sigmoid raw gates", 140, 16, 3, BRIEF, scoring="sigmoid", normalise_gates=False),
         case("raw gates", 140, 16, 3, [*BRIEF, *DRAWS], normalise_gates=False),
         case("bias", 140, 16, 3, BRIEF, selection_bias=bias),
-        case("bias sigmoid", 140, 16, 3, BRIEF, selection_bias=bias, scoring="sigmoid"),
+        case("bias sigmoid", 140, 16, 3, at_score(BRIEF), selection_bias=bias, scoring="sigmoid"),
         case("bias for all", 60, 16, 3, BRIEF, selection_bias=0.5),
         case("bias that decides alone", 60, 16, 3, BRIEF, selection_bias=[1e6 - 1000 * e for e in range(16)]),
         case("groups", 140, 16, 3, BRIEF, groups=groups),
-        case("groups sigmoid bias", 140, 16, 3, BRIEF, groups=groups, selection_bias=bias, scoring="sigmoid"),
+        case("groups sigmoid bias", 140, 16, 3, at_score(BRIEF), groups=groups, selection_bias=bias, scoring="sigmoid"),
         case("groups of one", 60, 16, 3, BRIEF, groups={"count": 16, "top": 5}),
         case("groups all", 60, 16, 3, BRIEF, groups={"count": 4, "top": 4}),
         case("groups single", 60, 16, 3, BRIEF, groups={"count": 1, "top": 1}),
@@ -139,15 +148,26 @@ def cases():
         case("budget in ties", 100, 9, 2, BUDGET, pattern=ties),
         case("budget totals", 120, 8, 2, named("budget", *({"tiles": n} for n in range(24, 36))), tile=8),
         case("budget of equal stakes", 64, 8, 2, BUDGET, tile=24, pattern=ramp()),
+        # What added rows weigh
+        case("added gates, sigmoid", 220, 24, 4, ADDED, tile=[8, 24], scoring="sigmoid", source=skewed),
+        case("added gates, softmax", 220, 24, 4, ADDED, source=skewed),
+        case("added gates, sigmoid by default", 220, 12, 3, [*FILLS, *AMONG_TILES, "score"], scoring="sigmoid", source=skewed),
+        case("added gates, sigmoid in ties", 100, 9, 2, ADDED, scoring="sigmoid", pattern=ties),
+        case("added gates, sigmoid far apart", 60, 8, 2, ADDED, scoring="sigmoid", pattern=ramp(7, 5, 3, 17, 8, 40.0)),
+        case("added gates, bias", 140, 16, 2, ADDED, scoring="sigmoid", selection_bias=[0.3 * (e % 5) for e in range(16)]),
+        case("added gates, groups far apart", 60, 16, 3, ADDED, groups=groups, pattern=ramp(7, 5, 3, 17, 8, 30.0)),
+        case("added gates, chosen scores of nothing", 60, 16, 3, ADDED, groups={"count": 8, "top": 2},
+             pattern=ramp(7, 5, 3, 17, 8, 30.0)),
+        case("added gates, bf16", 140, 16, 3, ADDED, scoring="sigmoid", logits="bf16"),
         # Ties and odd numbers
         case("all equal", 90, 9, 2, SIMPLE, pattern=ramp()),
         case("quantised", 160, 16, 3, SIMPLE, tile=[8, 16], pattern=ties),
         case("three values and negative zero", 160, 16, 3, SIMPLE, pattern=coarse),
         case("only zeros of both signs", 40, 7, 3, BRIEF, pattern=ramp(negative_zero=True)),
         case("far apart", 60, 8, 2, SIMPLE, pattern=ramp(7, 5, 3, 17, 8, 40.0)),
-        case("far apart sigmoid", 60, 8, 2, SIMPLE, scoring="sigmoid", pattern=ramp(7, 5, 3, 17, 8, 40.0)),
+        case("far apart sigmoid", 60, 8, 2, at_score(SIMPLE), scoring="sigmoid", pattern=ramp(7, 5, 3, 17, 8, 40.0)),
         case("huge", 60, 8, 2, BRIEF, pattern=ramp(7, 5, 3, 17, 8, 4e37)),
-        case("sigmoid of nothing", 40, 8, 2, BRIEF, scoring="sigmoid", pattern=ramp(1, 3, 1, 5, 9, 1e36)),
+        case("sigmoid of nothing", 40, 8, 2, at_score(BRIEF), scoring="sigmoid", pattern=ramp(1, 3, 1, 5, 9, 1e36)),
         # Shapes
         case("one token", 1, 6, 2, SIMPLE),
         case("one expert", 37, 1, 1, [*SIMPLE, *FILLS]),
@@ -155,7 +175,7 @@ def cases():
         case("all to one", 45, 6, 1, [*SIMPLE, *CAPACITY], source=source("hot", experts=1, boost=100)),
         case("all to all", 45, 6, 6, SIMPLE, tile=16),
         case("fewer tokens than a tile", 13, 5, 2, [*SIMPLE, *FILLS], tile=32),
-        case("more experts than tokens", 11, 300, 2, BRIEF, scoring="sigmoid"),
+        case("more experts than tokens", 11, 300, 2, at_score(BRIEF), scoring="sigmoid"),
         case("softmax over two runs of partial sums", 24, 261, 3, ["none", "up"]),
         case("exact multiple of the tile", 64, 8, 1, SIMPLE, pattern=ramp(1, 1, 0, 8, 0, 1.0)),
         case("most experts chosen", 30, 70, 64, BRIEF, tile=16),

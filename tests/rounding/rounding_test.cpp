@@ -164,6 +164,56 @@ TEST_CASE("rows: own tokens by gate, then the best of the others by score") {
   CHECK(rounded.metrics.padded == 12);
 }
 
+TEST_CASE("added rows weigh their score, or its share of the chosen scores") {
+  const auto cpu = make_cpu_system(1);
+  // Sigmoid of 0, top-1 each: token 0 chose expert 0 with p = 0.5, token 1 expert 1 with 0.75 (logit ln 3).
+  RouterConfig config = router_shape(2, 3, 1);
+  config.scoring = Scoring::kSigmoid;
+  const float third = 1.0986123f;
+  const std::vector<float> logits = {0, -third, -9, -third, third, -9};
+  const Routing routing = route(*cpu, Buffer<float>(*cpu, logits), config);
+  StrategyConfig up = strategy(StrategyKind::kUp);
+  const auto gates = [&] { return round_routing(routing, up, 8, 1, 0, *cpu).dispatch.gate.to_host(); };
+  CHECK(gates()[0] == 1.0f);
+  CHECK(gates()[1] == Approx(0.25));  // of token 1 at expert 0
+  CHECK(gates()[9] == Approx(0.25));  // of token 0 at expert 1
+  up.added_gate = AddedGate::kNormalised;
+  CHECK(gates()[0] == 1.0f);
+  CHECK(gates()[1] == Approx(0.25 / 0.75));
+  CHECK(gates()[9] == Approx(0.25 / 0.5));
+  up.renormalise = true;
+  CHECK(gates()[9] == Approx(0.5 / 1.5));
+
+  // A bias makes token 0 choose expert 2, at a score of next to nothing; at expert 0 it would have 0.5.
+  config.selection_bias = {0, 0, 0.7};
+  const Routing biased = route(*cpu, Buffer<float>(*cpu, std::vector<float>{0, -9, -9, 3, -9, -9}), config);
+  up.renormalise = false;
+  const Rounded rounded = round_routing(biased, up, 8, 1, 0, *cpu);
+  CHECK(rounded.dispatch.token.to_host()[1] == 0);
+  CHECK(rounded.dispatch.gate.to_host()[1] == 1.0f);  // no more than all of a token's own gates
+}
+
+TEST_CASE("what an added row weighs decides what else looks at it") {
+  const auto cpu = make_cpu_system(1);
+  RouterConfig config = router_shape(600, 32, 4);
+  config.scoring = Scoring::kSigmoid;
+  const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 5, 600, 32), config);
+  // Of the rows that would be added, raw scores outweigh own gates by about K, so `score` seldom goes up.
+  StrategyConfig score = strategy(StrategyKind::kScore);
+  const auto raw = round_routing(routing, score, 32, 1, 0, *cpu).metrics;
+  score.added_gate = AddedGate::kNormalised;
+  const auto normalised = round_routing(routing, score, 32, 1, 0, *cpu).metrics;
+  CHECK(raw.added < normalised.added);
+  // Among tiles, raw scores make partly filled tiles look fuller than full ones.
+  StrategyConfig tiles = strategy(StrategyKind::kBudget);
+  tiles.candidates = BudgetCandidates::kTiles;
+  const auto by_raw = round_routing(routing, tiles, 32, 1, 0, *cpu).metrics;
+  tiles.added_gate = AddedGate::kNormalised;
+  const auto by_normalised = round_routing(routing, tiles, 32, 1, 0, *cpu).metrics;
+  CHECK(by_raw.tiles == by_normalised.tiles);
+  CHECK(by_raw.dropped_gate_mass > by_normalised.dropped_gate_mass);
+}
+
 TEST_CASE("dropped metrics are those of the lowest-ranked tokens") {
   const auto cpu = make_cpu_system(1);
   const Routing routing = routing_with_counts(*cpu, {10, 8});

@@ -87,6 +87,7 @@ StrategyConfig draw_strategy(Draws& draw) {
   StrategyConfig s;
   s.kind = static_cast<StrategyKind>(draw.below(11));
   if (draw.chance(0.4)) s.fill = static_cast<Fill>(draw.below(3));
+  if (draw.chance(0.5)) s.added_gate = AddedGate::kNormalised;
   s.renormalise = draw.chance(0.3);
   s.threshold = draw.unit();
   s.factor = 0.2 + 2 * draw.unit();

@@ -48,6 +48,9 @@ __device__ inline const std::uint64_t* join_fill(const FillSearch& search, int e
   return search_whole(search, expert, need, room);
 }
 
+/// kNormalised: an added row's gate is over the sum of its token's. A kernel of its own, so that the sum and the
+/// division cost the other no registers.
+template <bool kNormalised>
 __global__ void __launch_bounds__(kSortThreads) process_expert(const ExpertParams p) {
   extern __shared__ std::uint64_t sort_room[];
   const int expert = static_cast<int>(blockIdx.x);
@@ -56,7 +59,8 @@ __global__ void __launch_bounds__(kSortThreads) process_expert(const ExpertParam
   const bool fills = !for_own && (p.join_fill || p.fill == Fill::kNextBest);
   const std::int32_t need = fills ? p.search.need[expert] : 0;
   std::uint64_t* const fill_keys = p.search.keys + static_cast<std::int64_t>(expert) * p.search.stride;
-  RowSource source{p.stake.loads(expert).kept, need, p.fill, p.own_keys + first, fill_keys};
+  const GateOfAdded added = kNormalised ? p.search.gate : GateOfAdded{};
+  RowSource source{p.stake.loads(expert).kept, need, p.fill, p.own_keys + first, fill_keys, added};
 
   if (for_own && p.sort_own) {
     if (threadIdx.x == 0) p.cursor[expert] = 0;
@@ -68,7 +72,7 @@ __global__ void __launch_bounds__(kSortThreads) process_expert(const ExpertParam
       source.fills = join_fill(p.search, expert, need, sort_room);
       for (std::int32_t i = threadIdx.x; !p.write && i < need; i += blockDim.x) fill_keys[i] = source.fills[i];
     }
-    if (p.sum_fill && threadIdx.x == 0) p.search.mass[expert] = sum_scores(source.fills, need);
+    if (p.sum_fill && threadIdx.x == 0) p.search.mass[expert] = added.sum(source.fills, need);
   }
   if (!p.write) return;
   const std::int32_t row = p.row_offsets[expert], rows = p.row_offsets[expert + 1] - row;
@@ -81,9 +85,10 @@ __global__ void __launch_bounds__(kSortThreads) process_expert(const ExpertParam
 }
 
 inline void launch_process(const ExpertParams& params, cudaStream_t stream) {
-  TATR_CUDA_CHECK(cudaFuncSetAttribute(process_expert, cudaFuncAttributeMaxDynamicSharedMemorySize, kSortBytes));
+  const auto kernel = params.search.gate.is_normalised() ? process_expert<true> : process_expert<false>;
+  TATR_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSortBytes));
   const dim3 blocks(static_cast<unsigned>(params.experts), params.blocks == Blocks::kBoth ? 2 : 1);
-  process_expert<<<blocks, kSortThreads, kSortBytes, stream>>>(params);
+  kernel<<<blocks, kSortThreads, kSortBytes, stream>>>(params);
 }
 
 }  // namespace tatr
