@@ -62,17 +62,6 @@ class CudaSystem final : public System {
   int index() const override { return index_; }
   int multiprocessors() const override { return multiprocessors_; }
 
-  void copy_to_host(void* host, const void* data, std::size_t bytes) override {
-    TATR_CUDA_CHECK(cudaMemcpyAsync(host, data, bytes, cudaMemcpyDeviceToHost, stream_));
-    synchronize();
-  }
-  void copy_from_host(void* data, const void* host, std::size_t bytes) override {
-    TATR_CUDA_CHECK(cudaMemcpyAsync(data, host, bytes, cudaMemcpyHostToDevice, stream_));
-    synchronize();
-  }
-  void copy(void* to, const void* from, std::size_t bytes) override {
-    TATR_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_));
-  }
   void synchronize() override { TATR_CUDA_CHECK(cudaStreamSynchronize(stream_)); }
   std::unique_ptr<Recording> record(std::function<void()> work) override {
     return std::make_unique<CudaGraph>(stream_, work);
@@ -95,6 +84,17 @@ class CudaSystem final : public System {
     return pointer;
   }
   void deallocate_bytes(void* pointer, std::size_t) noexcept override { cudaFreeAsync(pointer, stream_); }
+  void copy_bytes_to_host(void* host, const void* data, std::size_t bytes) override {
+    TATR_CUDA_CHECK(cudaMemcpyAsync(host, data, bytes, cudaMemcpyDeviceToHost, stream_));
+    synchronize();
+  }
+  void copy_bytes_from_host(void* data, const void* host, std::size_t bytes) override {
+    TATR_CUDA_CHECK(cudaMemcpyAsync(data, host, bytes, cudaMemcpyHostToDevice, stream_));
+    synchronize();
+  }
+  void copy_bytes(void* to, const void* from, std::size_t bytes) override {
+    TATR_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_));
+  }
 
  private:
   int index_, multiprocessors_ = 0;

@@ -39,11 +39,18 @@ class System {
   void* allocate(std::size_t bytes);
   void deallocate(void* pointer, std::size_t bytes) noexcept;
 
-  /// Copies wait for all work given to the system before, and are complete on return.
-  virtual void copy_to_host(void* host, const void* data, std::size_t bytes) = 0;
-  virtual void copy_from_host(void* data, const void* host, std::size_t bytes) = 0;
+  /// Copies wait for all work given to the system before, and are complete on return. Of no bytes, pointers are not
+  /// looked at: they may be null.
+  void copy_to_host(void* host, const void* data, std::size_t bytes) {
+    if (bytes > 0) copy_bytes_to_host(host, data, bytes);
+  }
+  void copy_from_host(void* data, const void* host, std::size_t bytes) {
+    if (bytes > 0) copy_bytes_from_host(data, host, bytes);
+  }
   /// From one place in the system's memory to another, in the order of its work.
-  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  void copy(void* to, const void* from, std::size_t bytes) {
+    if (bytes > 0) copy_bytes(to, from, bytes);
+  }
   virtual void synchronize() = 0;
 
   /// What `work` gives to the system, for replay: a graph on a GPU, where `work` runs once here, without effect on
@@ -54,9 +61,12 @@ class System {
   std::size_t peak_bytes() const { return peak_bytes_; }
   void reset_peak() { peak_bytes_ = bytes_in_use_; }
 
- protected:
+ protected:  // of at least one byte
   virtual void* allocate_bytes(std::size_t bytes) = 0;
   virtual void deallocate_bytes(void* pointer, std::size_t bytes) noexcept = 0;
+  virtual void copy_bytes_to_host(void* host, const void* data, std::size_t bytes) = 0;
+  virtual void copy_bytes_from_host(void* data, const void* host, std::size_t bytes) = 0;
+  virtual void copy_bytes(void* to, const void* from, std::size_t bytes) = 0;
 
  private:
   std::size_t bytes_in_use_ = 0;
@@ -80,7 +90,7 @@ class Buffer {
   Buffer(System& system, std::size_t size)
       : system_(&system), data_(static_cast<T*>(system.allocate(size * sizeof(T)))), size_(size) {}
   Buffer(System& system, const std::vector<T>& host) : Buffer(system, host.size()) {
-    if (size_ > 0) system.copy_from_host(data_, host.data(), size_ * sizeof(T));
+    system.copy_from_host(data_, host.data(), size_ * sizeof(T));
   }
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
