@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "config/experiment.hpp"
 #include "core/system.hpp"
@@ -21,6 +22,10 @@ struct RunOptions {
 /// Takes the shape (tokens, experts, layers) of a trace into the config and checks it against what the config asks.
 /// Reads only the file's header. ConfigError or InputError.
 void resolve_trace(ExperimentConfig& config);
+
+/// Looks at the first values of all traces, each once, so that what is no trace is refused before the first experiment
+/// works. InputError.
+void check_traces(const std::vector<ExperimentConfig>& configs);
 
 /// What the experiment allocates at its peak on the system's memory.
 struct MemoryEstimate {
