@@ -16,7 +16,7 @@ using nlohmann::json;
 using tatr::ConfigError;
 
 /// The repository's configs, from wherever the tests are run.
-std::filesystem::path configs() { return std::filesystem::path(__FILE__).parent_path() / "../../configs"; }
+std::filesystem::path configs() { return std::filesystem::path(TATR_SOURCE_DIR) / "configs"; }
 
 json valid() {
   return json::parse(R"({"name": "x", "router": {"tokens": 64, "experts": 16, "top_k": 2}, "tile": 8,
