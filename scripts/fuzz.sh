@@ -1,31 +1,47 @@
 #!/usr/bin/env bash
-# Fuzzes the readers of configs and traces with libFuzzer under the address and undefined-behaviour sanitizers:
+# Fuzzes the readers of configs and traces with libFuzzer under the address and undefined-behaviour sanitizers; what the
+# reader of traces lets through is routed and rounded. Seeds are tests/fuzz/corpus/ and configs/.
 # fuzz.sh [SECONDS_EACH]. Exit code 0: nothing found. What is found is kept in build-fuzz/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds=${1:-600}
-scripts/install_packages.sh clang-14 libclang-rt-14-dev
-mkdir -p build-fuzz/corpus-config build-fuzz/corpus-trace
+scripts/install_packages.sh clang-14 libclang-rt-14-dev libomp-14-dev
+mkdir -p build-fuzz/{config,trace} build-fuzz/corpus-{config,trace}
 cmake -DINPUT=src/config/experiment.schema.json -DOUTPUT=build-fuzz/experiment_schema.cpp -DNAME=kExperimentSchema \
   -DHEADER=config/schema.hpp -P src/core/embed.cmake
-build() {  # build NAME SOURCE…
-  clang++-14 -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Isrc -DFMT_HEADER_ONLY \
-    -o "build-fuzz/fuzz-$1" "tests/fuzz/fuzz_$1.cpp" "${@:2}"
+
+flags=(-std=c++20 -O1 -g -fopenmp -ffp-contract=off -fno-omit-frame-pointer -DFMT_HEADER_ONLY -D_GLIBCXX_ASSERTIONS
+  -DTHRUST_HOST_SYSTEM=THRUST_HOST_SYSTEM_CPP -DTHRUST_DEVICE_SYSTEM=THRUST_DEVICE_SYSTEM_OMP -Isrc -Itests
+  -fsanitize=fuzzer,address,undefined,float-divide-by-zero,float-cast-overflow -fno-sanitize-recover=all
+  -fno-sanitize=null)  # Thrust binds references to null policies, which it never reads
+json=(src/config/json_text.cpp)
+config=("${json[@]}" src/config/{overrides,read,schema_walk,sweep,validate}.cpp build-fuzz/experiment_schema.cpp)
+trace=("${json[@]}" src/core/{output_file,system}.cpp src/router/{npy,row,safetensors,tensor_file,trace,trace_file,trace_values}.cpp
+  src/router/routing.cu src/rounding/expert_metrics.cpp src/rounding/rounding.cu)
+compile() {  # compile FOLDER SOURCE: .cu files without nvcc are C++
+  clang++-14 "${flags[@]}" -x c++ -c -o "build-fuzz/$1/$(basename "$2").o" "$2"
+}
+build() {  # build NAME SOURCE…, each source by itself, as many at once as there are cores
+  local source
+  for source in "tests/fuzz/fuzz_$1.cpp" "${@:2}"; do
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+    compile "$1" "$source" &
+  done
+  while [ -n "$(jobs -rp)" ]; do wait -n; done
+  clang++-14 "${flags[@]}" -o "build-fuzz/fuzz-$1" build-fuzz/"$1"/*.o
 }
 echo "Building the fuzz targets"
-traces=(src/core/output_file.cpp src/router/{trace,trace_file,safetensors,npy,tensor_file}.cpp)
-build config src/config/{json_text,overrides,read,schema_walk,sweep,validate}.cpp build-fuzz/experiment_schema.cpp &
-build trace "${traces[@]}"
-wait $!
-cp -n configs/*.json configs/models/*.json build-fuzz/corpus-config/
+build config "${config[@]}"
+build trace "${trace[@]}"
+cp -n tests/fuzz/corpus/config/* configs/*.json configs/models/*.json build-fuzz/corpus-config/
+cp -n tests/fuzz/corpus/trace/* build-fuzz/corpus-trace/
 echo "Fuzzing configs and traces, $seconds s each"
-failed=0
+pids=()
 for target in config trace; do
-  build-fuzz/fuzz-$target -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -artifact_prefix=build-fuzz/$target- \
-    build-fuzz/corpus-$target >build-fuzz/$target.log 2>&1 &
-  pids[$failed]=$!
-  failed=$((failed + 1))
+  OMP_NUM_THREADS=1 build-fuzz/fuzz-$target -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 \
+    -artifact_prefix=build-fuzz/$target- build-fuzz/corpus-$target >build-fuzz/$target.log 2>&1 &
+  pids+=($!)
 done
 failed=0
 for pid in "${pids[@]}"; do wait "$pid" || failed=1; done

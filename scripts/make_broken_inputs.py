@@ -212,6 +212,21 @@ def write_traces(out):
     for bits, name in ((0x7C00, "infinity"), (0xFC00, "minus_infinity"), (0x7E00, "nan"), (0xFFFF, "negative_nan")):
         data = b"\0" * 100 + struct.pack("<H", bits) + b"\0" * 154
         out.trace(f"trace_{name}", safetensors({"router_logits": entry}, data), f"a logit is {name}")
+    out.trace("trace_huge_number", safetensors(b'{"router_logits":{"shape":[1e999,1]}}'), "a number beyond a double")
+    softmax = b"".join(struct.pack("<e", p) for p in (0.5, 0.25, 0.125, 0.125) * 32)
+    out.trace("trace_probabilities", safetensors({"router_logits": {**entry, "shape": [32, 4]}}, softmax), "probabilities for logits")
+    counts = b"".join(struct.pack("<e", count) for count in range(128))
+    out.trace("trace_counts", safetensors({"router_logits": entry}, counts), "counts for logits")
+    padded = b"".join(struct.pack("<e", i % 5 - 2) for i in range(112)) + b"\0" * 32
+    out.trace("trace_padding", safetensors({"router_logits": entry}, padded), "a token whose logits are all 0")
+    ids = [i for token in range(16) for i in ((-1, -1) if token > 12 else (1, 3))]
+    pair = {"a.topk_ids": {"dtype": "I32", "shape": [16, 2], "data_offsets": [0, 128]}, "a.topk_scores": {"dtype": "F32", "shape": [16, 2], "data_offsets": [128, 256]}}
+    halves = struct.pack("<32f", *[0.5] * 32)
+    out.trace("trace_ids_padding", safetensors(pair, struct.pack("<32i", *ids) + halves), "ids of -1", tensor="a", router={"experts": 8})
+    for bits, name in ((0xBF000000, "negative"), (0x80000001, "negative_denormal"), (0x7FC12345, "nan"), (0xFFFFFFFF, "negative_nan"), (0x3F800100, "above_one")):
+        data = struct.pack("<32i", *[1, 3] * 16) + halves[:124] + struct.pack("<I", bits)
+        out.trace(f"trace_score_{name}", safetensors(pair, data), f"a score is {name}", tensor="a", router={"experts": 8})
+    out.trace("trace_said_top_k", good, "logits that the config says are top-k", values="top_k")
     out.trace("trace_missing", NOTHING, "no such trace")
     (out.folder / f"{len(out.lines):03d}_trace_directory.trace").mkdir(exist_ok=True)
     out.trace("trace_directory", NOTHING, "the trace is a directory")

@@ -107,6 +107,7 @@ ExperimentConfig candidates_of(const AdviseArguments& arguments, bool timed) {
   if (!timed) document["layer"] = nullptr;
   ExperimentConfig config = parse_experiment(document, arguments.config);
   resolve_trace(config);
+  check_traces({config});
   return config;
 }
 

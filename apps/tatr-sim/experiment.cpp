@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
+#include <set>
+#include <tuple>
 #include <utility>
 
 #include "config/read.hpp"
@@ -119,6 +121,21 @@ void resolve_trace(ExperimentConfig& config) {
     refuse("top_k", router.top_k, fmt::format("holds the top {}", info.top_k));
   if (router.top_k > router.experts) refuse("top_k", router.top_k, fmt::format("has only {} experts", router.experts));
   check_router(router, config.file);
+}
+
+void check_traces(const std::vector<ExperimentConfig>& configs) {
+  std::set<std::tuple<std::string, std::vector<std::string>, TraceValues, std::int64_t, std::int64_t, std::int64_t>>
+      seen;
+  for (const ExperimentConfig& config : configs) {
+    const RouterConfig& router = config.router;
+    const SourceConfig& source = router.source;
+    if (!is_trace(config)) continue;
+    if (!seen.insert({source.path, source.tensors, source.values, source.first_token, router.tokens, router.experts})
+             .second) {
+      continue;
+    }
+    check_trace_start(source, router.tokens, router.experts);
+  }
 }
 
 MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& system) {

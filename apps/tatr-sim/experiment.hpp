@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "config/experiment.hpp"
 #include "core/error.hpp"
@@ -22,6 +23,10 @@ struct RunOptions {
 /// Takes the shape (tokens, experts, layers) of a trace into the config and checks it against what the config asks.
 /// Reads only the file's header. ConfigError or InputError.
 void resolve_trace(ExperimentConfig& config);
+
+/// Looks at the first values of all traces, each once, so that what is no trace is refused before the first experiment
+/// works. InputError.
+void check_traces(const std::vector<ExperimentConfig>& configs);
 
 /// What the experiment takes at its peak: of the system's memory for routing, rounding and the layer, and of the host's
 /// for a layer of a trace as it is read and for results as they become text.

@@ -247,6 +247,7 @@ ExitCode run_report(const RunArguments& arguments, const std::vector<ExperimentC
 ExitCode run(const RunArguments& arguments) {
   std::vector<ExperimentConfig> configs = read_configs(arguments);
   check_outputs(arguments, configs);
+  if (!arguments.dry_run) check_traces(configs);
   if (arguments.jsonl.empty() || arguments.dry_run) return run_report(arguments, configs);
   return run_lines(arguments, std::move(configs));
 }

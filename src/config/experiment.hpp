@@ -12,6 +12,9 @@ namespace tatr {
 
 enum class SourceKind { kGaussian, kZipf, kLognormal, kTopics, kHot, kTrained, kTrace };
 
+/// What a trace holds: told by its tensors and, of logits, checked by how they look; or said, whatever they look like.
+enum class TraceValues { kTold, kLogits, kTopK };
+
 /// What stands for the rounding loss, mean((c mod M) / M), where it is differentiated. As it is written its derivative
 /// is the same for every expert, which moves no token.
 enum class RoundingSurrogate { kPeriodic, kSawtooth };
@@ -44,6 +47,7 @@ struct SourceConfig {
   std::string path;              // trace: `file` resolved against the config's folder
   std::vector<std::string> tensors = {"router_logits"};  // trace: names or patterns with *, one layer a match
   std::int64_t first_token = 0;                          // trace
+  TraceValues values = TraceValues::kTold;               // trace
 };
 
 enum class Scoring { kSoftmax, kSigmoid };

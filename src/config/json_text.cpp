@@ -50,17 +50,6 @@ std::string place(std::string_view text, std::size_t position, const std::string
   return file + ":" + std::to_string(line) + ":" + std::to_string(std::max<std::size_t>(column, 1));
 }
 
-/// The part of the parser's message that is for people, without the bytes it quotes from the file.
-std::string reason(std::string message) {
-  if (message.find("number overflow") != std::string::npos) return "a number is too large for a double";
-  if (const std::size_t start = message.find("syntax error"); start != std::string::npos) message.erase(0, start);
-  if (const std::size_t quoted = message.find("; last read"); quoted != std::string::npos) message.resize(quoted);
-  if (message.size() > 200) message.resize(200);
-  std::replace_if(
-      message.begin(), message.end(), [](char c) { return c < 0x20 || c == 0x7f; }, '?');
-  return message;
-}
-
 /// Builds the document and refuses what the grammar allows but a config does not.
 class Builder : public nlohmann::json_sax<json> {
  public:
@@ -91,7 +80,7 @@ class Builder : public nlohmann::json_sax<json> {
   }
 
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-    throw ConfigError(place(text_, position, file_), "not valid JSON: " + reason(error.what()));
+    throw ConfigError(place(text_, position, file_), "not valid JSON: " + json_parse_problem(error));
   }
 
  private:
@@ -127,6 +116,18 @@ class Builder : public nlohmann::json_sax<json> {
 };
 
 }  // namespace
+
+std::string json_parse_problem(const json::exception& error) {
+  constexpr std::size_t kLongest = 200;
+  std::string message = error.what();
+  if (message.find("number overflow") != std::string::npos) return "a number is too large for a double";
+  if (const std::size_t start = message.find("syntax error"); start != std::string::npos) message.erase(0, start);
+  if (const std::size_t quoted = message.find("; last read"); quoted != std::string::npos) message.resize(quoted);
+  if (message.size() > kLongest) message.resize(kLongest);
+  std::replace_if(
+      message.begin(), message.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+  return message;
+}
 
 json parse_json_text(std::string_view text, const std::string& file, std::size_t max_bytes) {
   if (text.size() > max_bytes) {

@@ -16,6 +16,10 @@ inline constexpr std::size_t kMaxJsonDepth = 64;  // keeps every recursion over 
 /// Parses `text`; `file` names it in errors. Throws ConfigError at "file:line:column".
 nlohmann::json parse_json_text(std::string_view text, const std::string& file, std::size_t max_bytes = kMaxJsonBytes);
 
+/// What a parser's exception says, for people: without the library's id of it and without the bytes it quotes from the
+/// file, printable, and short.
+std::string json_parse_problem(const nlohmann::json::exception& error);
+
 /// The bytes of a file, at most one block beyond `max_bytes`. Throws ConfigError.
 std::string read_text_file(const std::string& path, std::size_t max_bytes);
 

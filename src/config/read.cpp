@@ -101,6 +101,9 @@ SourceConfig build_source(const json& from, const std::string& file) {
     source.file = from["file"];
     source.path = (std::filesystem::path(file).parent_path() / source.file).string();
     source.tensors = from["tensor"].get<std::vector<std::string>>();
+    if (from.contains("values")) {
+      source.values = from["values"] == "logits" ? TraceValues::kLogits : TraceValues::kTopK;
+    }
   }
   return source;
 }

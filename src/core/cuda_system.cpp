@@ -82,22 +82,6 @@ class CudaSystem final : public System {
     return free_bytes + (reserved - used);
   }
 
-  void copy_to_host(void* host, const void* data, std::size_t bytes) override {
-    synchronize();  // a copy to pageable memory would itself wait, for ever
-    const GuardedCall guard("cudaMemcpyAsync");
-    TATR_CUDA_CHECK(cudaMemcpyAsync(host, data, bytes, cudaMemcpyDeviceToHost, stream_));
-    synchronize();
-  }
-  void copy_from_host(void* data, const void* host, std::size_t bytes) override {
-    synchronize();
-    const GuardedCall guard("cudaMemcpyAsync");
-    TATR_CUDA_CHECK(cudaMemcpyAsync(data, host, bytes, cudaMemcpyHostToDevice, stream_));
-    synchronize();
-  }
-  void copy(void* to, const void* from, std::size_t bytes) override {
-    TATR_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_));
-  }
-
   /// Asks again and again, for a wait in the driver would be deaf to signals and never give up. Without a pause as long
   /// as samples take; then with short ones.
   void synchronize() override {
@@ -142,6 +126,21 @@ class CudaSystem final : public System {
   }
   void deallocate_bytes(void* pointer, std::size_t) noexcept override {
     if (!device_is_abandoned()) cudaFreeAsync(pointer, stream_);
+  }
+  void copy_bytes_to_host(void* host, const void* data, std::size_t bytes) override {
+    synchronize();  // a copy to pageable memory would itself wait, for ever
+    const GuardedCall guard("cudaMemcpyAsync");
+    TATR_CUDA_CHECK(cudaMemcpyAsync(host, data, bytes, cudaMemcpyDeviceToHost, stream_));
+    synchronize();
+  }
+  void copy_bytes_from_host(void* data, const void* host, std::size_t bytes) override {
+    synchronize();
+    const GuardedCall guard("cudaMemcpyAsync");
+    TATR_CUDA_CHECK(cudaMemcpyAsync(data, host, bytes, cudaMemcpyHostToDevice, stream_));
+    synchronize();
+  }
+  void copy_bytes(void* to, const void* from, std::size_t bytes) override {
+    TATR_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_));
   }
 
  private:

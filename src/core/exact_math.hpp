@@ -27,6 +27,10 @@ TATR_HD inline float float_from_bits(std::uint32_t bits) {
   return value;
 }
 
+/// A number as a share: from 0 to 1 and without a sign, so that its bits rank as it does. What is below 0, -0 and NaN
+/// included, becomes +0.
+TATR_HD inline float as_share(float value) { return value > 0.0f ? (value < 1.0f ? value : 1.0f) : 0.0f; }
+
 inline constexpr float kLowestExponent = -87.3f;  // below it e^x is subnormal
 
 /// e^x for x in [kLowestExponent, 88]. Error under 2 ulp. Polynomial: Moshier, Cephes library, expf.

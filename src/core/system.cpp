@@ -44,9 +44,6 @@ class CpuSystem final : public System {
   bool is_cuda() const override { return false; }
   std::string name() const override { return "cpu"; }
   int threads() const override { return threads_; }
-  void copy_to_host(void* host, const void* data, std::size_t bytes) override { std::memcpy(host, data, bytes); }
-  void copy_from_host(void* data, const void* host, std::size_t bytes) override { std::memcpy(data, host, bytes); }
-  void copy(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
   void synchronize() override {}
   std::size_t available_bytes() const override { return available_host_bytes(); }
   std::unique_ptr<Recording> record(std::function<void()> work) override {
@@ -63,6 +60,11 @@ class CpuSystem final : public System {
     return pointer;
   }
   void deallocate_bytes(void* pointer, std::size_t) noexcept override { std::free(pointer); }
+  void copy_bytes_to_host(void* host, const void* data, std::size_t bytes) override { std::memcpy(host, data, bytes); }
+  void copy_bytes_from_host(void* data, const void* host, std::size_t bytes) override {
+    std::memcpy(data, host, bytes);
+  }
+  void copy_bytes(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
 
  private:
   int threads_;

@@ -42,11 +42,18 @@ class System {
   /// Bytes that could still be allocated: on a GPU of its memory, on the CPU of the host's (core/memory.hpp).
   virtual std::size_t available_bytes() const = 0;
 
-  /// Copies wait for all work given to the system before, and are complete on return.
-  virtual void copy_to_host(void* host, const void* data, std::size_t bytes) = 0;
-  virtual void copy_from_host(void* data, const void* host, std::size_t bytes) = 0;
+  /// Copies wait for all work given to the system before, and are complete on return. Of no bytes, pointers are not
+  /// looked at: they may be null.
+  void copy_to_host(void* host, const void* data, std::size_t bytes) {
+    if (bytes > 0) copy_bytes_to_host(host, data, bytes);
+  }
+  void copy_from_host(void* data, const void* host, std::size_t bytes) {
+    if (bytes > 0) copy_bytes_from_host(data, host, bytes);
+  }
   /// From one place in the system's memory to another, in the order of its work.
-  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  void copy(void* to, const void* from, std::size_t bytes) {
+    if (bytes > 0) copy_bytes(to, from, bytes);
+  }
   /// Waits until all work is done. On a GPU, throws DeviceTimeoutError and the interrupt's Error as core/interrupt.hpp
   /// says.
   virtual void synchronize() = 0;
@@ -59,9 +66,12 @@ class System {
   std::size_t peak_bytes() const { return peak_bytes_; }
   void reset_peak() { peak_bytes_ = bytes_in_use_; }
 
- protected:
+ protected:  // of at least one byte
   virtual void* allocate_bytes(std::size_t bytes) = 0;
   virtual void deallocate_bytes(void* pointer, std::size_t bytes) noexcept = 0;
+  virtual void copy_bytes_to_host(void* host, const void* data, std::size_t bytes) = 0;
+  virtual void copy_bytes_from_host(void* data, const void* host, std::size_t bytes) = 0;
+  virtual void copy_bytes(void* to, const void* from, std::size_t bytes) = 0;
 
  private:
   std::size_t bytes_in_use_ = 0;
@@ -85,7 +95,7 @@ class Buffer {
   Buffer(System& system, std::size_t size)
       : system_(&system), data_(static_cast<T*>(system.allocate(size * sizeof(T)))), size_(size) {}
   Buffer(System& system, const std::vector<T>& host) : Buffer(system, host.size()) {
-    if (size_ > 0) system.copy_from_host(data_, host.data(), size_ * sizeof(T));
+    system.copy_from_host(data_, host.data(), size_ * sizeof(T));
   }
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {

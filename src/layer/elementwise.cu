@@ -2,7 +2,6 @@
 #include <thrust/transform_reduce.h>
 
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "core/exact_math.hpp"
@@ -259,7 +258,7 @@ double relative_difference(System& system, const void* a, const void* b, std::in
 std::vector<float> elements_to_host(System& system, const void* data, std::int64_t first, std::int64_t count) {
   std::vector<float> values(static_cast<std::size_t>(count));
   if (!system.is_cuda()) {
-    std::memcpy(values.data(), static_cast<const float*>(data) + first, values.size() * sizeof(float));
+    system.copy_to_host(values.data(), static_cast<const float*>(data) + first, values.size() * sizeof(float));
     return values;
   }
   std::vector<std::uint16_t> bits(values.size());

@@ -22,7 +22,8 @@ struct TokenSums {
   }
 };
 
-/// rank_of[a] = place of assignment a (token, slot) among its expert's own tokens.
+/// rank_of[a] = place of assignment a (token, slot) among its expert's own tokens. The key names an expert that the
+/// token chose, so the last slot needs no look.
 struct RankOfAssignment {
   const std::uint64_t* own_keys;
   const std::int32_t* own_offsets;
@@ -33,7 +34,7 @@ struct RankOfAssignment {
     const std::int32_t expert = key_expert(own_keys[i]);
     const std::int64_t first = static_cast<std::int64_t>(key_token(own_keys[i])) * top_k;
     std::int32_t slot = 0;
-    while (chosen[first + slot] != expert) ++slot;
+    while (slot + 1 < top_k && chosen[first + slot] != expert) ++slot;
     rank_of[first + slot] = static_cast<std::int32_t>(i) - own_offsets[expert];
   }
 };

@@ -3,6 +3,7 @@
 // token back.
 #pragma once
 
+#include <cassert>
 #include <cstdint>
 
 #include "core/exact_math.hpp"
@@ -15,8 +16,10 @@ inline constexpr int kScoreBits = 30;  // the bits of a float in [0, 1]
 inline constexpr int kPlaceBits = kTokenBits + kScoreBits;
 inline constexpr std::uint32_t kScoreMask = (1u << kScoreBits) - 1;
 
-/// Place within the expert: what is below the expert in the key. `score` is in [0, 1].
+/// Place within the expert: what is below the expert in the key. `score` is in [0, 1] and not -0, whose sign would be
+/// lost in another expert's bits: so are the gates of a Routing and all that a ScoreView gives.
 TATR_HD inline std::uint64_t rank_place(float score, std::int64_t token) {
+  assert(float_bits(score) <= float_bits(1.0f) && token >= 0 && token < (1 << kTokenBits));
   return std::uint64_t{kScoreMask - float_bits(score)} << kTokenBits | static_cast<std::uint64_t>(token);
 }
 

@@ -118,7 +118,7 @@ struct RouteToken {
   }
 };
 
-/// Orders a token's known top-k: high to low score, ties to the lower expert.
+/// Orders a token's known top-k: high to low score, ties to the lower expert. A score of -0 is one of 0.
 struct TakeKnownTopK {
   const std::int32_t* given;  // [T, K]
   const float* given_scores;
@@ -134,7 +134,7 @@ struct TakeKnownTopK {
         if (e > previous && (next < 0 || e < given[token * write.top_k + next])) next = j;
       }
       previous = given[token * write.top_k + next];
-      best.insert(given_scores[token * write.top_k + next], previous);
+      best.insert(as_share(given_scores[token * write.top_k + next]), previous);
     }
     write(token, best, [&](std::int32_t i) { return best.value[i]; });
   }

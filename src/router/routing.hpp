@@ -66,8 +66,8 @@ struct Routing {
   std::int32_t experts = 0;       // E
   std::int32_t top_k = 0;         // K
   Buffer<std::int32_t> chosen;    // [T, K] experts, best first
-  Buffer<float> gates;            // [T, K]
-  Buffer<float> scores;           // [T, K] p of the chosen
+  Buffer<float> gates;            // [T, K] in [0, 1], never -0: they are ranked by their bits
+  Buffer<float> scores;           // [T, K] p of the chosen, likewise
   Buffer<std::uint32_t> members;  // [T, ceil(E/32)] bit e of a row: the token chose expert e
   Buffer<std::int32_t> counts;    // [E]
   Buffer<float> logits;           // [T, E], rounded as config.logits says; empty for a trace of top-k ids and scores,
@@ -98,7 +98,8 @@ Routing route(System& system, Buffer<float> logits, const RouterConfig& config);
 /// and returns; allocates nothing, waits for nothing, and can be recorded for replay. `config` as before.
 void route_again(System& system, Routing& routing, const RouterConfig& config);
 
-/// Routing from known top-k: `chosen` and `scores` [tokens, top_k] with distinct experts a row, scores in [0, 1].
+/// Routing from known top-k: `chosen` and `scores` [tokens, top_k] with distinct experts a row, scores in [0, 1]; what
+/// is not a share becomes the nearest one (NaN and -0: 0).
 /// The order within a row becomes high to low score, ties to the lower expert; gates follow config.normalise_gates.
 Routing routing_from_top_k(System& system, Buffer<std::int32_t> chosen, Buffer<float> scores,
                            const RouterConfig& config);

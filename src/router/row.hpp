@@ -146,10 +146,10 @@ TATR_HD inline void choose_of_row(const float* row, std::int32_t experts, BestFi
       memcpy(&any, reaches, sizeof any);
       if (any != 0) room = contenders.add_eight(row, first, reaches);
     }
-    if (room) {
+    if (room && contenders.size >= best.capacity) {
       contenders.order(best);
     } else {
-      first = 0;  // many are equal
+      first = 0;  // many are equal, or, against the rules, NaN, which reaches no bound
     }
   }
   for (std::int32_t e = first; e < experts; ++e) best.insert(row[e], e);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
+#include "config/json_text.hpp"
 #include "core/error.hpp"
 
 namespace tatr {
@@ -100,16 +101,10 @@ class HeaderHandler : public nlohmann::json::json_sax_t {
   }
 
   bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& error) override {
-    // The library's message starts with its own id and quotes what it read last, however long and whatever bytes.
-    constexpr std::size_t kLongest = 200;
-    std::string reason = error.what();
-    if (const std::size_t id_end = reason.find(": "); id_end != std::string::npos) reason.erase(0, id_end + 2);
-    if (reason.size() > kLongest) reason = reason.substr(0, kLongest) + "...";
-    std::ranges::replace_if(
-        reason, [](char c) { return c < 0x20 || c > 0x7e; }, '?');
     // `position` counts the bytes taken, the offending one included.
     const auto offset = kLengthBytes + static_cast<std::int64_t>(position) - (position > 0 ? 1 : 0);
-    throw InputError(path_ + ": byte " + std::to_string(offset), "the header is not valid JSON: " + reason);
+    throw InputError(path_ + ": byte " + std::to_string(offset),
+                     "the header is not valid JSON: " + json_parse_problem(error));
   }
 
  private:

@@ -10,8 +10,10 @@
 #include <string_view>
 
 #include "core/error.hpp"
+#include "core/exact_math.hpp"
 #include "core/half.hpp"
 #include "router/trace_file.hpp"
+#include "router/trace_values.hpp"
 
 namespace tatr {
 namespace {
@@ -39,8 +41,21 @@ void check_shape(const TraceFile& trace, const TensorEntry& tensor, const char* 
                                              std::to_string(kMostInt32));
 }
 
+/// What the config says of the values against what the tensors are.
+void check_said(const TraceFile& trace, const LayerEntry& layer, TraceValues said) {
+  if (layer.ids && said == TraceValues::kLogits) {
+    throw InputError(place(trace, layer.values),
+                     "top-k scores, but \"values\" says logits; allowed: \"top_k\", or none");
+  }
+  if (!layer.ids && said == TraceValues::kTopK) {
+    throw InputError(place(trace, layer.values),
+                     "has no ids beside it, but \"values\" says top_k; allowed: \"logits\", or none");
+  }
+}
+
 /// Checks one layer and returns its shape; `tokens` counts the whole file.
-TraceInfo check_layer(const TraceFile& trace, const LayerEntry& layer) {
+TraceInfo check_layer(const TraceFile& trace, const LayerEntry& layer, TraceValues said) {
+  check_said(trace, layer, said);
   TraceInfo info;
   const TensorEntry& values = layer.values;
   if (!layer.ids) {
@@ -153,15 +168,37 @@ std::string number_text(double value) {
   return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
-std::vector<float> read_floats(TraceFile& trace, const TensorEntry& tensor, std::int64_t first_row, std::int64_t rows,
-                               double lowest, double highest, const std::string& allowed) {
+/// All finite; +0 for -0, so that equal logits have equal bits.
+std::vector<float> read_logits(TraceFile& trace, const TensorEntry& tensor, std::int64_t first_row, std::int64_t rows) {
+  constexpr double kMost = std::numeric_limits<float>::max();
   std::vector<float> values(static_cast<std::size_t>(rows * tensor.shape[1]));
   RowReader reader(trace, tensor, first_row, rows);
   const FloatLoader load_one = float_loader(tensor.dtype);
   reader.for_each([&](std::int64_t i, const std::byte* bytes) {
     const double value = load_one(bytes);
-    if (!(value >= lowest && value <= highest)) reader.refuse(i, number_text(value), allowed);
-    values[static_cast<std::size_t>(i)] = static_cast<float>(value);
+    if (!(value >= -kMost && value <= kMost)) reader.refuse(i, number_text(value), "finite fp32 numbers");
+    values[static_cast<std::size_t>(i)] = static_cast<float>(value) + 0.0f;
+  });
+  return values;
+}
+
+/// 1 and what rounding may add to it: two steps of the dtype, as of a quotient of rounded numbers.
+double largest_score(const std::string& dtype) {
+  if (dtype == "F16") return 1.0 + 2 * 0x1p-10;
+  if (dtype == "BF16") return 1.0 + 2 * 0x1p-7;
+  return 1.0 + 2 * 0x1p-23;
+}
+
+/// All from 0 to 1: +0 for -0, and 1 for what is above it by rounding alone.
+std::vector<float> read_scores(TraceFile& trace, const TensorEntry& tensor, std::int64_t first_row, std::int64_t rows) {
+  std::vector<float> values(static_cast<std::size_t>(rows * tensor.shape[1]));
+  RowReader reader(trace, tensor, first_row, rows);
+  const FloatLoader load_one = float_loader(tensor.dtype);
+  const double largest = largest_score(tensor.dtype);
+  reader.for_each([&](std::int64_t i, const std::byte* bytes) {
+    const double value = load_one(bytes);
+    if (!(value >= 0.0 && value <= largest)) reader.refuse(i, number_text(value), "scores from 0 to 1");
+    values[static_cast<std::size_t>(i)] = as_share(static_cast<float>(value));
   });
   return values;
 }
@@ -175,7 +212,9 @@ std::vector<std::int32_t> read_ids(TraceFile& trace, const TensorEntry& tensor, 
   reader.for_each([&](std::int64_t i, const std::byte* bytes) {
     const std::int64_t id = load_one(bytes);
     if (id < 0 || id >= experts) {
-      reader.refuse(i, "expert " + std::to_string(id), "0 to " + std::to_string(experts - 1));
+      reader.refuse(i, "expert " + std::to_string(id) + (id == -1 ? ", as padding has" : ""),
+                    "0 to " + std::to_string(experts - 1) +
+                        (id == -1 ? ", and tokens alone (\"first_token\" and router.tokens choose rows)" : ""));
     }
     ids[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(id);
   });
@@ -213,14 +252,70 @@ std::int64_t agreed_experts(const TraceFile& trace, const LayerEntry& layer, con
   return experts;
 }
 
+/// One layer, opened and checked as far as headers go.
+class LayerReader {
+ public:
+  LayerReader(const SourceConfig& source, const std::string& tensor, std::int64_t tokens, std::int64_t experts)
+      : source_(source), trace_(open_trace(source)) {
+    const auto layer = std::ranges::find(trace_.layers, tensor, &LayerEntry::name);
+    if (layer == trace_.layers.end()) refuse_name(trace_, tensor);
+    layer_ = *layer;
+    const TraceInfo info = check_layer(trace_, layer_, source.values);
+    const std::int64_t left = tokens_left(trace_, layer_.values, source.first_token);
+    if (tokens < 0 || tokens > left) {
+      throw InputError(place(trace_, layer_.values), std::to_string(tokens) + " tokens from first_token " +
+                                                         std::to_string(source.first_token) + " on; allowed: at most " +
+                                                         std::to_string(left) + ", what is left of " +
+                                                         std::to_string(layer_.values.shape[0]));
+    }
+    tokens_ = tokens == 0 ? left : tokens;
+    experts_ = agreed_experts(trace_, layer_, info, experts);
+  }
+
+  std::int64_t tokens() const { return tokens_; }
+  std::int64_t rows_of_a_block() const {
+    return std::max<std::int64_t>(1, kBlockBytes / (layer_.values.shape[1] * dtype_bits(layer_.values.dtype) / 8));
+  }
+
+  /// The first `rows` of the tokens.
+  TraceLayer read(std::int64_t rows) {
+    TraceLayer result;
+    result.tensor = layer_.name;
+    result.tokens = rows;
+    result.experts = experts_;
+    if (!layer_.ids) {
+      result.logits = read_logits(trace_, layer_.values, source_.first_token, rows);
+      refuse(problem_of_logits(result.logits, experts_, layer_.values.shape[0]));
+      return result;
+    }
+    result.top_k = layer_.values.shape[1];
+    result.chosen = read_ids(trace_, *layer_.ids, source_.first_token, rows, experts_);
+    result.scores = read_scores(trace_, layer_.values, source_.first_token, rows);
+    refuse(problem_of_scores(result.scores, result.top_k));
+    return result;
+  }
+
+ private:
+  void refuse(const std::optional<ValueProblem>& problem) const {
+    if (!problem || source_.values != TraceValues::kTold) return;
+    const std::string row = problem->row < 0 ? "" : ", row " + std::to_string(source_.first_token + problem->row);
+    throw InputError(place(trace_, layer_.values) + row, problem->found + "; allowed: " + problem->allowed);
+  }
+
+  const SourceConfig& source_;
+  TraceFile trace_;
+  LayerEntry layer_;
+  std::int64_t tokens_ = 0, experts_ = 0;
+};
+
 }  // namespace
 
 TraceInfo inspect_trace(const SourceConfig& source) {
   const TraceFile trace = open_trace(source);
   const std::vector<const LayerEntry*> layers = select_layers(trace, source.tensors);
-  TraceInfo info = check_layer(trace, *layers[0]);
+  TraceInfo info = check_layer(trace, *layers[0], source.values);
   for (const LayerEntry* layer : layers) {
-    const TraceInfo own = check_layer(trace, *layer);
+    const TraceInfo own = check_layer(trace, *layer, source.values);
     if (own.tokens != info.tokens || own.experts != info.experts || own.top_k != info.top_k) {
       throw InputError(place(trace, layer->values), "shape " + shape_text(layer->values.shape) +
                                                         " is not that of the layer " + in_quotes(layers[0]->name) +
@@ -235,31 +330,15 @@ TraceInfo inspect_trace(const SourceConfig& source) {
 
 TraceLayer read_trace_layer(const SourceConfig& source, const std::string& tensor, std::int64_t tokens,
                             std::int64_t experts) {
-  TraceFile trace = open_trace(source);
-  const auto layer = std::ranges::find(trace.layers, tensor, &LayerEntry::name);
-  if (layer == trace.layers.end()) refuse_name(trace, tensor);
-  const TraceInfo info = check_layer(trace, *layer);
-  const std::int64_t left = tokens_left(trace, layer->values, source.first_token);
-  if (tokens < 0 || tokens > left) {
-    throw InputError(place(trace, layer->values), std::to_string(tokens) + " tokens from first_token " +
-                                                      std::to_string(source.first_token) + " on; allowed: at most " +
-                                                      std::to_string(left) + ", what is left of " +
-                                                      std::to_string(layer->values.shape[0]));
+  LayerReader reader(source, tensor, tokens, experts);
+  return reader.read(reader.tokens());
+}
+
+void check_trace_start(const SourceConfig& source, std::int64_t tokens, std::int64_t experts) {
+  for (const std::string& tensor : inspect_trace(source).tensors) {
+    LayerReader reader(source, tensor, tokens, experts);
+    reader.read(std::min(reader.tokens(), reader.rows_of_a_block()));
   }
-  TraceLayer result;
-  result.tensor = layer->name;
-  result.tokens = tokens == 0 ? left : tokens;
-  result.experts = agreed_experts(trace, *layer, info, experts);
-  result.top_k = info.top_k;
-  if (!layer->ids) {
-    constexpr double kMostFloat = std::numeric_limits<float>::max();
-    result.logits = read_floats(trace, layer->values, source.first_token, result.tokens, -kMostFloat, kMostFloat,
-                                "finite fp32 numbers");
-    return result;
-  }
-  result.chosen = read_ids(trace, *layer->ids, source.first_token, result.tokens, result.experts);
-  result.scores = read_floats(trace, layer->values, source.first_token, result.tokens, 0.0, 1.0, "scores from 0 to 1");
-  return result;
 }
 
 }  // namespace tatr

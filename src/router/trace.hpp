@@ -49,9 +49,14 @@ TraceInfo inspect_trace(const SourceConfig& source);
 
 /// Reads rows first_token … first_token + tokens - 1 of the layer `tensor` (a name from TraceInfo) and no others;
 /// tokens = 0 means all that are left. `experts` is the config's number, 0 if it gives none. Checks that logits are
-/// finite, that ids are distinct within a row and below the number of experts, and that scores are in 0…1. Throws
-/// InputError.
+/// finite, that ids are distinct within a row and below the number of experts, that scores are in 0…1 (above 1 by
+/// rounding alone is 1), and, unless source.values says what they are, that none of them look like something else
+/// (router/trace_values.hpp). No -0 is left. Throws InputError.
 TraceLayer read_trace_layer(const SourceConfig& source, const std::string& tensor, std::int64_t tokens,
                             std::int64_t experts = 0);
+
+/// Reads and checks the first megabyte of every layer as read_trace_layer would: so that what is no trace of logits or
+/// of top-k is refused before work starts. Throws InputError.
+void check_trace_start(const SourceConfig& source, std::int64_t tokens, std::int64_t experts);
 
 }  // namespace tatr

@@ -321,6 +321,42 @@ class Cli(ProgramTest):
             with self.subTest(config):
                 self.assert_fails(run("run", broken / config, "--device", "cpu"), 2)
 
+    def test_values_that_are_no_logits_are_refused_before_work(self):
+        corpus = SOURCE / "tests/fuzz/corpus/trace"
+        cases = {"probabilities": ("as probabilities (softmax) do", "log(p)"), "histogram.npy": ("counts of tokens",),
+                 "mean_loads.npy": ("as loads of experts are",), "padding_equal_rows": ("row 10: the same logit",)}
+        for name, fragments in cases.items():
+            with self.subTest(name):
+                source = {"kind": "trace", "file": str(corpus / name)}
+                config = self.config(router={"top_k": 2, "source": source})
+                result = run("run", config, "--device", "cpu", "--json", self.path / "out.json")
+                self.assert_fails(result, 2, name, '"values": "logits"', *fragments)
+                self.assertFalse((self.path / "out.json").exists())
+                self.assert_fails(run("advise", config, "--max-dropped-mass", "0.1", "--device", "cpu"), 2, *fragments)
+                self.assertEqual(run("validate", config).returncode, 0)  # headers alone
+                said = run("run", config, "--device", "cpu", "--set", "/router/source/values=logits", "--json", "-")
+                self.assertEqual(said.returncode, 0, said.stderr)
+                effective = json.loads(said.stdout)["experiments"][0]["config"]
+                self.assertEqual(effective["router"]["source"]["values"], "logits")
+
+    def test_odd_scores(self):
+        corpus = SOURCE / "tests/fuzz/corpus/trace"
+
+        def run_on(name):
+            source = {"kind": "trace", "file": str(corpus / name), "tensor": "*"}
+            config = self.config(router={"top_k": 2, "source": source})
+            return run("run", config, "--device", "cpu", "--json", "-", "--quiet")
+
+        for name in ("scores_negative_zero", "scores_denormal", "scores_above_one", "scores_bf16_odd"):
+            result = run_on(name)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            for strategy in json.loads(result.stdout)["experiments"][0]["strategies"]:
+                self.assertLessEqual(strategy["dropped_gate_mass"], 1 + 1e-6)
+        self.assert_fails(run_on("scores_nan_payload"), 2, "NaN; allowed: scores from 0 to 1")
+        self.assert_fails(run_on("ids_minus_one"), 2, "expert -1, as padding has")
+        self.assert_fails(run_on("padding_zero_scores"), 2, "row 1: no score but 0, as padding has")
+        self.assert_fails(run_on("header_huge_float"), 2, "a number is too large for a double")
+
     def results(self):
         """Two results of one config, with times; measured once for all tests."""
         paths = [self.path / "base.json", self.path / "new.json"]

@@ -16,7 +16,7 @@ using nlohmann::json;
 using tatr::ConfigError;
 
 /// The repository's configs, from wherever the tests are run.
-std::filesystem::path configs() { return std::filesystem::path(__FILE__).parent_path() / "../../configs"; }
+std::filesystem::path configs() { return std::filesystem::path(TATR_SOURCE_DIR) / "configs"; }
 
 json valid() {
   return json::parse(R"({"name": "x", "router": {"tokens": 64, "experts": 16, "top_k": 2}, "tile": 8,
@@ -207,6 +207,21 @@ TEST_CASE("a trace gives tokens and experts, and its path is relative to the con
   CHECK(router.source.tensors.size() == 2);
 }
 
+TEST_CASE("a trace may be said to be logits or top-k; the effective config shows it, and only then") {
+  json document = valid();
+  document["router"] = json::parse(R"({"top_k": 2, "source": {"kind": "trace", "file": "t.npy"}})");
+  const auto untold = tatr::parse_experiment(document, "x.json");
+  CHECK(untold.router.source.values == tatr::TraceValues::kTold);
+  CHECK(untold.effective_json.find("values") == std::string::npos);  // so that older results keep their hash
+  document["router"]["source"]["values"] = "logits";
+  const auto logits = tatr::parse_experiment(document, "x.json");
+  CHECK(logits.router.source.values == tatr::TraceValues::kLogits);
+  CHECK(logits.effective_json.find(R"("values":"logits")") != std::string::npos);
+  CHECK(logits.hash != untold.hash);
+  document["router"]["source"]["values"] = "top_k";
+  CHECK(tatr::parse_experiment(document, "x.json").router.source.values == tatr::TraceValues::kTopK);
+}
+
 TEST_CASE("broken configs are refused in clear words") {
   struct Case {
     std::string pointer, value, place, words;
@@ -234,6 +249,7 @@ TEST_CASE("broken configs are refused in clear words") {
       {"/router/source", R"({"kind": "trained", "hidden": 12})", "/router/source/hidden: ", "multiple of 8"},
       {"/router/source", R"({"kind": "trained", "run": 5})", "/router/source/run: ", "source trained may have only"},
       {"/router/source", R"({"kind": "trace"})", "/router/source: ", "required key \"file\""},
+      {"/router/source", R"({"kind": "trace", "file": "x", "values": "probs"})", "/router/source/values: ", "top_k"},
       {"/tile", "12", "/tile: ", "multiple of 8"},
       {"/tile", "[8, 12]", "/tile/1: ", "multiple of 8"},
       {"/tile", "[8, 8]", "/tile/1: ", "listed twice"},

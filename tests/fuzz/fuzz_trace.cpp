@@ -1,44 +1,66 @@
 // libFuzzer entry for traces: the input is a file, safetensors or .npy by its first bytes. Any outcome but an
-// InputError or a layer whose values keep their promises is a fault.
-//   clang++ -std=c++20 -fsanitize=fuzzer,address,undefined -Isrc tests/fuzz/fuzz_trace.cpp src/router/{trace,npy,…}.cpp
+// InputError or a layer that can be routed and rounded, with values that keep their promises, is a fault.
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
 #include "core/error.hpp"
+#include "fuzz/use_trace.hpp"
 #include "router/trace.hpp"
 
 namespace {
 
-void expect(bool held) {
-  if (!held) std::abort();
+constexpr std::int64_t kMostExperts = 64, kMostTokens = 1024;  // of what is rounded: more only takes longer
+
+void expect(bool held, const char* what) {
+  if (held) return;
+  std::fprintf(stderr, "broken promise: %s\n", what);
+  std::abort();
 }
+
+bool is_negative(float value) { return std::bit_cast<std::uint32_t>(value) >> 31 != 0; }
 
 void check(const tatr::TraceLayer& layer, std::int64_t tokens) {
   const auto rows = static_cast<std::size_t>(layer.tokens);
-  expect(layer.tokens == tokens);
-  expect(layer.logits.size() == (layer.top_k == 0 ? rows * static_cast<std::size_t>(layer.experts) : 0));
-  expect(layer.chosen.size() == rows * static_cast<std::size_t>(layer.top_k));
-  expect(layer.scores.size() == layer.chosen.size());
-  for (const float logit : layer.logits) expect(std::isfinite(logit));
-  for (const float score : layer.scores) expect(score >= 0 && score <= 1);
-  for (const std::int32_t id : layer.chosen) expect(id >= 0 && id < layer.experts);
+  expect(layer.tokens == tokens, "tokens");
+  expect(layer.logits.size() == (layer.top_k == 0 ? rows * static_cast<std::size_t>(layer.experts) : 0), "logits");
+  expect(layer.chosen.size() == rows * static_cast<std::size_t>(layer.top_k), "chosen");
+  expect(layer.scores.size() == layer.chosen.size(), "scores");
+  for (const float logit : layer.logits) expect(std::isfinite(logit) && (logit != 0 || !is_negative(logit)), "a logit");
+  for (const float score : layer.scores) expect(score >= 0 && score <= 1 && !is_negative(score), "a score");
+  for (const std::int32_t id : layer.chosen) expect(id >= 0 && id < layer.experts, "an id");
 }
 
-void read_all(const tatr::SourceConfig& source) {
+/// Returns whether a layer was read; the first is used as a run would.
+bool read_all(const tatr::SourceConfig& source, bool use) {
+  static const auto system = tatr::make_cpu_system(1);
+  bool read = false;
   try {
     const tatr::TraceInfo info = tatr::inspect_trace(source);
     for (const std::string& tensor : info.tensors) {
-      check(tatr::read_trace_layer(source, tensor, info.tokens, info.experts == 0 ? 8 : 0), info.tokens);
+      const tatr::TraceLayer layer =
+          tatr::read_trace_layer(source, tensor, info.tokens, info.experts == 0 && info.top_k <= 8 ? 8 : 0);
+      check(layer, info.tokens);
+      const bool fits = layer.experts <= kMostExperts && layer.tokens <= kMostTokens && layer.top_k <= tatr::kMaxTopK;
+      if (use && !read && fits) {
+        const std::string broken = tatr::use_layer(layer, *system);
+        expect(broken.empty(), broken.c_str());
+      }
+      read = true;
     }
+    tatr::check_trace_start(source, info.tokens, info.experts == 0 && info.top_k <= 8 ? 8 : 0);
   } catch (const tatr::InputError& error) {
-    expect(std::string(error.what()).starts_with(source.path + ":"));
+    expect(std::string(error.what()).starts_with(source.path + ":"), error.what());
+    expect(std::string(error.what()).find("json.exception") == std::string::npos, error.what());
   }
+  return read;
 }
 
 }  // namespace
@@ -48,11 +70,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (file < 0 || ftruncate(file, 0) != 0 || pwrite(file, data, size, 0) != static_cast<ssize_t>(size)) std::abort();
   tatr::SourceConfig source;
   source.path = "/proc/self/fd/" + std::to_string(file);
+  bool used = false;
   for (const std::int64_t first_token : {0, 1}) {
     source.first_token = first_token;
     for (const char* pattern : {"router_logits", "*", "layers.*"}) {
       source.tensors = {pattern};
-      read_all(source);
+      for (const auto values : {tatr::TraceValues::kTold, tatr::TraceValues::kLogits, tatr::TraceValues::kTopK}) {
+        source.values = values;
+        if (read_all(source, !used)) used = true;
+      }
     }
   }
   return 0;

@@ -88,6 +88,8 @@ inline ExperimentRecord experiment() {
   record.config.name = "sample";
   record.config.seed = 7;
   record.config.tiles = {8};
+  record.config.router.tokens = 10;
+  record.config.router.experts = 3;
   record.config.router.top_k = 2;
   record.config.strategies = {strategy(StrategyKind::kNone, "none"), strategy(StrategyKind::kDown, "down")};
   record.config.effective_json = R"({"name":"sample"})";

@@ -127,10 +127,10 @@ TEST_CASE("safetensors logits: F32, BF16 and F16 hold the same values", "[trace]
 
 TEST_CASE("only the rows asked for are read and checked", "[trace]") {
   const Folder folder;
-  const std::string path = folder.write("t", logits_file("[4,2]", {kNan, 0, 1, 2, 3, 4, kInf, 5}));
+  const std::string path = folder.write("t", logits_file("[4,2]", {kNan, 0, -1, 2, 3, 4, kInf, 5}));
   const SourceConfig source = source_of(path, {"router_logits"}, 1);
   CHECK(inspect_trace(source).tokens == 3);
-  CHECK(read_trace_layer(source, "router_logits", 2).logits == std::vector<float>{1, 2, 3, 4});
+  CHECK(read_trace_layer(source, "router_logits", 2).logits == std::vector<float>{-1, 2, 3, 4});
   CHECK_HAS(fault(source, 3), "tensor 'router_logits', row 3, column 0 (byte ");
   CHECK_HAS(fault(source, 3), "Inf; allowed: finite fp32 numbers");
   CHECK_HAS(fault(source, 4), "4 tokens from first_token 1 on; allowed: at most 3");
@@ -143,7 +143,7 @@ TEST_CASE("only the rows asked for are read and checked", "[trace]") {
 TEST_CASE("a trace larger than one read block comes whole", "[trace]") {
   const Folder folder;
   std::vector<float> values(700 * 1000);
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) - 1;
   const std::string path = folder.write("t", logits_file("[700,1000]", values));
   CHECK(read_trace_layer(source_of(path), "router_logits", 0).logits == values);
 }
@@ -156,7 +156,7 @@ TEST_CASE("patterns and lists give layers in natural order, each once", "[trace]
     header += entry("layers." + std::to_string(layer) + ".router_logits", "F32", "[1,2]", data.size() * 4,
                     data.size() * 4 + 8) +
               ",";
-    data.insert(data.end(), {static_cast<float>(layer), 0});
+    data.insert(data.end(), {static_cast<float>(layer), -1});
   }
   header += entry("norm", "F32", "[]", 24, 28) + "}";
   data.push_back(9);
@@ -203,7 +203,9 @@ TEST_CASE("top-k ids and scores", "[trace]") {
   CHECK_HAS(fault(source), "tensor 'layers.3.indices', row 1, column 0 (byte ");
   CHECK_HAS(fault(source), "expert 8; allowed: 0 to 7");
   make({3, -1, 7, 1}, scores, metadata);
-  CHECK_HAS(fault(source), "expert -1");
+  CHECK_HAS(fault(source), "expert -1, as padding has; allowed: 0 to 7, and tokens alone");
+  make({3, 0, 7, 1}, {0.5, 0.25, 0, -0.0f}, metadata);
+  CHECK_HAS(fault(source), "tensor 'layers.3.scores', row 1: no score but 0, as padding has");
   make({3, 3, 7, 1}, scores, metadata);
   CHECK_HAS(fault(source), "row 0, column 1");
   CHECK_HAS(fault(source), "second time");
@@ -217,6 +219,113 @@ TEST_CASE("top-k ids and scores", "[trace]") {
   CHECK(fault(source, 0, 8).empty());
   make({3, 0, 7, 1}, scores, R"("__metadata__":{"experts":"many"},)");
   CHECK_HAS(fault(source), "metadata 'experts': 'many'");
+}
+
+TEST_CASE("scores that are odd are read as shares or refused", "[trace]") {
+  const Folder folder;
+  const auto read = [&](const std::string& dtype, const std::string& values, const std::string& said = "") {
+    const std::size_t size = values.size();
+    const std::string header = "{" + entry("a.scores", dtype, "[1,2]", 0, size) + "," +
+                               entry("a.indices", "U8", "[1,2]", size, size + 2) + "}";
+    SourceConfig source = source_of(folder.write("t", safetensors(header, values + std::string("\x03\x05"))), {"a"});
+    if (said == "top_k") source.values = TraceValues::kTopK;
+    if (said == "logits") source.values = TraceValues::kLogits;
+    return source;
+  };
+  const auto f32 = [](std::uint32_t a, std::uint32_t b) { return bytes_of(std::vector<std::uint32_t>{a, b}); };
+  const auto bits16 = [](std::uint16_t a, std::uint16_t b) { return bytes_of(std::vector<std::uint16_t>{a, b}); };
+  const auto bits = [&](const SourceConfig& source) {
+    std::vector<std::uint32_t> result;
+    for (const float score : read_trace_layer(source, "a", 1, 8).scores) {
+      result.push_back(std::bit_cast<std::uint32_t>(score));
+    }
+    return result;
+  };
+  using Bits = std::vector<std::uint32_t>;
+  CHECK(bits(read("F32", f32(0x80000000, 0x3f000000))) == Bits{0, 0x3f000000});  // -0
+  CHECK(bits(read("BF16", bits16(0x8000, 0x3f00))) == Bits{0, 0x3f000000});
+  CHECK(bits(read("F16", bits16(0x8000, 0x3800))) == Bits{0, 0x3f000000});
+  CHECK(bits(read("F32", f32(1, 0x7fffff))) == Bits{1, 0x7fffff});                        // denormal
+  CHECK(bits(read("F32", f32(0x3f800001, 0x3f800002))) == Bits{0x3f800000, 0x3f800000});  // above 1 by rounding
+  CHECK(bits(read("F16", bits16(0x3c01, 0x3c02))) == Bits{0x3f800000, 0x3f800000});
+  CHECK(bits(read("BF16", bits16(0x3f81, 0x3f82))) == Bits{0x3f800000, 0x3f800000});
+  const auto refused = [&](const SourceConfig& source) { return fault(source, 0, 8); };
+  CHECK_HAS(refused(read("F32", f32(0x3f800003, 0))), "row 0, column 0");
+  CHECK_HAS(refused(read("F16", bits16(0x3c03, 0))), "column 0");
+  CHECK_HAS(refused(read("BF16", bits16(0, 0x3f83))), "column 1");
+  CHECK_HAS(refused(read("F32", f32(0, 0x80000001))), "row 0, column 1");  // below 0
+  for (const std::uint32_t nan : {0x7fc00000u, 0xffc00000u, 0x7f812345u, 0xffffffffu}) {
+    CHECK_HAS(refused(read("F32", f32(nan, 0))), "NaN; allowed: scores from 0 to 1");
+  }
+  CHECK_HAS(refused(read("BF16", bits16(0xffff, 0))), "NaN");
+  CHECK_HAS(refused(read("F16", bits16(0xfe00, 0))), "NaN");
+  CHECK(refused(read("F32", f32(0, 0x3f000000), "top_k")).empty());
+  CHECK_HAS(refused(read("F32", f32(0, 0x3f000000), "logits")), "top-k scores, but \"values\" says logits");
+}
+
+TEST_CASE("logits of -0 are read as 0, NaN of any bits is refused", "[trace]") {
+  const Folder folder;
+  const auto path = [&](const std::string& dtype, const std::string& bytes) {
+    return folder.write("t", safetensors("{" + entry("router_logits", dtype, "[1,4]", 0, bytes.size()) + "}", bytes));
+  };
+  const auto zeros = [&](const std::string& file) {
+    const std::vector<float> logits = read_trace_layer(source_of(file), "router_logits", 0).logits;
+    return std::bit_cast<std::uint32_t>(logits[0]) == 0 && std::bit_cast<std::uint32_t>(logits[1]) == 0;
+  };
+  CHECK(zeros(path("F32", bytes_of(std::vector<float>{-0.0f, 0.0f, -1.0f, 2.0f}))));
+  CHECK(zeros(path("F16", bytes_of(std::vector<std::uint16_t>{0x8000, 0, 0xbc00, 0x4000}))));
+  CHECK(zeros(path("BF16", bytes_of(std::vector<std::uint16_t>{0x8000, 0, 0xbf80, 0x4000}))));
+  const std::string header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 4)}";
+  CHECK(zeros(folder.write("t", npy(header, bytes_of(std::vector<double>{-1e-320, -1e-60, -1, 2})))));
+  for (const std::uint32_t nan : {0x7fc00001u, 0xffc00000u, 0x7f812345u, 0xffffffffu}) {
+    CHECK_HAS(fault(source_of(path("F32", bytes_of(std::vector<std::uint32_t>{0, nan, 1, 2})))), "column 1");
+  }
+  for (const std::uint16_t nan : {0x7fc1, 0xff81, 0xffff}) {
+    CHECK_HAS(fault(source_of(path("BF16", bytes_of(std::vector<std::uint16_t>{0, nan, 1, 2})))), "NaN");
+  }
+  for (const std::uint16_t nan : {0x7c01, 0xfe00, 0xffff}) {
+    CHECK_HAS(fault(source_of(path("F16", bytes_of(std::vector<std::uint16_t>{0, nan, 1, 2})))), "NaN");
+  }
+}
+
+TEST_CASE("what looks like no logits is refused unless the config says it is", "[trace]") {
+  const Folder folder;
+  const auto source_with = [&](const std::string& shape, const std::vector<float>& values) {
+    return source_of(folder.write("t", logits_file(shape, values)));
+  };
+  const std::vector<std::vector<float>> odd = {{0.25f, 0.75f, 0.5f, 0.5f}, {90, 40, 61, 7}};
+  for (const auto& values : odd) {
+    SourceConfig source = source_with("[2,2]", values);
+    CHECK_HAS(fault(source), "tensor 'router_logits': ");
+    CHECK_HAS(fault(source), "\"values\": \"logits\" in the source says so");
+    CHECK_THROWS_AS(check_trace_start(source, 0, 0), InputError);
+    source.values = TraceValues::kLogits;
+    CHECK(fault(source).empty());
+    CHECK(read_trace_layer(source, "router_logits", 0).logits == values);
+    CHECK_NOTHROW(check_trace_start(source, 0, 0));
+    source.values = TraceValues::kTopK;
+    CHECK_HAS(fault(source), "has no ids beside it");
+  }
+  std::vector<float> padded;
+  for (int i = 0; i < 24; ++i) padded.push_back(i < 16 ? static_cast<float>(i % 5) - 2.0f : 0.0f);
+  SourceConfig source = source_with("[3,8]", padded);
+  CHECK_HAS(fault(source), "tensor 'router_logits', row 2: the same logit for all experts, as padding has");
+  source.first_token = 1;
+  CHECK_HAS(fault(source), "row 2: ");  // of the file
+  CHECK(fault(source, 1).empty());
+}
+
+TEST_CASE("only a trace's first megabyte is looked at before work", "[trace]") {
+  const Folder folder;
+  std::vector<float> values(2000 * 200, -1.0f);
+  for (std::size_t i = 0; i < values.size(); i += 3) values[i] = 0.5f;
+  values.back() = kNan;
+  const SourceConfig source = source_of(folder.write("t", logits_file("[2000,200]", values)));
+  CHECK_NOTHROW(check_trace_start(source, 0, 0));
+  CHECK_HAS(fault(source), "row 1999, column 199");
+  values.front() = kNan;
+  folder.write("t", logits_file("[2000,200]", values));
+  CHECK_THROWS_AS(check_trace_start(source, 0, 0), InputError);
 }
 
 TEST_CASE("top-k: halves that do not fit", "[trace]") {
@@ -289,6 +398,13 @@ TEST_CASE("broken safetensors are refused with the place", "[trace]") {
   CHECK_HAS(one("F32", "[-1,3]", 0, 24, 24), "found -1");
   CHECK_HAS(one("F32", "[1.5,3]", 0, 24, 24), "found 1.5");
   CHECK_HAS(one("F32", "[99999999999999999999,1]", 0, 24, 24), "found 99999999999999999999");
+  CHECK_HAS(one("F32", "[1e999,1]", 0, 24, 24), "not valid JSON: a number is too large for a double");
+  CHECK_HAS(one("F32", "[-1e999,1]", 0, 24, 24), "a number is too large for a double");
+  CHECK_HAS(header("{\"a\":1" + std::string(400, '0') + "}"), "a number is too large for a double");
+  for (const char* text : {"", "{", "{\"a\":1e999}", "{]", "{\"a\":tru}", "\"\\ud800\"", "{\"a\" 1}", "nul", "-"}) {
+    CHECK(header(text).find("json.exception") == std::string::npos);
+    CHECK(header(text).find("parse error") == std::string::npos);
+  }
   CHECK_HAS(one("F32", "[4294967296,4294967296]", 0, 24, 24), "more than 2^63 - 1 bits");
   CHECK_HAS(one("F32", "[2,4]", 0, 24, 24), "is 32 bytes, but its data_offsets [0, 24] hold 24");
   CHECK_HAS(one("F32", "[2,3]", 24, 0, 24), "allowed: [begin, end] with begin <= end");
@@ -305,7 +421,7 @@ TEST_CASE(".npy logits: one layer, many layers, three types", "[trace]") {
   const auto header = [](const std::string& descr, const std::string& shape) {
     return "{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + shape + ", }   \n";
   };
-  const std::vector<double> f8 = {0, 1, 2, 3, 4, 1.0 / 3};
+  const std::vector<double> f8 = {0, 1, -2, 3, 4, 1.0 / 3};
   const std::vector<float> f4(f8.begin(), f8.end());
   const std::string two = folder.write("two", npy(header("<f8", "(3, 2)"), bytes_of(f8)));
   CHECK(read_trace_layer(source_of(two), "router_logits", 0).logits == f4);
@@ -314,7 +430,7 @@ TEST_CASE(".npy logits: one layer, many layers, three types", "[trace]") {
   CHECK(info.tensors.size() == 3);
   CHECK(info.tokens == 1);
   CHECK(info.experts == 2);
-  CHECK(read_trace_layer(source_of(three), info.tensors[1], 1).logits == std::vector<float>{2, 3});
+  CHECK(read_trace_layer(source_of(three), info.tensors[1], 1).logits == std::vector<float>{-2, 3});
   CHECK(inspect_trace(source_of(three, {"layers.2.*"})).tensors == std::vector<std::string>{"layers.2.router_logits"});
   const std::string f2 = folder.write("f2", npy(header("<f2", "(1, 1)"), "\x01\x3c"));
   CHECK(read_trace_layer(source_of(f2), "router_logits", 1).logits[0] == 1 + 0x1p-10f);
@@ -365,7 +481,7 @@ TEST_CASE("broken .npy files are refused with the place", "[trace]") {
 TEST_CASE("a written .npy holds what was given", "[trace][npy]") {
   const Folder folder;
   const std::string path = (folder.path / "a.npy").string();
-  const std::vector<float> values = {1, 2, 3, 4, 5, 6};
+  const std::vector<float> values = {-1, 2, 3, 4, 5, 6};
   write_npy(path, std::vector<std::int64_t>{2, 3}, values);
   CHECK(read_trace_layer(source_of(path), "router_logits", 0).logits == values);
   write_npy(path, std::vector<std::int64_t>{3}, std::vector<std::int32_t>{-1, 0, 7});  // replaces it
