@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <limits>
 #include <string_view>
+#include <unordered_map>
 
 #include "core/error.hpp"
 #include "core/half.hpp"
@@ -213,10 +214,8 @@ std::int64_t agreed_experts(const TraceFile& trace, const LayerEntry& layer, con
   return experts;
 }
 
-}  // namespace
-
-TraceInfo inspect_trace(const SourceConfig& source) {
-  const TraceFile trace = open_trace(source);
+/// The layers that `source` names, all of one shape.
+TraceInfo inspect_layers(const TraceFile& trace, const SourceConfig& source) {
   const std::vector<const LayerEntry*> layers = select_layers(trace, source.tensors);
   TraceInfo info = check_layer(trace, *layers[0]);
   for (const LayerEntry* layer : layers) {
@@ -233,33 +232,59 @@ TraceInfo inspect_trace(const SourceConfig& source) {
   return info;
 }
 
-TraceLayer read_trace_layer(const SourceConfig& source, const std::string& tensor, std::int64_t tokens,
-                            std::int64_t experts) {
-  TraceFile trace = open_trace(source);
-  const auto layer = std::ranges::find(trace.layers, tensor, &LayerEntry::name);
-  if (layer == trace.layers.end()) refuse_name(trace, tensor);
-  const TraceInfo info = check_layer(trace, *layer);
-  const std::int64_t left = tokens_left(trace, layer->values, source.first_token);
+TraceLayer read_one_layer(TraceFile& trace, const LayerEntry& layer, std::int64_t first_token, std::int64_t tokens,
+                          std::int64_t experts) {
+  const TraceInfo info = check_layer(trace, layer);
+  const std::int64_t left = tokens_left(trace, layer.values, first_token);
   if (tokens < 0 || tokens > left) {
-    throw InputError(place(trace, layer->values), std::to_string(tokens) + " tokens from first_token " +
-                                                      std::to_string(source.first_token) + " on; allowed: at most " +
-                                                      std::to_string(left) + ", what is left of " +
-                                                      std::to_string(layer->values.shape[0]));
+    throw InputError(place(trace, layer.values), std::to_string(tokens) + " tokens from first_token " +
+                                                     std::to_string(first_token) + " on; allowed: at most " +
+                                                     std::to_string(left) + ", what is left of " +
+                                                     std::to_string(layer.values.shape[0]));
   }
   TraceLayer result;
-  result.tensor = layer->name;
+  result.tensor = layer.name;
   result.tokens = tokens == 0 ? left : tokens;
-  result.experts = agreed_experts(trace, *layer, info, experts);
+  result.experts = agreed_experts(trace, layer, info, experts);
   result.top_k = info.top_k;
-  if (!layer->ids) {
+  if (!layer.ids) {
     constexpr double kMostFloat = std::numeric_limits<float>::max();
-    result.logits = read_floats(trace, layer->values, source.first_token, result.tokens, -kMostFloat, kMostFloat,
-                                "finite fp32 numbers");
+    result.logits =
+        read_floats(trace, layer.values, first_token, result.tokens, -kMostFloat, kMostFloat, "finite fp32 numbers");
     return result;
   }
-  result.chosen = read_ids(trace, *layer->ids, source.first_token, result.tokens, result.experts);
-  result.scores = read_floats(trace, layer->values, source.first_token, result.tokens, 0.0, 1.0, "scores from 0 to 1");
+  result.chosen = read_ids(trace, *layer.ids, first_token, result.tokens, result.experts);
+  result.scores = read_floats(trace, layer.values, first_token, result.tokens, 0.0, 1.0, "scores from 0 to 1");
   return result;
+}
+
+}  // namespace
+
+struct TraceReader::Opened {
+  SourceConfig source;
+  TraceFile trace;
+  std::unordered_map<std::string_view, const LayerEntry*> layers;  // by name
+};
+
+TraceReader::TraceReader(const SourceConfig& source) : opened_(new Opened{source, open_trace(source), {}}) {
+  for (const LayerEntry& layer : opened_->trace.layers) opened_->layers.emplace(layer.name, &layer);
+}
+
+TraceReader::~TraceReader() = default;
+
+TraceInfo TraceReader::inspect() const { return inspect_layers(opened_->trace, opened_->source); }
+
+TraceLayer TraceReader::read_layer(const std::string& tensor, std::int64_t tokens, std::int64_t experts) {
+  const auto layer = opened_->layers.find(tensor);
+  if (layer == opened_->layers.end()) refuse_name(opened_->trace, tensor);
+  return read_one_layer(opened_->trace, *layer->second, opened_->source.first_token, tokens, experts);
+}
+
+TraceInfo inspect_trace(const SourceConfig& source) { return TraceReader(source).inspect(); }
+
+TraceLayer read_trace_layer(const SourceConfig& source, const std::string& tensor, std::int64_t tokens,
+                            std::int64_t experts) {
+  return TraceReader(source).read_layer(tensor, tokens, experts);
 }
 
 }  // namespace tatr

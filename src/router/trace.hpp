@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -53,5 +54,22 @@ TraceInfo inspect_trace(const SourceConfig& source);
 /// InputError.
 TraceLayer read_trace_layer(const SourceConfig& source, const std::string& tensor, std::int64_t tokens,
                             std::int64_t experts = 0);
+
+/// The same two of a file that is opened once, for many layers: its header, which names every tensor, is parsed when it
+/// is opened and not again for each of them. Throws as they do.
+class TraceReader {
+ public:
+  explicit TraceReader(const SourceConfig& source);
+  ~TraceReader();
+  TraceReader(const TraceReader&) = delete;
+  TraceReader& operator=(const TraceReader&) = delete;
+
+  TraceInfo inspect() const;
+  TraceLayer read_layer(const std::string& tensor, std::int64_t tokens, std::int64_t experts = 0);
+
+ private:
+  struct Opened;
+  std::unique_ptr<Opened> opened_;
+};
 
 }  // namespace tatr
