@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "config/experiment.hpp"
 #include "quality/calibration.hpp"
@@ -23,6 +24,7 @@ struct QualityEstimate {
   std::optional<PerplexityEstimate> post_hoc;  // a model trained with plain top-k, rounded at evaluation only
   std::optional<PerplexityEstimate> trained;   // a model trained with the rounding and evaluated without it
   std::string why_not;                         // why post_hoc is absent
+  std::vector<std::string> beyond;             // what of the setting post_hoc is given for but no measurement had
 };
 
 /// The smallest fifth moment of a variable >= 0 whose first three are these: that of the two-point Gauss rule. Here the
