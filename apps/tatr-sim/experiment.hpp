@@ -22,6 +22,9 @@ struct RunOptions {
 /// Reads only the file's header. ConfigError or InputError.
 void resolve_trace(ExperimentConfig& config);
 
+/// Names what an experiment on a trace reads of it, as its result does. Reads it. Throws InputError.
+std::string trace_digest(const ExperimentConfig& config);
+
 /// What the experiment allocates at its peak on the system's memory.
 struct MemoryEstimate {
   std::size_t routing_bytes = 0, layer_bytes = 0;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -15,6 +16,9 @@ inline constexpr std::size_t kMaxJsonDepth = 64;  // keeps every recursion over 
 
 /// Parses `text`; `file` names it in errors. Throws ConfigError at "file:line:column".
 nlohmann::json parse_json_text(std::string_view text, const std::string& file, std::size_t max_bytes = kMaxJsonBytes);
+
+/// A file to be read, which must not be a folder. Throws ConfigError.
+std::ifstream open_text_file(const std::string& path);
 
 /// The bytes of a file, at most one block beyond `max_bytes`. Throws ConfigError.
 std::string read_text_file(const std::string& path, std::size_t max_bytes);
