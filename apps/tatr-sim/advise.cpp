@@ -143,7 +143,7 @@ ExitCode advise_on(const AdviseArguments& arguments) {
     result["advice"] = advice_json(advice);
     json->commit(result.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   }
-  return ExitCode::kDone;
+  return advice.certain ? ExitCode::kDone : ExitCode::kVerification;
 }
 
 }  // namespace
@@ -171,6 +171,9 @@ void add_advise(CLI::App& app, Action& action) {
   command->add_option("--json", arguments->json, "Write all settings and the advice to this file; - is stdout")
       ->type_name("FILE");
   command->add_flag("--quiet", arguments->quiet, "No text");
+  command->footer(
+      "Exit codes: 0 a setting is advised; 1 none is: nothing keeps the limits, or only what the estimate\n"
+      "  of perplexity is not calibrated on; 2 usage, config or input file; 3 environment.");
   command->callback([arguments, &action] { action = [arguments] { return advise_on(*arguments); }; });
 }
 

@@ -9,13 +9,18 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <thread>
+#include <tuple>
+#include <vector>
 
+#include "config/json_text.hpp"
 #include "core/interrupt.hpp"
 #include "core/output_file.hpp"
 #include "environment.hpp"
 #include "progress.hpp"
 #include "report/json.hpp"
+#include "report/result_scan.hpp"
 #include "report/stored_results.hpp"
 
 namespace tatr {
@@ -27,17 +32,15 @@ class Runner {
  public:
   explicit Runner(const Batch& batch)
       : batch_(batch), environments_(describe(batch)), tables_(batch.tables), file_(batch.jsonl) {
-    const std::map<std::string, StoredResult> done = read_done();
-    std::set<std::string> known;  // a file holds each config once
+    for (std::size_t i = 0; i < batch.configs.size(); ++i) {
+      by_hash_.emplace(batch.configs[i].hash, i);  // a file holds each config once
+      by_name_.emplace(batch.configs[i].name, i);
+    }
+    read_done();
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < batch.configs.size(); ++i) {
       const ExperimentConfig& config = batch.configs[i];
-      if (!known.insert(config.hash).second) continue;
-      if (const auto found = done.find(config.hash); found != done.end()) {
-        if (batch.tables.wanted()) tables_.add(i, found->second.document);
-        ++before_;
-        continue;
-      }
+      if (by_hash_.at(config.hash) != i || done_.count(i) > 0) continue;
       todo_.push_back(i);
       bytes += estimate_result_bytes(config);
     }
@@ -80,23 +83,76 @@ class Runner {
     return environments;
   }
 
-  std::map<std::string, StoredResult> read_done() {
+  void read_done() {
     if (!batch_.resume && !file_.is_empty()) {
       throw UsageError(batch_.jsonl + ": holds results already; --resume goes on with them, or name another file");
     }
-    std::map<std::string, StoredResult> done;
-    std::set<std::string> devices;
-    for (const Environment& environment : environments_) devices.insert(environment.device);
-    const std::string text = file_.recover();
-    if (text.empty()) return done;
-    for (StoredResult& result : split_results(parse_documents(text, batch_.jsonl))) {
-      if (devices.count(result.device()) == 0) {
-        throw UsageError(fmt::format("{}: was measured on {}, this run is on {}; one file holds results of one device",
-                                     result.place, result.device(), *devices.begin()));
-      }
-      done.emplace(result.config_hash(), std::move(result));
+    std::size_t number = 0;
+    file_.recover([&](std::string_view line) {
+      ++number;
+      if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
+      read_line(line, fmt::format("{} (line {})", batch_.jsonl, number));
+    });
+  }
+
+  /// Takes what a line holds for done, or refuses it. Only what names an experiment is read, unless more is asked for.
+  void read_line(std::string_view line, const std::string& place) {
+    const std::optional<std::vector<ResultKey>> keys = scan_result(line);
+    if (!keys) {
+      split_results({parse_document({place, line, 0})});  // says what is wrong
+      throw UsageError(place + ": has an experiment without a name, config_hash or device; allowed: all three");
     }
-    return done;
+    for (std::size_t i = 0; i < keys->size(); ++i) {
+      const ResultKey& key = (*keys)[i];
+      check_device(key, place);
+      const auto named = by_name_.find(key.name);
+      if (named == by_name_.end()) {
+        ++others_;
+        continue;
+      }
+      const ExperimentConfig& config = batch_.configs[named->second];
+      if (config.hash != key.config_hash) refuse_config(config, key, place, line, i);
+      check_inputs(config, key, place);
+      if (!done_.insert(named->second).second || !batch_.tables.wanted()) continue;
+      tables_.add(named->second, split_results({parse_document({place, line, 0})})[i].document);
+    }
+  }
+
+  void check_device(const ResultKey& key, const std::string& place) const {
+    for (const Environment& environment : environments_) {
+      if (environment.device == key.device) return;
+    }
+    throw UsageError(fmt::format("{}: was measured on {}, this run is on {}; one file holds results of one device",
+                                 place, key.device, environments_.front().device));
+  }
+
+  [[noreturn]] static void refuse_config(const ExperimentConfig& config, const ResultKey& key, const std::string& place,
+                                         std::string_view line, std::size_t index) {
+    const nlohmann::json stored = split_results({parse_document({place, line, 0})})[index].experiment()["config"];
+    const std::string changes = describe_changes(stored, nlohmann::json::parse(config.effective_json));
+    throw UsageError(
+        fmt::format("{}: holds experiment {} of config {}, which is now config {} ({}); one file holds one config of "
+                    "a name: give this run a file of its own, or the experiment another name",
+                    place, brief_json(config.name), key.config_hash, config.hash, changes));
+  }
+
+  /// The hash does not cover what trace and calibration hold. Results of versions that did not record it pass.
+  void check_inputs(const ExperimentConfig& config, const ResultKey& key, const std::string& place) {
+    const auto refuse = [&](const std::string& what, const std::string& then, const std::string& now) {
+      throw UsageError(
+          fmt::format("{}: experiment {} was run with another {} (digest {}, now {}); give this run a "
+                      "file of its own",
+                      place, brief_json(config.name), what, then, now));
+    };
+    const std::string& calibration = batch_.options.calibration.digest;
+    if (!key.calibration_digest.empty() && key.calibration_digest != calibration) {
+      refuse("calibration", key.calibration_digest, calibration);
+    }
+    if (key.trace_digest.empty()) return;
+    const SourceConfig& source = config.router.source;
+    std::string& now = traces_[{source.path, source.tensors, source.first_token, config.router.tokens}];
+    if (now.empty()) now = trace_digest(config);
+    if (key.trace_digest != now) refuse("content of the trace " + source.file, key.trace_digest, now);
   }
 
   std::optional<std::size_t> take() {
@@ -129,8 +185,9 @@ class Runner {
   std::string summary() const {
     return fmt::format("{}: {} experiment{} finished{}{}", batch_.jsonl == "-" ? "standard output" : batch_.jsonl,
                        finished_, finished_ == 1 ? "" : "s",
-                       before_ > 0 ? fmt::format(", {} done before", before_) : "",
-                       failed_ > 0 ? fmt::format(", {} failed", failed_) : "");
+                       done_.empty() ? "" : fmt::format(", {} done before", done_.size()),
+                       failed_ > 0 ? fmt::format(", {} failed", failed_) : "") +
+           (others_ > 0 ? fmt::format("; the file keeps {} of other names", others_) : "");
   }
 
   [[noreturn]] void rethrow() {
@@ -146,11 +203,14 @@ class Runner {
   std::vector<Environment> environments_;  // one per device
   TableFiles tables_;
   LineFile file_;
+  std::map<std::string, std::size_t> by_hash_, by_name_;  // the first config of each
+  std::set<std::size_t> done_;                            // configs that the file holds
+  std::map<std::tuple<std::string, std::vector<std::string>, std::int64_t, std::int64_t>, std::string> traces_;
   std::vector<std::size_t> todo_;
   Progress progress_;
 
   std::mutex mutex_;
-  std::size_t next_ = 0, before_ = 0, finished_ = 0, failed_ = 0;
+  std::size_t next_ = 0, others_ = 0, finished_ = 0, failed_ = 0;
   ExitCode code_ = ExitCode::kDone;
   std::exception_ptr error_;
   // Last: it goes before what it tells of.

@@ -58,11 +58,11 @@ ExitCode compare(const CompareArguments& arguments) {
     if (arguments.base.empty()) return ExitCode::kDone;
   }
   if (arguments.next.empty()) throw UsageError("compare needs two results: BASE NEW (see tatr-sim compare --help)");
-  const std::vector<ResultExperiment> base = read_results(arguments.base), next = read_results(arguments.next);
+  ResultFile base(arguments.base), next(arguments.next);
   check_apart({arguments.markdown}, {arguments.base, arguments.next});
   std::optional<OutputFile> markdown;
   if (!arguments.markdown.empty()) markdown.emplace(arguments.markdown);
-  const Comparison comparison = compare_results(base, next, thresholds);
+  const Comparison comparison = compare_results(source_of(base), source_of(next), thresholds, arguments.all);
   const CompareTextOptions options{arguments.strict, arguments.all};
   if (arguments.markdown != "-") {
     std::fputs(comparison_text(comparison, options).c_str(), stdout);
@@ -88,7 +88,7 @@ void add_compare(CLI::App& app, Action& action) {
       ->allow_extra_args(false);
   command->add_flag("--show-thresholds", arguments->show_thresholds, "Print what verdicts are decided by");
   command->footer(
-      "Exit codes: 0 no regression; 1 regression; 2 a result cannot be read, or nothing in common;\n"
+      "Exit codes: 0 no regression found; 1 regression; 2 a result cannot be read, or nothing in common;\n"
       "  3 another device or schema version. Faster is never a regression.");
   command->callback([arguments, &action] { action = [arguments] { return compare(*arguments); }; });
 }

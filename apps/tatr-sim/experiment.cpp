@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <new>
 #include <set>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "config/read.hpp"
+#include "core/digest.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "core/memory.hpp"
@@ -41,12 +43,34 @@ Routing make_trained_routing(const ExperimentConfig& config, System& system, con
   return route(system, std::move(trained.logits), config.router);
 }
 
-Routing make_routing(const ExperimentConfig& config, const std::string& tensor, System& system) {
+void add_to(Digest& digest, const TraceLayer& layer) {
+  digest.add_values(layer.tensor);
+  digest.add_values(std::array{layer.tokens, layer.experts, layer.top_k});
+  digest.add_values(layer.logits);
+  digest.add_values(layer.chosen);
+  digest.add_values(layer.scores);
+}
+
+/// A trace and what was read of it so far.
+struct OpenTrace {
+  explicit OpenTrace(const SourceConfig& source) : reader(source) {}
+
+  TraceLayer read(const std::string& tensor, const RouterConfig& router) {
+    TraceLayer layer = reader.read_layer(tensor, router.tokens, router.experts);
+    add_to(digest, layer);
+    return layer;
+  }
+
+  TraceReader reader;
+  Digest digest;
+};
+
+Routing make_routing(const ExperimentConfig& config, OpenTrace* trace, const std::string& tensor, System& system) {
   const RouterConfig& router = config.router;
-  if (!is_trace(config)) {
+  if (trace == nullptr) {
     return route(system, synthetic_logits(system, router.source, config.seed, router.tokens, router.experts), router);
   }
-  const TraceLayer layer = read_trace_layer(router.source, tensor, router.tokens, router.experts);
+  const TraceLayer layer = trace->read(tensor, router);
   if (!layer.logits.empty()) return route(system, Buffer<float>(system, layer.logits), router);
   return routing_from_top_k(system, Buffer<std::int32_t>(system, layer.chosen), Buffer<float>(system, layer.scores),
                             router);
@@ -138,6 +162,12 @@ void check_traces(const std::vector<ExperimentConfig>& configs) {
   }
 }
 
+std::string trace_digest(const ExperimentConfig& config) {
+  OpenTrace trace(config.router.source);
+  for (const std::string& tensor : trace.reader.inspect().tensors) trace.read(tensor, config.router);
+  return trace.digest.text();
+}
+
 MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& system) {
   const auto tokens = static_cast<std::size_t>(config.router.tokens);
   const auto experts = static_cast<std::size_t>(config.router.experts);
@@ -195,7 +225,9 @@ ExperimentRecord run_stages(const ExperimentConfig& config, System& system, cons
   record.calibration = options.calibration;
   record.estimated_bytes = estimate_memory(config, system).on_system();
   system.reset_peak();
-  const std::vector<std::string> layers = layers_of(config);
+  std::optional<OpenTrace> trace;
+  if (is_trace(config)) trace.emplace(config.router.source);
+  const std::vector<std::string> layers = trace ? trace->reader.inspect().tensors : layers_of(config);
   ExperimentConfig resolved = config;
   const std::vector<std::optional<WaveShape>> waves = resolve_waves(resolved, system);
   const std::vector<Setting> settings = settings_of(resolved);
@@ -206,7 +238,7 @@ ExperimentRecord run_stages(const ExperimentConfig& config, System& system, cons
     RoutingRecord& described = record.routing.emplace_back();
     Routing routing = config.router.source.kind == SourceKind::kTrained
                           ? make_trained_routing(config, system, options, described)
-                          : make_routing(config, layers[index], system);
+                          : make_routing(config, trace ? &*trace : nullptr, layers[index], system);
     describe_routing(routing, layer, layers[index], described);
     RoundingScratch scratch(system, routing.tokens, routing.experts, routing.top_k, most_tile(config));
     std::vector<Rounded> rounded;
@@ -240,6 +272,7 @@ ExperimentRecord run_stages(const ExperimentConfig& config, System& system, cons
     const std::size_t first = record.strategies.size() - settings.size();
     for (std::size_t i = 0; i < settings.size(); ++i) record.strategies[first + i].timing = timings[i];
   }
+  if (trace) record.trace_digest = trace->digest.text();
   record.peak_bytes = system.peak_bytes();
   record.documented = compare_documented(record);
   const std::vector<std::string> unranked = ranking_warnings(record);

@@ -24,6 +24,9 @@ struct RunOptions {
 /// Reads only the file's header. ConfigError or InputError.
 void resolve_trace(ExperimentConfig& config);
 
+/// Names what an experiment on a trace reads of it, as its result does. Reads it. Throws InputError.
+std::string trace_digest(const ExperimentConfig& config);
+
 /// Looks at the first values of all traces, each once, so that what is no trace is refused before the first experiment
 /// works. InputError.
 void check_traces(const std::vector<ExperimentConfig>& configs);

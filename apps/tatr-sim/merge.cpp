@@ -1,13 +1,16 @@
 // tatr-sim merge: joins result files, such as the shards of a sweep, and makes tables of them.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "commands.hpp"
 #include "core/output_file.hpp"
+#include "report/result_file.hpp"
 #include "report/stored_results.hpp"
 #include "table_files.hpp"
 
@@ -21,6 +24,19 @@ struct MergeArguments {
   TableArguments tables;
 };
 
+/// File and experiment, one of each file in turn, as shards have dealt them out.
+std::vector<std::pair<std::size_t, std::size_t>> in_turn(const std::vector<ResultFile>& files) {
+  std::size_t longest = 0;
+  for (const ResultFile& file : files) longest = std::max(longest, file.keys().size());
+  std::vector<std::pair<std::size_t, std::size_t>> order;
+  for (std::size_t turn = 0; turn < longest; ++turn) {
+    for (std::size_t file = 0; file < files.size(); ++file) {
+      if (turn < files[file].keys().size()) order.emplace_back(file, turn);
+    }
+  }
+  return order;
+}
+
 ExitCode merge(const MergeArguments& arguments) {
   check_apart({arguments.jsonl, arguments.tables.csv, arguments.tables.markdown}, {});
   check_apart({arguments.tables.csv, arguments.tables.markdown}, arguments.files);
@@ -30,17 +46,25 @@ ExitCode merge(const MergeArguments& arguments) {
     jsonl.emplace(arguments.jsonl.empty() ? "-" : arguments.jsonl);
   }
   TableFiles tables(arguments.tables);
-  std::vector<std::vector<StoredResult>> files;
-  for (const std::string& path : arguments.files) files.push_back(split_results(read_documents(path)));
-  std::size_t dropped = 0;
-  const std::vector<StoredResult> merged = merge_results(std::move(files), dropped);
-  for (std::size_t i = 0; i < merged.size(); ++i) {
-    if (jsonl) jsonl->write(merged[i].line() + "\n");
-    tables.add(i, merged[i].document);
+  std::vector<ResultFile> files;
+  for (const std::string& path : arguments.files) files.emplace_back(path);
+  const bool straight = jsonl && !arguments.jsonl.empty() && arguments.jsonl != "-";
+  std::string held;  // for standard output, which gets all or nothing
+  MergedResults merged;
+  std::size_t kept = 0, dropped = 0;
+  for (const auto& [file, experiment] : in_turn(files)) {
+    const StoredResult result = files[file].load(experiment);
+    if (!merged.add(result)) {
+      ++dropped;
+      continue;
+    }
+    if (straight) jsonl->write(result.line() + "\n");
+    if (jsonl && !straight) held += result.line() + "\n";
+    tables.add(kept++, result.document);
   }
-  if (jsonl) jsonl->commit();
+  if (jsonl) jsonl->commit(held);
   tables.commit();
-  fmt::print(stderr, "Experiments: {}, files: {}{}\n", merged.size(), arguments.files.size(),
+  fmt::print(stderr, "Experiments: {}, files: {}{}\n", kept, arguments.files.size(),
              dropped > 0 ? fmt::format("; left out {} that agree with another", dropped) : "");
   return ExitCode::kDone;
 }

@@ -1,7 +1,8 @@
 // tatr-sim report: turns results into one self-contained HTML page.
+#include <fstream>
 #include <memory>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "commands.hpp"
@@ -21,11 +22,13 @@ struct ReportArguments {
 ExitCode report(const ReportArguments& arguments) {
   check_apart({arguments.html}, arguments.results);
   OutputFile page(arguments.html);
-  std::vector<ResultDocument> results;
+  PageResults results;
   for (const std::string& path : arguments.results) {
-    for (ResultDocument& result : read_result_documents(path)) results.push_back(std::move(result));
+    std::ifstream file = open_results(path);
+    for_each_document(file, results_name(path), [&](const DocumentText& text) { results.add(parse_document(text)); });
   }
-  page.commit(html_page(results));
+  write_page(results, [&](std::string_view part) { page.write(part); });
+  page.commit();
   return ExitCode::kDone;
 }
 

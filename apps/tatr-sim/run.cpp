@@ -5,15 +5,18 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "batch.hpp"
 #include "commands.hpp"
+#include "config/json_text.hpp"
 #include "config/read.hpp"
 #include "core/interrupt.hpp"
 #include "core/output_file.hpp"
@@ -83,13 +86,23 @@ TextOptions text_options(const RunArguments& arguments, bool to_stdout) {
   return options;
 }
 
+/// Results are told apart by the names of their experiments, and exports take them for names of files.
+[[noreturn]] void refuse_name(const ExperimentConfig& config, const std::string& other) {
+  throw ConfigError(config.file + ":/name",
+                    fmt::format("{} is also the name of another config of this run, of {}; expected a name of its own",
+                                brief_json(config.name), other));
+}
+
 /// All are read before any runs: a fault in the last costs no work.
 std::vector<ExperimentConfig> read_configs(const RunArguments& arguments) {
   const Shard shard = parse_shard(arguments.shard);
   std::vector<ExperimentConfig> configs;
+  std::map<std::string, std::pair<std::string, std::string>> names;  // hash and file of each
   std::size_t number = 0;
   for (const std::string& path : arguments.configs) {
     for (ExperimentConfig& config : read_experiments(path, arguments.overrides)) {
+      const auto named = names.emplace(config.name, std::pair(config.hash, path)).first;
+      if (named->second.first != config.hash) refuse_name(config, named->second.second);
       resolve_trace(config);
       if (number++ % shard.parts == shard.part - 1) configs.push_back(std::move(config));
     }

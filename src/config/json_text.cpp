@@ -141,13 +141,18 @@ json parse_json_text(std::string_view text, const std::string& file, std::size_t
   return builder.take();
 }
 
-std::string read_text_file(const std::string& path, std::size_t max_bytes) {
+std::ifstream open_text_file(const std::string& path) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) throw ConfigError(path, "no such file");
   if (std::filesystem::is_directory(status)) throw ConfigError(path, "is a directory; expected a JSON file");
   std::ifstream input(path, std::ios::binary);
   if (!input) throw ConfigError(path, "cannot be opened for reading");
+  return input;
+}
+
+std::string read_text_file(const std::string& path, std::size_t max_bytes) {
+  std::ifstream input = open_text_file(path);
   std::string text;
   std::vector<char> block(1 << 16);
   while (text.size() <= max_bytes && input.read(block.data(), static_cast<std::streamsize>(block.size())).gcount()) {

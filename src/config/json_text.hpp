@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -19,6 +20,9 @@ nlohmann::json parse_json_text(std::string_view text, const std::string& file, s
 /// What a parser's exception says, for people: without the library's id of it and without the bytes it quotes from the
 /// file, printable, and short.
 std::string json_parse_problem(const nlohmann::json::exception& error);
+
+/// A file to be read, which must not be a folder. Throws ConfigError.
+std::ifstream open_text_file(const std::string& path);
 
 /// The bytes of a file, at most one block beyond `max_bytes`. Throws ConfigError.
 std::string read_text_file(const std::string& path, std::size_t max_bytes);

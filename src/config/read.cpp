@@ -375,7 +375,8 @@ void check_router(const RouterConfig& router, const std::string& file) {
 
 ExperimentConfig parse_experiment(const json& document, const std::string& file) {
   if (document.is_object() && document.contains("sweep")) refuse(file, "/sweep", "is not allowed within a sweep");
-  validate_document(experiment_schema(), document, file);
+  static const SchemaValidator schema(experiment_schema());
+  schema.check(document, file);
   json effective = document;
   spell_out(effective);
   check_printable(effective, "", file);

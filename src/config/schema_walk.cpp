@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <numeric>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "config/json_text.hpp"
@@ -37,6 +38,15 @@ std::string join(const std::vector<std::string>& parts, const std::string& separ
   return text;
 }
 
+/// Keys of an object, without the one that editors use.
+std::vector<std::string> names_of(const json& properties) {
+  std::vector<std::string> names;
+  for (const auto& [name, property] : properties.items()) {
+    if (name != "$schema") names.push_back(name);
+  }
+  return names;
+}
+
 bool is_multiple(const json& value, const json& step) {
   if (value.is_number_unsigned()) return value.get<std::uint64_t>() % step.get<std::uint64_t>() == 0;
   if (value.is_number_integer()) return value.get<std::int64_t>() % step.get<std::int64_t>() == 0;
@@ -53,38 +63,68 @@ bool at_most(const json& a, const json& b) {
   return a.get<std::uint64_t>() <= b.get<std::uint64_t>();
 }
 
+/// Where a value stands in the document. Its pointer is spelt out only where something is wrong.
+class Place {
+ public:
+  Place() = default;
+  Place(const Place& parent, const std::string& key) : parent_(&parent), key_(&key) {}
+  Place(const Place& parent, std::size_t index) : parent_(&parent), index_(index) {}
+
+  std::string pointer() const {
+    if (parent_ == nullptr) return {};
+    if (key_ != nullptr) return child_pointer(parent_->pointer(), *key_);
+    return parent_->pointer() + "/" + std::to_string(index_);
+  }
+
+ private:
+  const Place* parent_ = nullptr;
+  const std::string* key_ = nullptr;
+  std::size_t index_ = 0;
+};
+
+/// The member, without a copy: absent where there is none.
+const json* member_of(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found == object.end() ? nullptr : &*found;
+}
+
 class Walker {
  public:
   explicit Walker(const json& root) : root_(root) {}
 
-  Problem check(const json& reference, const json& value, const std::string& pointer) const;
+  Problem check(const json& reference, const json& value, const Place& place) const;
   void fill(const json& reference, json& value) const;
 
  private:
   const json& resolve(const json& schema) const;
   const json* find_default(const json& property) const;
   bool accepts_type(const json& schema, const json& value) const;
-  bool matches(const json& schema, const json& value) const { return !check(schema, value, ""); }
+  bool matches(const json& schema, const json& value) const { return !check(schema, value, {}); }
 
   std::string describe(const json& reference) const;
   std::string describe_type(const json& schema, const std::string& type) const;
   void collect_words(const json& reference, std::vector<std::string>& words) const;
-  SchemaProblem refuse(const json& schema, const json& value, const std::string& pointer) const;
+  SchemaProblem refuse(const json& schema, const json& value, const Place& place) const;
 
-  Problem check_scalar(const json& schema, const json& value, const std::string& pointer) const;
-  Problem check_array(const json& schema, const json& value, const std::string& pointer) const;
-  Problem check_object(const json& schema, const json& value, const std::string& pointer) const;
-  Problem check_alternatives(const json& schema, const json& value, const std::string& pointer) const;
+  Problem check_scalar(const json& schema, const json& value, const Place& place) const;
+  Problem check_array(const json& schema, const json& value, const Place& place) const;
+  Problem check_object(const json& schema, const json& value, const Place& place) const;
+  Problem check_alternatives(const json& schema, const json& value, const Place& place) const;
 
   const json& root_;
+  mutable std::unordered_map<const std::string*, const json*> resolved_;  // by the text of the reference
 };
 
 const json& Walker::resolve(const json& schema) const {
   const json* at = &schema;
-  for (int hops = 0; hops < 32 && at->is_object() && at->contains("$ref"); ++hops) {
-    const std::string target = (*at)["$ref"];
-    if (target.rfind("#", 0) != 0) break;
-    at = &root_.at(json::json_pointer(target.substr(1)));
+  for (int hops = 0; hops < 32 && at->is_object(); ++hops) {
+    const json* const reference = member_of(*at, "$ref");
+    if (reference == nullptr) break;
+    const auto& target = reference->get_ref<const std::string&>();
+    if (target.rfind('#', 0) != 0) break;
+    const json*& known = resolved_[&target];
+    if (known == nullptr) known = &root_.at(json::json_pointer(target.substr(1)));
+    at = known;
   }
   return *at;
 }
@@ -156,7 +196,7 @@ void Walker::collect_words(const json& reference, std::vector<std::string>& word
   for (const json& branch : schema.value("oneOf", json::array())) collect_words(branch, words);
 }
 
-SchemaProblem Walker::refuse(const json& schema, const json& value, const std::string& pointer) const {
+SchemaProblem Walker::refuse(const json& schema, const json& value, const Place& place) const {
   std::string message = brief_json(value) + " is not allowed; expected " + describe(schema);
   if (value.is_string()) {
     std::vector<std::string> words;
@@ -164,10 +204,10 @@ SchemaProblem Walker::refuse(const json& schema, const json& value, const std::s
     const std::string near = nearest_name(value, words);
     if (!near.empty()) message += "; did you mean \"" + near + "\"?";
   }
-  return {pointer, message};
+  return {place.pointer(), message};
 }
 
-Problem Walker::check_scalar(const json& schema, const json& value, const std::string& pointer) const {
+Problem Walker::check_scalar(const json& schema, const json& value, const Place& place) const {
   bool good = accepts_type(schema, value);
   if (schema.contains("const")) good = good && value == schema["const"];
   if (schema.contains("enum")) good = good && std::count(schema["enum"].begin(), schema["enum"].end(), value) > 0;
@@ -183,90 +223,92 @@ Problem Walker::check_scalar(const json& schema, const json& value, const std::s
     if (schema.contains("maxLength")) good = good && length <= schema["maxLength"].get<std::size_t>();
   }
   if (good) return std::nullopt;
-  return refuse(schema, value, pointer);
+  return refuse(schema, value, place);
 }
 
-Problem Walker::check_array(const json& schema, const json& value, const std::string& pointer) const {
+Problem Walker::check_array(const json& schema, const json& value, const Place& place) const {
   const bool few = schema.contains("minItems") && value.size() < schema["minItems"].get<std::size_t>();
   const bool many = schema.contains("maxItems") && value.size() > schema["maxItems"].get<std::size_t>();
   if (few || many) {
-    return SchemaProblem{
-        pointer, "a list of " + std::to_string(value.size()) + " items is not allowed; expected " + describe(schema)};
+    return SchemaProblem{place.pointer(), "a list of " + std::to_string(value.size()) +
+                                              " items is not allowed; expected " + describe(schema)};
   }
   if (!schema.contains("items")) return std::nullopt;
   for (std::size_t i = 0; i < value.size(); ++i) {
-    if (Problem problem = check(schema["items"], value[i], pointer + "/" + std::to_string(i))) return problem;
+    if (Problem problem = check(schema["items"], value[i], Place(place, i))) return problem;
   }
   return std::nullopt;
 }
 
-Problem Walker::check_object(const json& schema, const json& value, const std::string& pointer) const {
-  const json properties = schema.value("properties", json::object());
-  const json rest = schema.value("additionalProperties", json(true));
-  std::vector<std::string> names;
-  for (const auto& [name, property] : properties.items()) {
-    if (name != "$schema") names.push_back(name);
-  }
+Problem Walker::check_object(const json& schema, const json& value, const Place& place) const {
+  static const json kNone = json::object(), kAny = true;
+  const json* const listed = member_of(schema, "properties");
+  const json* const others = member_of(schema, "additionalProperties");
+  const json& properties = listed != nullptr ? *listed : kNone;
+  const json& rest = others != nullptr ? *others : kAny;
   for (const auto& [key, member] : value.items()) {
     if (properties.contains(key) || rest != json(false)) continue;
+    const std::vector<std::string> names = names_of(properties);
     const std::string near = nearest_name(key, names);
-    return SchemaProblem{child_pointer(pointer, key),
+    return SchemaProblem{Place(place, key).pointer(),
                          "unknown key " + brief_json(key) + (near.empty() ? "" : ", did you mean \"" + near + "\"?") +
                              "; " + schema.value("title", "the object") + " may have only: " + join(names, ", ")};
   }
-  for (const json& key : schema.value("required", json::array())) {
-    if (value.contains(key)) continue;
+  const json* const required = member_of(schema, "required");
+  for (const json& key : required != nullptr ? *required : kNone) {
+    if (value.contains(key.get_ref<const std::string&>())) continue;
     const json property = properties.value(key.get<std::string>(), json(true));
-    return SchemaProblem{pointer, "required key " + key.dump() + " is missing; expected " + describe(property)};
+    return SchemaProblem{place.pointer(), "required key " + key.dump() + " is missing; expected " + describe(property)};
   }
   const bool few = schema.contains("minProperties") && value.size() < schema["minProperties"].get<std::size_t>();
   const bool many = schema.contains("maxProperties") && value.size() > schema["maxProperties"].get<std::size_t>();
   if (few || many) {
     const std::string wanted = (few ? "at least " + schema["minProperties"].dump() : schema["maxProperties"].dump());
-    return SchemaProblem{pointer,
-                         brief_json(value) + " is not allowed; expected " + wanted + " of: " + join(names, ", ")};
+    return SchemaProblem{place.pointer(), brief_json(value) + " is not allowed; expected " + wanted +
+                                              " of: " + join(names_of(properties), ", ")};
   }
-  for (const auto& [key, member] : value.items()) {
-    const json& property = properties.contains(key) ? properties[key] : rest;
-    if (Problem problem = check(property, member, child_pointer(pointer, key))) return problem;
+  for (auto member = value.begin(); member != value.end(); ++member) {
+    const auto property = properties.find(member.key());
+    const json& own = property != properties.end() ? *property : rest;
+    if (Problem problem = check(own, *member, Place(place, member.key()))) return problem;
   }
   return std::nullopt;
 }
 
 /// Where no alternative fits: the problem of the only one of the value's type, else all that would do.
-Problem Walker::check_alternatives(const json& schema, const json& value, const std::string& pointer) const {
+Problem Walker::check_alternatives(const json& schema, const json& value, const Place& place) const {
   for (const char* key : {"oneOf", "anyOf"}) {
     if (!schema.contains(key)) continue;
     std::vector<Problem> likely;
     bool fits = false;
     for (const json& branch : schema[key]) {
-      Problem problem = check(branch, value, pointer);
+      Problem problem = check(branch, value, place);
       fits = fits || !problem;
       if (problem && value.is_structured() && accepts_type(resolve(branch), value))
         likely.push_back(std::move(problem));
     }
     if (fits) continue;
     if (likely.size() == 1) return likely[0];
-    return refuse(schema, value, pointer);
+    return refuse(schema, value, place);
   }
   return std::nullopt;
 }
 
-Problem Walker::check(const json& reference, const json& value, const std::string& pointer) const {
+Problem Walker::check(const json& reference, const json& value, const Place& place) const {
   const json& schema = resolve(reference);
-  if (schema == json(false)) return SchemaProblem{pointer, brief_json(value) + " is not allowed here"};
+  if (schema == json(false)) return SchemaProblem{place.pointer(), brief_json(value) + " is not allowed here"};
   if (!schema.is_object()) return std::nullopt;
-  Problem problem = check_scalar(schema, value, pointer);
-  if (!problem && value.is_array()) problem = check_array(schema, value, pointer);
-  if (!problem && value.is_object()) problem = check_object(schema, value, pointer);
-  if (!problem) problem = check_alternatives(schema, value, pointer);
+  Problem problem = check_scalar(schema, value, place);
+  if (!problem && value.is_array()) problem = check_array(schema, value, place);
+  if (!problem && value.is_object()) problem = check_object(schema, value, place);
+  if (!problem) problem = check_alternatives(schema, value, place);
   if (!problem && schema.contains("if")) {
     const char* next = matches(schema["if"], value) ? "then" : "else";
-    if (schema.contains(next)) problem = check(schema[next], value, pointer);
+    if (schema.contains(next)) problem = check(schema[next], value, place);
   }
   if (!problem && schema.contains("allOf")) {
     for (const json& part : schema["allOf"]) {
-      if ((problem = check(part, value, pointer))) break;
+      if ((problem = check(part, value, place))) break;
     }
   }
   return problem;
@@ -327,7 +369,7 @@ std::size_t distance(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-Problem find_problem(const json& schema, const json& document) { return Walker(schema).check(schema, document, ""); }
+Problem find_problem(const json& schema, const json& document) { return Walker(schema).check(schema, document, {}); }
 
 void fill_defaults(const json& schema, json& document) { Walker(schema).fill(schema, document); }
 

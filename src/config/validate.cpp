@@ -1,5 +1,6 @@
 #include "config/validate.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -19,10 +20,16 @@ namespace {
 using nlohmann::json;
 using valijson::adapters::NlohmannJsonAdapter;
 
+constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+
+bool exceeds_int64(const json& value) {
+  if (value.is_structured()) return std::any_of(value.begin(), value.end(), exceeds_int64);
+  return value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost);
+}
+
 /// valijson reads every integer as int64, so 2^64 - 1 would be -1. The largest int64 stands in for anything above it,
 /// in document and schema alike: no bound of ours lies between.
 json within_int64(json value) {
-  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
   if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost)) return kMost;
   if (value.is_structured()) {
     for (json& item : value) item = within_int64(std::move(item));
@@ -43,20 +50,35 @@ std::string config_place(const std::string& file, const std::string& pointer) {
   return pointer.empty() ? file : file + ":" + pointer;
 }
 
-void validate_document(const json& schema, const json& document, const std::string& file) {
-  // The walk comes first: it stops at the first fault, however large the document, and says it best.
-  if (const std::optional<SchemaProblem> problem = find_problem(schema, document)) {
+struct SchemaValidator::Compiled {
+  json schema, within;
+  valijson::Schema validator;
+};
+
+SchemaValidator::SchemaValidator(const json& schema) : compiled_(new Compiled{schema, within_int64(schema), {}}) {
+  valijson::SchemaParser(valijson::SchemaParser::kDraft7)
+      .populateSchema(NlohmannJsonAdapter(compiled_->within), compiled_->validator);
+}
+
+SchemaValidator::~SchemaValidator() = default;
+
+void SchemaValidator::check(const json& document, const std::string& file) const {
+  std::optional<json> copy;
+  if (exceeds_int64(document)) copy = within_int64(document);
+  const NlohmannJsonAdapter adapter(copy ? *copy : document);
+  valijson::Validator validator(valijson::Validator::kStrongTypes);
+  // Without a place for words it stops at the first fault, however large the document.
+  if (validator.validate(compiled_->validator, adapter, nullptr)) return;
+  if (const std::optional<SchemaProblem> problem = find_problem(compiled_->schema, document)) {
     throw ConfigError(config_place(file, problem->pointer), problem->message);
   }
-  const json schema_copy = within_int64(schema);
-  const json document_copy = within_int64(document);
-  valijson::Schema compiled;
-  valijson::SchemaParser(valijson::SchemaParser::kDraft7).populateSchema(NlohmannJsonAdapter(schema_copy), compiled);
-  valijson::Validator validator(valijson::Validator::kStrongTypes);
   valijson::ValidationResults results;
-  if (!validator.validate(compiled, NlohmannJsonAdapter(document_copy), &results)) {
-    throw ConfigError(file, validator_words(results));
-  }
+  validator.validate(compiled_->validator, adapter, &results);
+  throw ConfigError(file, validator_words(results));
+}
+
+void validate_document(const json& schema, const json& document, const std::string& file) {
+  SchemaValidator(schema).check(document, file);
 }
 
 }  // namespace tatr

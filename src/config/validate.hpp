@@ -2,12 +2,27 @@
 // config/schema_walk.hpp. Serves experiments and results alike.
 #pragma once
 
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
 namespace tatr {
 
-/// Throws ConfigError at "file:/json/pointer" with the value and what is allowed. The schema is draft-07.
+/// A schema made ready once for any number of documents. It is draft-07.
+class SchemaValidator {
+ public:
+  explicit SchemaValidator(const nlohmann::json& schema);
+  ~SchemaValidator();
+
+  /// Throws ConfigError at "file:/json/pointer" with the value and what is allowed. From several threads at once.
+  void check(const nlohmann::json& document, const std::string& file) const;
+
+ private:
+  struct Compiled;
+  std::unique_ptr<Compiled> compiled_;
+};
+
+/// The same for a schema that is used once.
 void validate_document(const nlohmann::json& schema, const nlohmann::json& document, const std::string& file);
 
 /// "file:/json/pointer", or the file alone for the whole document.

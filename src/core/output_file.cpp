@@ -194,13 +194,27 @@ std::string LineFile::read_all() const {
   return content;
 }
 
-std::string LineFile::recover() {
-  if (!regular_) return {};
-  std::string content = read_all();
-  const std::size_t whole = content.rfind('\n') + 1;  // npos + 1 is 0
-  if (whole < content.size() && ftruncate(descriptor_, static_cast<off_t>(whole)) != 0) fail("written");
-  content.resize(whole);
-  return content;
+void LineFile::recover(const std::function<void(std::string_view)>& visit) {
+  if (!regular_) return;
+  std::vector<char> block(1 << 20);
+  std::string line;  // so much of it as is read
+  off_t whole = 0;   // bytes up to the end of the last line
+  for (off_t at = 0;;) {
+    const ssize_t count = pread(descriptor_, block.data(), block.size(), at);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("read");
+    if (count == 0) break;
+    at += count;
+    std::string_view rest(block.data(), static_cast<std::size_t>(count));
+    for (std::size_t end = 0; (end = rest.find('\n')) != std::string_view::npos; rest.remove_prefix(end + 1)) {
+      line.append(rest.substr(0, end));
+      visit(line);
+      whole += static_cast<off_t>(line.size()) + 1;
+      line.clear();
+    }
+    line.append(rest);
+  }
+  if (!line.empty() && ftruncate(descriptor_, whole) != 0) fail("written");
 }
 
 void LineFile::check_room(std::size_t bytes) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,8 +55,9 @@ class LineFile {
 
   bool is_empty() const;
 
-  /// The whole lines that the file holds. What follows the last newline was torn by a crash and is cut off.
-  std::string recover();
+  /// Calls visit for each whole line that the file holds, without its newline. What follows the last newline was torn
+  /// by a crash and is then cut off; if visit throws, the file stays as it is.
+  void recover(const std::function<void(std::string_view)>& visit);
 
   /// Fails if the disk has no room for so many bytes more.
   void check_room(std::size_t bytes);

@@ -5,6 +5,7 @@
 #include "config/json_text.hpp"
 #include "config/schema.hpp"
 #include "config/validate.hpp"
+#include "core/digest.hpp"
 #include "core/error.hpp"
 
 namespace tatr {
@@ -45,6 +46,9 @@ Calibration build_calibration(const json& from, const std::string& file) {
   validate_document(schema, from, file);
   Calibration calibration;
   calibration.name = from["name"];
+  Digest digest;
+  digest.add_values(from.dump());
+  calibration.digest = digest.text();
   calibration.layers = from["layers"];
   calibration.damage = from["parameters"]["damage"];
   calibration.power = from["parameters"]["power"];

@@ -35,6 +35,7 @@ struct CalibrationCover {
 
 struct Calibration {
   std::string name;
+  std::string digest;                             // of all that the file says
   std::int64_t layers = 0;                        // of the measured network
   double damage = 0, power = 1, gain = 0;         // ln(perplexity) changes by damage D^power - gain sqrt(A)
   double absolute_error = 0, relative_error = 0;  // half-width of the 90 % interval: the larger one

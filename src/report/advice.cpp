@@ -60,13 +60,14 @@ std::vector<AdviceChoice> make_choices(const std::vector<NetworkRecord>& candida
   for (const NetworkRecord& network : candidates) {
     const auto& estimate = network.quality.post_hoc;
     if (advice.by_perplexity && !estimate) {
-      if (advice.without_estimate++ == 0) advice.why_without = network.quality.why_not;
+      advice.not_estimated.push_back(&network);
       continue;
     }
     AdviceChoice choice;
     choice.network = &network;
     choice.cost = advice.measured ? *measured_ms(network) : tile_rows(network);
     choice.quality = advice.by_perplexity ? estimate->value : network.metrics.dropped_gate_mass;
+    choice.calibrated = !advice.by_perplexity || network.quality.beyond.empty();
     choices.push_back(choice);
   }
   std::stable_sort(choices.begin(), choices.end(), cheaper);  // ties stay in the order of the candidates
@@ -92,6 +93,8 @@ void choose(const std::vector<AdviceChoice>& choices, Advice& advice) {
   }
   const bool only_time = !advice.limits.perplexity && !advice.limits.dropped_mass;
   std::stable_sort(kept.begin(), kept.end(), only_time ? better : cheaper);
+  if (!kept.empty() && !kept.front().calibrated) advice.uncalibrated = kept.front();
+  std::erase_if(kept, [](const AdviceChoice& choice) { return !choice.calibrated; });
   if (kept.empty()) return;
   advice.best = kept.front();
   const auto other = std::find_if(kept.begin(), kept.end(),
@@ -99,33 +102,78 @@ void choose(const std::vector<AdviceChoice>& choices, Advice& advice) {
   if (other != kept.end()) advice.runner_up = *other;
 }
 
-void judge(Advice& advice) {
+/// Whether every setting that rounds was left out for want of an estimate.
+bool none_estimated(const std::vector<AdviceChoice>& choices, const Advice& advice) {
+  return !advice.not_estimated.empty() && std::all_of(choices.begin(), choices.end(), is_none);
+}
+
+std::string place_words(const NetworkRecord& network) {
+  return network.own_tiles ? network.label : fmt::format("{} at tile {}", network.label, network.tile);
+}
+
+/// Why nothing is advised: no calibrated setting keeps the limits, or only plain top-k.
+std::string verdict_without(const Advice& advice) {
+  if (!advice.uncalibrated) return "Nothing keeps the limits; the front shows what is nearest.";
+  return fmt::format(
+      "Only settings beyond what the estimate is calibrated on {}: measure them on your model before use.",
+      advice.best ? "beat plain top-k within the limits" : "keep the limits");
+}
+
+std::string verdict_with(Advice& advice) {
   const bool unrounded_keeps = keeps(advice.limits, advice.unrounded, advice.measured);
   const bool limits_time = advice.limits.time_ms || advice.limits.time_share;
-  if (!advice.best) {
-    advice.verdict = "Nothing keeps the limits; the front shows what is nearest.";
-  } else if (is_none(*advice.best)) {
-    advice.verdict =
-        fmt::format("Rounding is not worth it: no strategy within the limits beats plain top-k at tile {}.",
-                    advice.best->network->tile);
-  } else if (limits_time && unrounded_keeps) {
-    advice.verdict = "Rounding is not needed: plain top-k keeps the limit on time.";
-  } else if (advice.best->speedup < kWorthwhile) {
-    advice.verdict = fmt::format(
-        "Rounding is not worth it: the best within the limits is {:.2f} times as fast as "
-        "plain top-k at tile {}.",
-        advice.best->speedup, advice.unrounded.network->tile);
-  } else {
-    advice.worth_it = true;
-    advice.verdict =
-        fmt::format("Rounding is worth it: {:.2f} times as fast as plain top-k at tile {}, {}.", advice.best->speedup,
-                    advice.unrounded.network->tile, advice.measured ? "measured, rounding included" : "modelled");
+  if (is_none(*advice.best)) {
+    return fmt::format("Rounding is not worth it: no strategy within the limits{} beats plain top-k at tile {}.",
+                       advice.not_estimated.empty() ? "" : ", of those that the estimate covers,",
+                       advice.best->network->tile);
   }
+  if (limits_time && unrounded_keeps) return "Rounding is not needed: plain top-k keeps the limit on time.";
+  if (advice.best->speedup < kWorthwhile) {
+    return fmt::format(
+        "Rounding is not worth it: the best within the limits is {:.2f} times as fast as plain top-k at "
+        "tile {}.",
+        advice.best->speedup, advice.unrounded.network->tile);
+  }
+  advice.worth_it = true;
+  return fmt::format("Rounding is worth it: {:.2f} times as fast as plain top-k at tile {}, {}.", advice.best->speedup,
+                     advice.unrounded.network->tile, advice.measured ? "measured, rounding included" : "modelled");
+}
+
+void judge(const std::vector<AdviceChoice>& choices, Advice& advice) {
+  if (none_estimated(choices, advice)) {
+    advice.verdict = fmt::format(
+        "No advice: none of the {} settings that round has an estimate ({}). --max-dropped-mass needs none, "
+        "--calibration takes one of your own.",
+        advice.not_estimated.size(), advice.not_estimated.front()->quality.why_not);
+    return;
+  }
+  advice.certain = advice.best && !(is_none(*advice.best) && advice.uncalibrated);
+  advice.verdict = advice.certain ? verdict_with(advice) : verdict_without(advice);
+  if (!advice.certain) return;
   const auto& limit = advice.limits.perplexity;
-  if (limit && advice.best && advice.best->network->quality.post_hoc->high > *limit) {
+  if (limit && advice.best->network->quality.post_hoc->high > *limit) {
     advice.verdict += fmt::format(" The estimate's interval reaches {}: above the limit.",
                                   format_change(advice.best->network->quality.post_hoc->high));
   }
+  if (advice.uncalibrated) {
+    advice.verdict += fmt::format(
+        " By an estimate beyond its calibration {} would be better, {:.2f} times as fast as "
+        "plain top-k: measure it before use.",
+        place_words(*advice.uncalibrated->network), advice.uncalibrated->speedup);
+  }
+}
+
+/// Along rising cost, what is better than all before; an uncalibrated estimate hides no calibrated one.
+std::vector<AdviceChoice> front_of(const std::vector<AdviceChoice>& choices) {
+  double lowest = std::numeric_limits<double>::infinity(), lowest_calibrated = lowest;
+  std::vector<AdviceChoice> front;
+  for (const AdviceChoice& choice : choices) {
+    if (choice.quality >= (choice.calibrated ? lowest_calibrated : lowest)) continue;
+    lowest = std::min(lowest, choice.quality);
+    if (choice.calibrated) lowest_calibrated = choice.quality;
+    front.push_back(choice);
+  }
+  return front;
 }
 
 }  // namespace
@@ -139,14 +187,9 @@ Advice advise(const std::vector<NetworkRecord>& candidates, const AdviceLimits& 
   const double base = unrounded->cost;
   for (AdviceChoice& choice : choices) choice.speedup = choice.cost > 0 ? base / choice.cost : 1.0;
   advice.unrounded = *unrounded;
-  double lowest = std::numeric_limits<double>::infinity();
-  for (const AdviceChoice& choice : choices) {
-    if (choice.quality >= lowest) continue;
-    lowest = choice.quality;
-    advice.front.push_back(choice);
-  }
+  advice.front = front_of(choices);
   choose(choices, advice);
-  judge(advice);
+  judge(choices, advice);
   return advice;
 }
 

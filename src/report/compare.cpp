@@ -17,18 +17,17 @@ namespace tatr {
 namespace {
 
 using nlohmann::json;
-using Index = std::map<std::pair<std::string, std::string>, const ResultExperiment*>;
-using StrategyKey = std::tuple<std::int64_t, std::string, std::int64_t>;  // layer, label, tile (0: its own)
+using Index = std::map<std::pair<std::string, std::string>, std::size_t>;  // by name and config hash
+using StrategyKey = std::tuple<std::int64_t, std::string, std::int64_t>;   // layer, label, tile (0: its own)
 
 std::string word(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
-Index index_of(const std::vector<ResultExperiment>& results, const char* side) {
+Index index_of(const std::vector<ResultKey>& keys, const char* side) {
   Index index;
-  for (const ResultExperiment& result : results) {
-    const auto key = std::pair(word(result.experiment["name"]), word(result.experiment["config_hash"]));
-    if (!index.emplace(key, &result).second) {
+  for (const ResultKey& key : keys) {
+    if (!index.emplace(std::pair(key.name, key.config_hash), index.size()).second) {
       throw InputError(side, fmt::format("experiment {} with config {} is there twice; allowed: once",
-                                         brief_json(key.first), key.second));
+                                         brief_json(key.name), key.config_hash));
     }
   }
   return index;
@@ -109,18 +108,41 @@ void compare_routing(const json& base, const json& next, std::vector<MetricChang
   }
 }
 
-StrategyKey key_of(const json& strategy) {
-  return {strategy["layer"], strategy["label"], strategy["tile"].is_null() ? 0 : strategy["tile"].get<std::int64_t>()};
+/// 0: each expert has its own.
+std::int64_t tile_of(const json& strategy) {
+  return strategy["tile"].is_null() ? 0 : strategy["tile"].get<std::int64_t>();
 }
 
-/// The `none` that a strategy stands beside: at its layer and tile, or at the first tile for a strategy with its own.
-const json* none_beside(const json& strategies, const json& strategy) {
-  for (const json& other : strategies) {
-    if (other["name"] != "none" || other["layer"] != strategy["layer"]) continue;
-    if (strategy["tile"].is_null() || other["tile"] == strategy["tile"]) return &other;
+StrategyKey key_of(const json& strategy) { return {strategy["layer"], strategy["label"], tile_of(strategy)}; }
+
+/// `none` of each layer and tile.
+class NoneIndex {
+ public:
+  explicit NoneIndex(const json& strategies) {
+    for (const json& strategy : strategies) {
+      if (strategy["name"] != "none") continue;
+      const std::int64_t layer = strategy["layer"];
+      first_.emplace(layer, &strategy);
+      beside_.emplace(std::pair(layer, tile_of(strategy)), &strategy);
+    }
   }
-  return nullptr;
-}
+
+  /// Of the same layer and tile, or of the first tile for a strategy with its own; null where there is none.
+  const json* beside(const json& strategy) const {
+    const std::int64_t layer = strategy["layer"], tile = tile_of(strategy);
+    return tile == 0 ? found(first_, layer) : found(beside_, {layer, tile});
+  }
+
+ private:
+  template <class Map>
+  static const json* found(const Map& map, const typename Map::key_type& key) {
+    const auto entry = map.find(key);
+    return entry == map.end() ? nullptr : entry->second;
+  }
+
+  std::map<std::int64_t, const json*> first_;
+  std::map<std::pair<std::int64_t, std::int64_t>, const json*> beside_;
+};
 
 void add_note(ExperimentComparison& comparison, const std::string& note) {
   std::vector<std::string>& notes = comparison.notes;
@@ -133,6 +155,13 @@ void note_setup(const json& base, const json& next, std::initializer_list<const 
   for (const char* key : keys) {
     if (base[key] == next[key]) continue;
     add_note(comparison, fmt::format("{}: {} → {}", key, brief_json(base[key]), brief_json(next[key])));
+  }
+}
+
+/// Traces and calibrations that held something else; results of versions that did not record them say nothing.
+void note_inputs(const json& base, const json& next, ExperimentComparison& comparison) {
+  if (base.contains("inputs") && next.contains("inputs")) {
+    note_setup(base["inputs"], next["inputs"], {"trace", "calibration"}, comparison);
   }
 }
 
@@ -160,6 +189,7 @@ void compare_strategies(const json& base, const json& next, ExperimentComparison
   const TimeRules rules = rules_for(base, on_cpu, thresholds);
   std::map<StrategyKey, const json*> index;
   for (const json& strategy : next) index.emplace(key_of(strategy), &strategy);
+  const NoneIndex base_nones(base), next_nones(next);
   bool noted = false;
   for (const json& strategy : base) {
     MetricChange place;
@@ -174,7 +204,7 @@ void compare_strategies(const json& base, const json& next, ExperimentComparison
       comparison.metrics.push_back(place);
       continue;
     }
-    const StrategyPair pair{strategy, *found->second, none_beside(base, strategy), none_beside(next, *found->second)};
+    const StrategyPair pair{strategy, *found->second, base_nones.beside(strategy), next_nones.beside(*found->second)};
     compare_strategy(pair, comparison, place, rules);
     note_yardstick(pair, comparison, noted);
   }
@@ -189,6 +219,7 @@ ExperimentComparison compare_experiment(const ResultExperiment& base, const Resu
   check_device(base.environment, next.environment, comparison.name);
   note_setup(base.environment, next.environment, {"host", "cpu", "driver", "cuda"}, comparison);
   note_setup(base.experiment["memory"], next.experiment["memory"], {"peak_bytes"}, comparison);
+  note_inputs(base.experiment, next.experiment, comparison);
   const json &base_error = base.experiment["error"], &next_error = next.experiment["error"];
   if (!base_error.is_null() || !next_error.is_null()) {
     MetricChange change;
@@ -205,19 +236,30 @@ ExperimentComparison compare_experiment(const ResultExperiment& base, const Resu
 }
 
 /// An experiment of BASE that NEW lacks.
-ExperimentComparison missing_experiment(const json& base, const Index& next) {
+ExperimentComparison missing_experiment(const ResultKey& base, const Index& next) {
   ExperimentComparison comparison;
-  comparison.name = base["name"];
-  comparison.config_hash = base["config_hash"];
+  comparison.name = base.name;
+  comparison.config_hash = base.config_hash;
   MetricChange change;
   change.metric = "all metrics";
   change.change = Change::kMissing;
   change.reason = "NEW lacks the experiment";
-  for (const auto& [key, result] : next) {
-    if (key.first == comparison.name) change.reason = "NEW ran it with another config, " + key.second;
+  const auto other = next.lower_bound({base.name, ""});
+  if (other != next.end() && other->first.first == base.name) {
+    change.reason = "NEW ran it with another config, " + other->first.second;
   }
   comparison.metrics.push_back(change);
   return comparison;
+}
+
+/// Only counts what is the same, but for the layer's times, which are shown.
+void leave_out_same(ExperimentComparison& comparison) {
+  std::erase_if(comparison.metrics, [&](const MetricChange& metric) {
+    if (metric.change != Change::kSame || (metric.time && metric.metric == "layer_ms")) return false;
+    ++comparison.same_left_out;
+    if (metric.time) ++comparison.same_times_left_out;
+    return true;
+  });
 }
 
 }  // namespace
@@ -226,25 +268,68 @@ std::size_t Comparison::count(Change change) const {
   std::size_t count = 0;
   for (const ExperimentComparison& experiment : experiments) {
     for (const MetricChange& metric : experiment.metrics) count += metric.change == change;
+    if (change == Change::kSame) count += experiment.same_left_out;
   }
   return count;
 }
 
+std::size_t Comparison::count_times(Change change) const {
+  std::size_t count = 0;
+  for (const ExperimentComparison& experiment : experiments) {
+    for (const MetricChange& metric : experiment.metrics) count += metric.time && metric.change == change;
+    if (change == Change::kSame) count += experiment.same_times_left_out;
+  }
+  return count;
+}
+
+std::size_t Comparison::times_not_judged() const {
+  std::size_t count = 0;
+  for (const ExperimentComparison& experiment : experiments) {
+    for (const MetricChange& metric : experiment.metrics) count += metric.time && !metric.change;
+  }
+  return count;
+}
+
+ExperimentSource source_of(ResultFile& file) {
+  return {file.keys(), [&file](std::size_t i) {
+            StoredResult result = file.load(i);
+            return ResultExperiment{std::move(result.document["environment"]),
+                                    std::move(result.document["experiments"][0])};
+          }};
+}
+
+ExperimentSource source_of(const std::vector<ResultExperiment>& results) {
+  ExperimentSource source;
+  for (const ResultExperiment& result : results) {
+    ResultKey& key = source.keys.emplace_back();
+    key.name = word(result.experiment["name"]);
+    key.config_hash = word(result.experiment["config_hash"]);
+  }
+  source.load = [&results](std::size_t i) { return results[i]; };
+  return source;
+}
+
 Comparison compare_results(const std::vector<ResultExperiment>& base, const std::vector<ResultExperiment>& next,
                            const CompareThresholds& thresholds) {
-  const Index base_index = index_of(base, "BASE"), next_index = index_of(next, "NEW");
-  Comparison comparison;
-  bool any = false;
-  for (const ResultExperiment& result : base) {
-    const json& name = result.experiment["name"];
-    const auto found = next_index.find({name, result.experiment["config_hash"]});
-    any = any || found != next_index.end();
-    comparison.experiments.push_back(found == next_index.end()
-                                         ? missing_experiment(result.experiment, next_index)
-                                         : compare_experiment(result, *found->second, thresholds));
-  }
+  return compare_results(source_of(base), source_of(next), thresholds, /*list_same=*/true);
+}
+
+Comparison compare_results(const ExperimentSource& base, const ExperimentSource& next,
+                           const CompareThresholds& thresholds, bool list_same) {
+  const Index base_index = index_of(base.keys, "BASE"), next_index = index_of(next.keys, "NEW");
+  const auto place_in_next = [&](const ResultKey& key) { return next_index.find({key.name, key.config_hash}); };
+  const bool any = std::any_of(base.keys.begin(), base.keys.end(),
+                               [&](const ResultKey& key) { return place_in_next(key) != next_index.end(); });
   if (!any) throw InputError("NEW", "has no experiment of BASE with the same name and config: nothing to compare");
-  for (const auto& [key, result] : next_index) {
+  Comparison comparison;
+  for (std::size_t i = 0; i < base.keys.size(); ++i) {
+    const auto found = place_in_next(base.keys[i]);
+    comparison.experiments.push_back(found == next_index.end()
+                                         ? missing_experiment(base.keys[i], next_index)
+                                         : compare_experiment(base.load(i), next.load(found->second), thresholds));
+    if (!list_same) leave_out_same(comparison.experiments.back());
+  }
+  for (const auto& [key, place] : next_index) {
     if (base_index.count(key) == 0) {
       comparison.notes.push_back(fmt::format("only in NEW: {} (config {})", key.first, key.second));
     }

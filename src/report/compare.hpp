@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -71,19 +72,36 @@ struct MetricChange {
 struct ExperimentComparison {
   std::string name, config_hash, device;
   std::vector<MetricChange> metrics;
-  std::vector<std::string> notes;  // what else differs and may explain it; never judged
+  std::size_t same_left_out = 0, same_times_left_out = 0;  // metrics that are `same` and not listed; times among them
+  std::vector<std::string> notes;                          // what else differs and may explain it; never judged
 };
 
 struct Comparison {
   std::vector<ExperimentComparison> experiments;  // in BASE's order
   std::vector<std::string> notes;                 // what only NEW has
   std::size_t count(Change change) const;
+  std::size_t count_times(Change change) const;  // of them, those that are times
+  std::size_t times_not_judged() const;          // shown only
 };
+
+/// Experiments that are loaded one by one: what they are called is known before.
+struct ExperimentSource {
+  std::vector<ResultKey> keys;
+  std::function<ResultExperiment(std::size_t)> load;
+};
+
+ExperimentSource source_of(ResultFile& file);  // which must outlive it
+ExperimentSource source_of(const std::vector<ResultExperiment>& results);
 
 /// Matches experiments by name and config hash, strategies by layer, label and tile. Throws InputError where a name and
 /// hash is twice in one of them or none is in both, EnvironmentError where a match ran on another device.
 Comparison compare_results(const std::vector<ResultExperiment>& base, const std::vector<ResultExperiment>& next,
                            const CompareThresholds& thresholds);
+
+/// The same for results that need not fit into memory: one experiment of each is held at a time. Without `list_same`,
+/// metrics that are `same` are only counted, but for the layer's times.
+Comparison compare_results(const ExperimentSource& base, const ExperimentSource& next,
+                           const CompareThresholds& thresholds, bool list_same);
 
 /// Slower and changed are regressions; with `strict`, so are ambiguous and missing. Faster never is.
 bool is_regression(Change change, bool strict);

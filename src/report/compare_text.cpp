@@ -151,10 +151,33 @@ std::string experiment_text(const ExperimentComparison& experiment, const Compar
   return text;
 }
 
+/// What is known where nothing is slower or changed: no more than was judged.
+std::string calm_words(const Comparison& comparison) {
+  const std::size_t ambiguous = comparison.count(Change::kAmbiguous), missing = comparison.count(Change::kMissing);
+  const std::size_t same_times = comparison.count_times(Change::kSame);
+  const std::size_t exact = comparison.count(Change::kSame) - same_times;
+  const std::size_t judged = same_times + comparison.count(Change::kFaster);
+  std::string words;
+  if (exact + judged + ambiguous == 0) {
+    words = "nothing could be compared";
+  } else if (judged + ambiguous == 0) {
+    words = "integers and means are equal, no timing was judged";
+  } else if (judged == 0) {
+    words = fmt::format(
+        "integers and means are equal, but all {} timings are ambiguous: measure longer (run --thorough)", ambiguous);
+  } else if (ambiguous > 0) {
+    words = fmt::format("no regression found, but {} of {} timings are ambiguous: measure longer (run --thorough)",
+                        ambiguous, judged + ambiguous);
+  } else {
+    words = missing == 0 ? "no regression" : "no regression in what both have";
+  }
+  return words;
+}
+
 }  // namespace
 
 std::string outcome_line(const Comparison& comparison, bool strict) {
-  std::string text = regressed(comparison, strict) ? "regression" : "no regression";
+  std::string text = regressed(comparison, false) ? "regression" : calm_words(comparison);
   const char* joint = ": ";
   for (std::size_t i = 0; i < kChangeNames.size(); ++i) {
     const std::size_t count = comparison.count(static_cast<Change>(i));
@@ -162,7 +185,9 @@ std::string outcome_line(const Comparison& comparison, bool strict) {
     text += joint + format_count(static_cast<std::int64_t>(count)) + " " + kChangeNames[i];
     joint = ", ";
   }
-  return text + (strict ? " (strict)" : "");
+  if (!strict) return text;
+  const bool only_strictly = regressed(comparison, true) && !regressed(comparison, false);
+  return text + (only_strictly ? " (refused: strict)" : " (strict)");
 }
 
 std::string comparison_text(const Comparison& comparison, const CompareTextOptions& options) {

@@ -18,7 +18,8 @@ std::string comparison_text(const Comparison& comparison, const CompareTextOptio
 /// The same in GitHub's Markdown, the outcome first.
 std::string comparison_markdown(const Comparison& comparison, const CompareTextOptions& options);
 
-/// "no regression: 412 same, 1 faster", or "regression: …".
+/// "no regression: 412 same, 1 faster", or "regression: …"; or, where some times or all could not be judged, or nothing
+/// is there to be judged, that.
 std::string outcome_line(const Comparison& comparison, bool strict);
 
 }  // namespace tatr

@@ -186,10 +186,23 @@ Json config_json(const std::string& effective) {
   return config.is_object() ? config : Json(nullptr);
 }
 
+/// What the config only names: the hash does not cover what it held.
+Json inputs_json(const ExperimentRecord& experiment) {
+  Json trace, calibration;
+  if (!experiment.trace_digest.empty()) {
+    trace = {{"file", experiment.config.router.source.file}, {"digest", experiment.trace_digest}};
+  }
+  if (experiment.calibration) {
+    calibration = {{"name", experiment.calibration->name}, {"digest", text_or_null(experiment.calibration->digest)}};
+  }
+  return {{"trace", trace}, {"calibration", calibration}};
+}
+
 Json experiment_json(const ExperimentRecord& experiment) {
   return {{"name", experiment.config.name},
           {"config", config_json(experiment.config.effective_json)},
           {"config_hash", experiment.config.hash},
+          {"inputs", inputs_json(experiment)},
           {"routing", list_json(experiment.routing, routing_json)},
           {"strategies", list_json(experiment.strategies, strategy_json)},
           {"network", list_json(summarise_network(experiment), network_json)},

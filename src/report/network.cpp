@@ -1,15 +1,14 @@
 #include "report/network.hpp"
 
 #include <algorithm>
+#include <map>
+#include <string_view>
+#include <utility>
 
 #include "report/metric_list.hpp"
 
 namespace tatr {
 namespace {
-
-bool belongs(const NetworkRecord& network, const StrategyRecord& record, std::int64_t tile) {
-  return network.label == record.strategy.label && network.tile == tile;
-}
 
 NetworkRecord start_network(const StrategyRecord& record, std::int64_t tile) {
   NetworkRecord network;
@@ -49,12 +48,24 @@ void add_layer(NetworkRecord& network, const StrategyRecord& record) {
   network.layers.push_back(&record);
 }
 
-void set_speedup(NetworkRecord& network, const std::vector<NetworkRecord>& all) {
+/// `none` of each tile, where it was timed.
+using Bases = std::map<std::int64_t, std::vector<const NetworkRecord*>>;
+
+Bases bases_of(const std::vector<NetworkRecord>& networks) {
+  Bases bases;
+  for (const NetworkRecord& network : networks) {
+    if (network.kind == StrategyKind::kNone && network.layer_ms) bases[network.tile].push_back(&network);
+  }
+  return bases;
+}
+
+void set_speedup(NetworkRecord& network, const Bases& bases) {
   if (!network.layer_ms || !(*network.layer_ms > 0)) return;
-  for (const NetworkRecord& base : all) {
-    if (base.kind != StrategyKind::kNone || base.tile != network.tile || !base.layer_ms) continue;
-    if (!same_shape(*base.layers.front()->timing, *network.layers.front()->timing)) continue;
-    network.speedup = *base.layer_ms / *network.layer_ms;
+  const auto beside = bases.find(network.tile);
+  if (beside == bases.end()) return;
+  for (const NetworkRecord* base : beside->second) {
+    if (!same_shape(*base->layers.front()->timing, *network.layers.front()->timing)) continue;
+    network.speedup = *base->layer_ms / *network.layer_ms;
     return;
   }
 }
@@ -87,20 +98,22 @@ std::optional<double> gemm_ms(const LayerTiming& timing) {
 
 std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment) {
   std::vector<NetworkRecord> networks;
+  using Place = std::pair<std::string_view, std::int64_t>;  // label and tile
+  std::map<Place, std::size_t> places;
   for (const StrategyRecord& record : experiment.strategies) {
     const std::int64_t tile = tile_group(record, experiment.config);
-    auto found = std::find_if(networks.begin(), networks.end(),
-                              [&](const NetworkRecord& network) { return belongs(network, record, tile); });
-    if (found == networks.end()) found = networks.insert(found, start_network(record, tile));
-    add_layer(*found, record);
+    const auto [place, is_new] = places.emplace(Place(record.strategy.label, tile), networks.size());
+    if (is_new) networks.push_back(start_network(record, tile));
+    add_layer(networks[place->second], record);
   }
   for (NetworkRecord& network : networks) {
     for (const MeanMetric& metric : kMeanMetrics) {
       network.metrics.*metric.member /= static_cast<double>(network.layers.size());
     }
   }
+  const Bases bases = bases_of(networks);
   for (NetworkRecord& network : networks) {
-    set_speedup(network, networks);
+    set_speedup(network, bases);
     if (experiment.calibration) set_quality(network, *experiment.calibration, experiment.config.router);
   }
   return networks;

@@ -1,5 +1,7 @@
 #include "report/page.hpp"
 
+#include <initializer_list>
+
 namespace tatr {
 
 namespace {
@@ -30,22 +32,23 @@ std::string inert_json(const json& value) {
 
 }  // namespace
 
-std::string html_page(const std::vector<ResultDocument>& results) {
-  json documents = json::array();
-  for (const ResultDocument& result : results) {
-    documents.push_back({{"source", result.source}, {"result", result.document}});
-  }
-  std::string page;
+void PageResults::add(const ResultDocument& result) {
+  check_tolerantly(result);
+  text_ += (text_.empty() ? "" : ",") + inert_json({{"source", result.source}, {"result", result.document}});
+}
+
+void write_page(const PageResults& results, const std::function<void(std::string_view)>& write) {
   std::string_view rest = kPageTemplate;  // only the template is searched for marks, never what replaces one
-  const auto replace = [&](std::string_view mark, std::string_view text) {
+  const auto replace = [&](std::string_view mark, std::initializer_list<std::string_view> parts) {
     const std::size_t at = rest.find(mark);
-    page.append(rest.substr(0, at)).append(text);
+    write(rest.substr(0, at));
+    for (const std::string_view part : parts) write(part);
     rest.remove_prefix(at + mark.size());
   };
-  replace("{{style}}", kPageStyle);
-  replace("{{results}}", inert_json(documents));
-  replace("{{script}}", kPageScript);
-  return page.append(rest);
+  replace("{{style}}", {kPageStyle});
+  replace("{{results}}", {"[", results.text(), "]"});
+  replace("{{script}}", {kPageScript});
+  write(rest);
 }
 
 }  // namespace tatr

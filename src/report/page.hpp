@@ -3,9 +3,9 @@
 // which draw it from the results when the page is opened.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "report/results.hpp"
 
@@ -15,7 +15,19 @@ extern const std::string_view kPageTemplate;  // page/page.html, with {{style}},
 extern const std::string_view kPageStyle;     // page/page.css
 extern const std::string_view kPageScript;    // page/*.js
 
-/// The page as UTF-8. Bytes of names that are no UTF-8 become U+FFFD.
-std::string html_page(const std::vector<ResultDocument>& results);
+/// Results as the page carries them: their text only, as soon as they are added.
+class PageResults {
+ public:
+  /// Throws ConfigError at what the page cannot show.
+  void add(const ResultDocument& result);
+
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+/// Writes the page as UTF-8, part by part. Bytes of names that are no UTF-8 become U+FFFD.
+void write_page(const PageResults& results, const std::function<void(std::string_view)>& write);
 
 }  // namespace tatr

@@ -102,6 +102,7 @@ struct Environment {
 struct ExperimentRecord {
   ExperimentConfig config;
   std::optional<Calibration> calibration;  // what perplexity is estimated by
+  std::string trace_digest;                // of what was read of the trace; empty without one
   std::vector<RoutingRecord> routing;      // one per layer
   std::vector<StrategyRecord> strategies;  // layer-major, then tile, then strategy in config order
   std::vector<DocumentedRecord> documented;

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "report/format.hpp"
@@ -14,77 +16,145 @@ namespace {
 
 using nlohmann::json;
 
-/// The objects of a result that a row draws on.
+/// The objects of a result that a row draws on; null where it has none.
 struct Row {
-  const json &document, &experiment, &routing, &strategy;
+  const json &document, &experiment, &routing, &network, &strategy;
 };
 
 struct Column {
   std::string name;
   const json& (*from)(const Row&);
-  std::string pointer;
+  json::json_pointer place;
 };
 
+/// Columns in the order in which they are added.
+class Columns {
+ public:
+  /// Members of one object, each under its own name; what stands before names is of `prefix`.
+  void add(const json& (*from)(const Row&), const std::string& place, const std::vector<std::string>& names,
+           const std::string& prefix = "") {
+    for (const std::string& name : names) add_as(prefix + name, from, place + "/" + name);
+  }
+  void add_as(const std::string& name, const json& (*from)(const Row&), const std::string& pointer) {
+    list_.push_back({name, from, json::json_pointer(pointer)});
+  }
+  std::vector<Column> take() { return std::move(list_); }
+
+ private:
+  std::vector<Column> list_;
+};
+
+const json& document_of(const Row& row) { return row.document; }
+const json& experiment_of(const Row& row) { return row.experiment; }
+const json& routing_of(const Row& row) { return row.routing; }
+const json& network_of(const Row& row) { return row.network; }
+const json& strategy_of(const Row& row) { return row.strategy; }
+
+void add_metrics(Columns& columns, const json& (*from)(const Row&), const std::string& prefix) {
+  for (const CountMetric& metric : kCountMetrics) columns.add(from, "", {metric.name}, prefix);
+  for (const MeanMetric& metric : kMeanMetrics) columns.add(from, "", {metric.name}, prefix);
+  for (const std::string name : {"estimated_perplexity_change", "estimated_perplexity_change_trained"}) {
+    columns.add_as(prefix + name, from, "/" + name + "/value");
+    columns.add(from, "/" + name, {"low", "high", "calibration"}, prefix + name + "_");
+  }
+  columns.add(from, "", {"why_not_estimated", "estimate_beyond"}, prefix);
+}
+
+void add_timing(Columns& columns) {
+  columns.add(strategy_of, "/timing", {"backend", "cpu_reduced", "granule_rows", "launches"});
+  columns.add(strategy_of, "/timing/shape", {"hidden", "intermediate"});
+  columns.add(strategy_of, "/timing/kernels", {"up", "down"}, "kernel_");
+  columns.add(strategy_of, "/timing/fused", {"gather", "swiglu"}, "fused_");
+  for (const TimingMetric& metric : kTimingMetrics) {
+    const std::string name = metric.name, place = "/timing/" + name;
+    columns.add_as(name, strategy_of, place + "/median");
+    columns.add(strategy_of, place, {"lower_quartile", "upper_quartile", "n"}, name + "_");
+  }
+  columns.add_as("n", strategy_of, "/timing/layer_ms/n");
+  for (const std::string name : {"speedup", "end_to_end_speedup"}) {
+    columns.add_as(name, strategy_of, "/timing/" + name + "/value");
+    columns.add(strategy_of, "/timing/" + name, {"low", "high"}, name + "_");
+  }
+  columns.add(strategy_of, "/timing",
+              {"useful_tflops", "hardware_tflops", "output_error", "output_error_worst_percent", "output_error_dropped",
+               "output_error_added", "output_error_rescaled", "uniform_ms", "sm_clock_mhz", "power_w"});
+  for (const std::string gemm : {"up", "down"}) {
+    columns.add(strategy_of, "/timing/floors/" + gemm, {"ms", "bound"}, "floor_" + gemm + "_");
+  }
+}
+
+/// Of the run and the experiment: the same in many rows.
+void add_run(Columns& columns) {
+  columns.add_as("git", document_of, "/tool/git");
+  columns.add_as("version", document_of, "/tool/version");
+  columns.add(document_of, "/environment", {"host", "cpu", "date", "threads", "driver", "cuda", "back_ends"});
+  columns.add(document_of, "/environment", {"sm_clock_mhz", "power_w"}, "start_");
+  columns.add(experiment_of, "/memory", {"estimated_bytes", "peak_bytes"});
+  columns.add_as("trace", experiment_of, "/inputs/trace/file");
+  columns.add_as("trace_digest", experiment_of, "/inputs/trace/digest");
+  columns.add_as("calibration", experiment_of, "/inputs/calibration/name");
+  columns.add_as("calibration_digest", experiment_of, "/inputs/calibration/digest");
+  columns.add_as("experiment_warnings", experiment_of, "/warnings");
+  columns.add_as("error", experiment_of, "/error");
+}
+
+std::vector<Column> make_columns() {
+  Columns columns;
+  columns.add_as("experiment", experiment_of, "/name");
+  columns.add(experiment_of, "", {"config_hash"});
+  columns.add(document_of, "/environment", {"device"});
+  columns.add(experiment_of, "/config", {"seed"});
+  columns.add_as("source", experiment_of, "/config/router/source/kind");
+  columns.add(routing_of, "", {"tensor", "tokens", "experts", "top_k", "assignments"});
+  columns.add(routing_of, "/counts", {"min", "median", "max", "cv"}, "count_");
+  columns.add(routing_of, "", {"task_loss"});
+  columns.add(experiment_of, "/config/router/source", {"rounding_weight", "balance_weight"});
+  columns.add(strategy_of, "", {"layer"});
+  columns.add_as("strategy", strategy_of, "/name");
+  columns.add(strategy_of, "", {"label", "tile"});
+  add_metrics(columns, strategy_of, "");
+  columns.add(strategy_of, "/waves", {"asked", "sms", "column_tiles", "filled", "nearest_tiles", "nearest_waves"},
+              "waves_");
+  add_timing(columns);
+  columns.add(strategy_of, "", {"warnings"});
+  columns.add(network_of, "", {"layers"}, "network_");
+  add_metrics(columns, network_of, "network_");
+  columns.add(
+      network_of, "",
+      {"lowest_tile_utilisation", "highest_dropped_gate_mass", "cpu_reduced", "layer_ms", "gemm_ms", "speedup_of_sums"},
+      "network_");
+  add_run(columns);
+  return columns.take();
+}
+
 const std::vector<Column>& columns() {
-  static const std::vector<Column> list = [] {
-    const auto document = [](const Row& row) -> const json& { return row.document; };
-    const auto experiment = [](const Row& row) -> const json& { return row.experiment; };
-    const auto routing = [](const Row& row) -> const json& { return row.routing; };
-    const auto strategy = [](const Row& row) -> const json& { return row.strategy; };
-    std::vector<Column> all = {{"experiment", experiment, "/name"},
-                               {"config_hash", experiment, "/config_hash"},
-                               {"device", document, "/environment/device"},
-                               {"git", document, "/tool/git"},
-                               {"seed", experiment, "/config/seed"},
-                               {"source", experiment, "/config/router/source/kind"},
-                               {"tokens", routing, "/tokens"},
-                               {"experts", routing, "/experts"},
-                               {"top_k", routing, "/top_k"},
-                               {"count_cv", routing, "/counts/cv"},
-                               {"task_loss", routing, "/task_loss"},
-                               {"rounding_weight", experiment, "/config/router/source/rounding_weight"},
-                               {"layer", strategy, "/layer"},
-                               {"strategy", strategy, "/name"},
-                               {"label", strategy, "/label"},
-                               {"tile", strategy, "/tile"}};
-    for (const CountMetric& metric : kCountMetrics)
-      all.push_back({metric.name, strategy, std::string("/") + metric.name});
-    for (const MeanMetric& metric : kMeanMetrics)
-      all.push_back({metric.name, strategy, std::string("/") + metric.name});
-    for (const char* name : {"backend", "cpu_reduced", "granule_rows"}) {
-      all.push_back({name, strategy, std::string("/timing/") + name});
-    }
-    all.push_back({"hidden", strategy, "/timing/shape/hidden"});
-    all.push_back({"intermediate", strategy, "/timing/shape/intermediate"});
-    for (const TimingMetric& metric : kTimingMetrics) {
-      all.push_back({metric.name, strategy, std::string("/timing/") + metric.name + "/median"});
-    }
-    all.push_back({"n", strategy, "/timing/layer_ms/n"});
-    for (const std::string name : {"speedup", "end_to_end_speedup"}) {
-      all.push_back({name, strategy, "/timing/" + name + "/value"});
-      all.push_back({name + "_low", strategy, "/timing/" + name + "/low"});
-      all.push_back({name + "_high", strategy, "/timing/" + name + "/high"});
-    }
-    for (const char* name :
-         {"useful_tflops", "hardware_tflops", "output_error", "uniform_ms", "sm_clock_mhz", "power_w"}) {
-      all.push_back({name, strategy, std::string("/timing/") + name});
-    }
-    return all;
-  }();
+  static const std::vector<Column> list = make_columns();
   return list;
 }
 
-/// The value at a pointer, null where any part of the way is absent.
-const json& value_at(const json& from, const std::string& pointer) {
+const json& null_value() {
   static const json kNull;
-  const json::json_pointer place(pointer);
-  return from.contains(place) ? from[place] : kNull;
+  return kNull;
+}
+
+/// The value at a pointer, null where any part of the way is absent.
+const json& value_at(const json& from, const json::json_pointer& place) {
+  return from.contains(place) ? from[place] : null_value();
+}
+
+/// A list of texts is one text.
+std::string joined(const json& list) {
+  std::string text;
+  for (const json& item : list) {
+    text += (text.empty() ? "" : "; ") + (item.is_string() ? item.get<std::string>() : item.dump());
+  }
+  return text;
 }
 
 std::string csv_cell(const json& value) {
   if (value.is_null()) return "";
-  if (!value.is_string()) return value.dump();
-  std::string text = value;
+  if (!value.is_string() && !value.is_array()) return value.dump();
+  std::string text = value.is_array() ? joined(value) : value.get<std::string>();
   if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
   for (std::size_t at = 0; (at = text.find('"', at)) != std::string::npos; at += 2) text.insert(at, 1, '"');
   return '"' + text + '"';
@@ -100,15 +170,32 @@ std::string number_cell(const json& value) { return value.is_number() ? format_v
 
 std::string share_cell(const json& value) { return value.is_number() ? format_percent(value.get<double>()) : kAbsent; }
 
-/// Of one layer: with its interval. Of several: the ratio of the sums, which has none.
-std::string speedup_cell(const json& experiment, const json& network) {
-  if (network["layers"] == 1) {
-    for (const json& strategy : experiment["strategies"]) {
-      if (strategy["label"] != network["label"] || strategy["tile"] != network["tile"]) continue;
-      const json& ratio = value_at(strategy, "/timing/speedup");
-      if (!ratio.is_object() || !ratio["low"].is_number() || !ratio["high"].is_number()) return kAbsent;
-      return format_ratio(ratio["value"], ratio["low"], ratio["high"]);
-    }
+using LabelAndTile = std::pair<std::string, json>;
+
+LabelAndTile label_and_tile(const json& record) { return {record["label"].get<std::string>(), record["tile"]}; }
+
+/// Objects of a list by what tells them apart; the first of each.
+template <class Key>
+std::map<Key, const json*> index_by(const json& list, Key (*key_of)(const json&)) {
+  std::map<Key, const json*> index;
+  for (const json& item : list) index.emplace(key_of(item), &item);
+  return index;
+}
+
+template <class Key>
+const json& found_in(const std::map<Key, const json*>& index, const Key& key) {
+  const auto found = index.find(key);
+  return found == index.end() ? null_value() : *found->second;
+}
+
+/// Of one layer: with its interval. Of several: the ratio of the sums, which has none. `strategy` is the only one of
+/// the first.
+std::string speedup_cell(const json& network, const json& strategy) {
+  if (network["layers"] == 1 && !strategy.is_null()) {
+    static const json::json_pointer place("/timing/speedup");
+    const json& ratio = value_at(strategy, place);
+    if (!ratio.is_object() || !ratio["low"].is_number() || !ratio["high"].is_number()) return kAbsent;
+    return format_ratio(ratio["value"], ratio["low"], ratio["high"]);
   }
   const json& ratio = network["speedup_of_sums"];
   return ratio.is_number() ? fmt::format("{:.2f}×", ratio.get<double>()) : kAbsent;
@@ -123,20 +210,19 @@ std::string csv_header() {
 }
 
 std::string csv_rows(const json& result) {
-  static const json kNull;
   std::string rows;
   for (const json& experiment : result["experiments"]) {
+    const auto layer_of = [](const json& record) -> json { return record["layer"]; };
+    const auto routings = index_by<json>(experiment["routing"], layer_of);
+    const auto networks = index_by<LabelAndTile>(experiment["network"], label_and_tile);
     for (const json& strategy : experiment["strategies"]) {
-      const json* routing = &kNull;
-      for (const json& one : experiment["routing"]) {
-        if (one["layer"] == strategy["layer"]) routing = &one;
-      }
-      const Row row{result, experiment, *routing, strategy};
-      std::string line;
+      const Row row{result, experiment, found_in(routings, layer_of(strategy)),
+                    found_in(networks, label_and_tile(strategy)), strategy};
       for (const Column& column : columns()) {
-        line += (&column == &columns().front() ? "" : ",") + csv_cell(value_at(column.from(row), column.pointer));
+        if (&column != &columns().front()) rows += ',';
+        rows += csv_cell(value_at(column.from(row), column.place));
       }
-      rows += line + "\n";
+      rows += '\n';
     }
   }
   return rows;
@@ -152,6 +238,7 @@ std::string markdown_rows(const json& result) {
   std::string rows;
   for (const json& experiment : result["experiments"]) {
     const std::string name = markdown_cell(experiment["name"].get<std::string>());
+    const auto strategies = index_by<LabelAndTile>(experiment["strategies"], label_and_tile);
     for (const json& network : experiment["network"]) {
       const std::string device = markdown_cell(result["environment"]["device"].get<std::string>()) +
                                  (network["cpu_reduced"] == true ? ", reduced shape" : "");
@@ -160,7 +247,8 @@ std::string markdown_rows(const json& result) {
                           network["tile"].is_null() ? "own" : network["tile"].dump(), format_count(network["tiles"]),
                           share_cell(network["tile_utilisation"]), share_cell(network["dropped_share"]),
                           number_cell(network["dropped_gate_mass"]), number_cell(network["gemm_ms"]),
-                          number_cell(network["layer_ms"]), speedup_cell(experiment, network), device);
+                          number_cell(network["layer_ms"]),
+                          speedup_cell(network, found_in(strategies, label_and_tile(network))), device);
     }
   }
   return rows;

@@ -1,5 +1,6 @@
 #include "report/results.hpp"
 
+#include <array>
 #include <sstream>
 #include <utility>
 
@@ -34,55 +35,122 @@ json tolerant_schema() {
   return schema;
 }
 
-/// Non-blank lines with their numbers, from 1.
-std::vector<std::pair<int, std::string>> lines_of(const std::string& text) {
-  std::vector<std::pair<int, std::string>> lines;
-  std::istringstream stream(text);
-  std::string line;
-  for (int number = 1; std::getline(stream, line); ++number) {
-    if (line.find_first_not_of(" \t\r") != std::string::npos) lines.emplace_back(number, line);
-  }
-  return lines;
-}
+bool is_blank(const std::string& line) { return line.find_first_not_of(" \t\r\n") == std::string::npos; }
 
-std::vector<ResultDocument> check_documents(std::vector<ResultDocument> documents) {
-  static const json schema = tolerant_schema();
-  for (const ResultDocument& result : documents) validate_document(schema, result.document, result.source);
-  return documents;
-}
+/// Takes a file line by line and knows where it is.
+class LineReader {
+ public:
+  LineReader(std::istream& stream, const std::string& file) : stream_(stream), file_(file) {}
+
+  /// The next line with its newline, if it has one; false at the end.
+  bool next() {
+    offset_ += line_.size();
+    line_.clear();
+    ++number_;
+    std::array<char, 1 << 16> block;
+    for (bool more = true; more;) {
+      stream_.getline(block.data(), block.size());
+      const auto count = static_cast<std::size_t>(stream_.gcount());
+      const bool full = stream_.fail() && !stream_.eof() && count + 1 == block.size();  // no newline yet
+      const bool ended = !stream_.fail() && !stream_.eof();                             // the newline is counted
+      line_.append(block.data(), ended ? count - 1 : count);
+      if (ended) line_ += '\n';
+      if (line_.size() > kMaxResultBytes) refuse_size();
+      more = full;
+      if (full) stream_.clear();
+    }
+    if (stream_.bad()) throw ConfigError(file_, "cannot be read");
+    return !line_.empty();
+  }
+
+  std::string text() const { return line_.ends_with('\n') ? line_.substr(0, line_.size() - 1) : line_; }
+  const std::string& raw() const { return line_; }
+  std::size_t offset() const { return offset_; }
+  std::size_t number() const { return number_; }
+
+  [[noreturn]] void refuse_size() const {
+    throw ConfigError(file_, "a result in it is larger than " + std::to_string(kMaxResultBytes >> 20) + " MB");
+  }
+
+ private:
+  std::istream& stream_;
+  const std::string& file_;
+  std::string line_;
+  std::size_t offset_ = 0;
+  std::size_t number_ = 0;
+};
 
 }  // namespace
 
-std::vector<ResultDocument> parse_documents(const std::string& text, const std::string& file) {
-  const auto lines = lines_of(text);
-  std::vector<ResultDocument> results;
-  if (lines.size() > 1 && json::accept(lines.front().second)) {
-    for (const auto& [number, line] : lines) {
-      const std::string source = file + " (line " + std::to_string(number) + ")";
-      results.push_back({source, parse_json_text(line, source, kMaxResultBytes)});
+void for_each_document(std::istream& stream, const std::string& file,
+                       const std::function<void(const DocumentText&)>& visit) {
+  LineReader lines(stream, file);
+  std::string head;  // all up to the second line that holds anything
+  const auto next_filled = [&] {
+    while (lines.next()) {
+      head += lines.raw();
+      if (!is_blank(lines.raw())) return true;
     }
-  } else {
-    results.push_back({file, parse_json_text(text, file, kMaxResultBytes)});
+    return false;
+  };
+  next_filled();
+  const std::string first = lines.text();
+  const std::size_t number = lines.number();
+  const std::size_t offset = lines.offset();
+  if (!next_filled()) return visit({file, head, 0});
+  const auto named = [&](std::size_t line) { return file + " (line " + std::to_string(line) + ")"; };
+  if (json::accept(first)) {
+    head = {};
+    visit({named(number), first, offset});
+    do {
+      if (!is_blank(lines.raw())) visit({named(lines.number()), lines.text(), lines.offset()});
+    } while (lines.next());
+    return;
   }
+  while (lines.next()) {
+    head += lines.raw();
+    if (head.size() > kMaxResultBytes) lines.refuse_size();
+  }
+  visit({file, head, 0});
+}
+
+ResultDocument parse_document(const DocumentText& text) {
+  return {text.source, parse_json_text(text.text, text.source, kMaxResultBytes)};
+}
+
+std::vector<ResultDocument> parse_documents(const std::string& text, const std::string& file) {
+  std::istringstream stream(text);
+  std::vector<ResultDocument> results;
+  for_each_document(stream, file, [&](const DocumentText& document) { results.push_back(parse_document(document)); });
   return results;
 }
 
 void check_strictly(const ResultDocument& result) {
-  static const json schema = json::parse(kResultSchema);
-  validate_document(schema, result.document, result.source);
+  static const SchemaValidator schema(json::parse(kResultSchema));
+  schema.check(result.document, result.source);
 }
 
 std::vector<ResultDocument> read_documents(const std::string& path) {
-  if (path == "-") return parse_documents(read_text_file("/dev/stdin", kMaxResultBytes), "standard input");
-  return parse_documents(read_text_file(path, kMaxResultBytes), path);
+  std::vector<ResultDocument> results;
+  std::ifstream stream = open_results(path);
+  for_each_document(stream, results_name(path),
+                    [&](const DocumentText& document) { results.push_back(parse_document(document)); });
+  return results;
+}
+
+std::ifstream open_results(const std::string& path) { return open_text_file(path == "-" ? "/dev/stdin" : path); }
+
+std::string results_name(const std::string& path) { return path == "-" ? "standard input" : path; }
+
+void check_tolerantly(const ResultDocument& result) {
+  static const SchemaValidator schema(tolerant_schema());
+  schema.check(result.document, result.source);
 }
 
 std::vector<ResultDocument> parse_result_documents(const std::string& text, const std::string& file) {
-  return check_documents(parse_documents(text, file));
-}
-
-std::vector<ResultDocument> read_result_documents(const std::string& path) {
-  return check_documents(read_documents(path));
+  std::vector<ResultDocument> results = parse_documents(text, file);
+  for (const ResultDocument& result : results) check_tolerantly(result);
+  return results;
 }
 
 }  // namespace tatr

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "report/format.hpp"
 #include "report/text_sections.hpp"
@@ -121,16 +122,9 @@ std::string configuration_section(const TextContext& context) {
 
 std::string warnings_section(const TextContext& context) {
   std::vector<std::string> seen;  // the same warning in every layer is one line
-  std::vector<std::int64_t> times;
+  std::map<std::string, std::int64_t> times;
   const auto add = [&](const std::string& warning) {
-    for (std::size_t i = 0; i < seen.size(); ++i) {
-      if (seen[i] == warning) {
-        ++times[i];
-        return;
-      }
-    }
-    seen.push_back(warning);
-    times.push_back(1);
+    if (times[warning]++ == 0) seen.push_back(warning);
   };
   for (const std::string& warning : context.experiment.warnings) add(warning);
   for (const StrategyRecord& record : context.experiment.strategies) {
@@ -138,8 +132,9 @@ std::string warnings_section(const TextContext& context) {
   }
   if (seen.empty()) return {};
   std::string text = "Warnings:\n";
-  for (std::size_t i = 0; i < seen.size(); ++i) {
-    text += wrap("- " + seen[i] + (times[i] > 1 ? fmt::format(" ({} times)", times[i]) : ""), 2, 2);
+  for (const std::string& warning : seen) {
+    const std::int64_t count = times[warning];
+    text += wrap("- " + warning + (count > 1 ? fmt::format(" ({} times)", count) : ""), 2, 2);
   }
   return text;
 }

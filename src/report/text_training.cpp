@@ -52,15 +52,17 @@ struct Group {
 /// In the order of the run.
 std::vector<Group> group(const RunRecord& run) {
   std::vector<Group> groups;
+  std::map<std::string, std::size_t> places;  // by what is shared
   for (const ExperimentRecord& experiment : run.experiments) {
     const std::optional<Outcome> outcome = outcome_of(experiment);
     if (!outcome) continue;
     nlohmann::json shared = nlohmann::json::parse(experiment.config.effective_json);
     for (const char* key : {"name", "seed"}) shared.erase(key);
     shared["router"]["source"].erase("rounding_weight");
-    auto found = std::find_if(groups.begin(), groups.end(), [&](const Group& one) { return one.shared == shared; });
-    if (found == groups.end()) found = groups.insert(found, Group{shared, {}});
-    found->outcomes[experiment.config.router.source.training.rounding_weight][experiment.config.seed] = *outcome;
+    const auto [place, is_new] = places.emplace(shared.dump(), groups.size());
+    if (is_new) groups.push_back(Group{shared, {}});
+    groups[place->second].outcomes[experiment.config.router.source.training.rounding_weight][experiment.config.seed] =
+        *outcome;
   }
   return groups;
 }

@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <limits>
 #include <string_view>
+#include <unordered_map>
 
 #include "core/error.hpp"
 #include "core/exact_math.hpp"
@@ -252,14 +253,12 @@ std::int64_t agreed_experts(const TraceFile& trace, const LayerEntry& layer, con
   return experts;
 }
 
-/// One layer, opened and checked as far as headers go.
+/// One layer of an open trace, checked as far as headers go.
 class LayerReader {
  public:
-  LayerReader(const SourceConfig& source, const std::string& tensor, std::int64_t tokens, std::int64_t experts)
-      : source_(source), trace_(open_trace(source)) {
-    const auto layer = std::ranges::find(trace_.layers, tensor, &LayerEntry::name);
-    if (layer == trace_.layers.end()) refuse_name(trace_, tensor);
-    layer_ = *layer;
+  LayerReader(const SourceConfig& source, TraceFile& trace, const LayerEntry& layer, std::int64_t tokens,
+              std::int64_t experts)
+      : source_(source), trace_(trace), layer_(layer) {
     const TraceInfo info = check_layer(trace_, layer_, source.values);
     const std::int64_t left = tokens_left(trace_, layer_.values, source.first_token);
     if (tokens < 0 || tokens > left) {
@@ -303,15 +302,13 @@ class LayerReader {
   }
 
   const SourceConfig& source_;
-  TraceFile trace_;
-  LayerEntry layer_;
+  TraceFile& trace_;
+  const LayerEntry& layer_;
   std::int64_t tokens_ = 0, experts_ = 0;
 };
 
-}  // namespace
-
-TraceInfo inspect_trace(const SourceConfig& source) {
-  const TraceFile trace = open_trace(source);
+/// The layers that `source` names, all of one shape.
+TraceInfo inspect_layers(const TraceFile& trace, const SourceConfig& source) {
   const std::vector<const LayerEntry*> layers = select_layers(trace, source.tensors);
   TraceInfo info = check_layer(trace, *layers[0], source.values);
   for (const LayerEntry* layer : layers) {
@@ -328,17 +325,49 @@ TraceInfo inspect_trace(const SourceConfig& source) {
   return info;
 }
 
-TraceLayer read_trace_layer(const SourceConfig& source, const std::string& tensor, std::int64_t tokens,
-                            std::int64_t experts) {
-  LayerReader reader(source, tensor, tokens, experts);
+}  // namespace
+
+struct TraceReader::Opened {
+  SourceConfig source;
+  TraceFile trace;
+  std::unordered_map<std::string_view, const LayerEntry*> layers;  // by name
+
+  const LayerEntry& layer(const std::string& tensor) const {
+    const auto found = layers.find(tensor);
+    if (found == layers.end()) refuse_name(trace, tensor);
+    return *found->second;
+  }
+};
+
+TraceReader::TraceReader(const SourceConfig& source) : opened_(new Opened{source, open_trace(source), {}}) {
+  for (const LayerEntry& layer : opened_->trace.layers) opened_->layers.emplace(layer.name, &layer);
+}
+
+TraceReader::~TraceReader() = default;
+
+TraceInfo TraceReader::inspect() const { return inspect_layers(opened_->trace, opened_->source); }
+
+TraceLayer TraceReader::read_layer(const std::string& tensor, std::int64_t tokens, std::int64_t experts) {
+  LayerReader reader(opened_->source, opened_->trace, opened_->layer(tensor), tokens, experts);
   return reader.read(reader.tokens());
 }
 
-void check_trace_start(const SourceConfig& source, std::int64_t tokens, std::int64_t experts) {
-  for (const std::string& tensor : inspect_trace(source).tensors) {
-    LayerReader reader(source, tensor, tokens, experts);
+void TraceReader::check_start(std::int64_t tokens, std::int64_t experts) {
+  for (const std::string& tensor : inspect().tensors) {
+    LayerReader reader(opened_->source, opened_->trace, opened_->layer(tensor), tokens, experts);
     reader.read(std::min(reader.tokens(), reader.rows_of_a_block()));
   }
+}
+
+TraceInfo inspect_trace(const SourceConfig& source) { return TraceReader(source).inspect(); }
+
+TraceLayer read_trace_layer(const SourceConfig& source, const std::string& tensor, std::int64_t tokens,
+                            std::int64_t experts) {
+  return TraceReader(source).read_layer(tensor, tokens, experts);
+}
+
+void check_trace_start(const SourceConfig& source, std::int64_t tokens, std::int64_t experts) {
+  TraceReader(source).check_start(tokens, experts);
 }
 
 }  // namespace tatr

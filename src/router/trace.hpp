@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -58,5 +59,23 @@ TraceLayer read_trace_layer(const SourceConfig& source, const std::string& tenso
 /// Reads and checks the first megabyte of every layer as read_trace_layer would: so that what is no trace of logits or
 /// of top-k is refused before work starts. Throws InputError.
 void check_trace_start(const SourceConfig& source, std::int64_t tokens, std::int64_t experts);
+
+/// The same three of a file that is opened once, for many layers: its header, which names every tensor, is parsed when
+/// it is opened and not again for each of them. Throws as they do.
+class TraceReader {
+ public:
+  explicit TraceReader(const SourceConfig& source);
+  ~TraceReader();
+  TraceReader(const TraceReader&) = delete;
+  TraceReader& operator=(const TraceReader&) = delete;
+
+  TraceInfo inspect() const;
+  TraceLayer read_layer(const std::string& tensor, std::int64_t tokens, std::int64_t experts = 0);
+  void check_start(std::int64_t tokens, std::int64_t experts);
+
+ private:
+  struct Opened;
+  std::unique_ptr<Opened> opened_;
+};
 
 }  // namespace tatr

@@ -14,6 +14,7 @@ import time
 import unittest
 
 from program import PROGRAM, SOURCE, TINY, ProgramTest, main, run, without_times
+from sample_results import write_trace
 
 # 192 + 8 experiments, of which the 8 are timed.
 GRID = {
@@ -167,6 +168,73 @@ class SmallSweep(Sweep):
         path.write_text("not a result\n")
         self.assert_fails(run("run", config, "--device", "cpu", "--jsonl", path, "--resume"), 2, "a.jsonl", "not valid JSON")
         self.assertEqual(path.read_text(), "not a result\n")
+
+    def assert_refused(self, path, *arguments, fragments):
+        """Before work, with the file as it was."""
+        before = path.read_bytes()
+        self.assert_fails(run("run", *arguments, "--device", "cpu", "--jsonl", path, "--resume"), 2, f"{path} (line 1)", *fragments)
+        self.assertEqual(path.read_bytes(), before)
+
+    def test_a_file_holds_one_config_of_a_name(self):
+        path = self.lines_of("a.jsonl")
+        old = read_lines(path)[0]["experiments"][0]["config_hash"]
+        config = self.write("one.json", {**TINY, "seed": 4})
+        self.assert_refused(path, config, fragments=['"tiny"', old, "/seed: 3 → 4"])
+        self.assert_refused(path, config, "--csv", self.path / "t.csv", fragments=["/seed: 3 → 4"])
+        with path.open("a") as file:  # a torn line stays, too
+            file.write('{"schema_version"')
+        self.assert_refused(path, config, "--quick", fragments=["/measure/samples: 20 → 10", "and 1 more"])
+
+    def test_experiments_of_other_names_stay(self):
+        path = self.lines_of("a.jsonl")
+        table = self.path / "t.csv"
+        result = run("run", self.write("b.json", {**TINY, "name": "other"}), "--device", "cpu", "--jsonl", path, "--resume", "--csv", table)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("1 experiment finished; the file keeps 1 of other names", result.stdout)
+        self.assertEqual([d["experiments"][0]["name"] for d in read_lines(path)], ["tiny", "other"])
+        with table.open(newline="") as file:
+            self.assertEqual({row["experiment"] for row in csv.DictReader(file)}, {"other"})
+
+    def test_what_a_trace_or_calibration_held_is_part_of_a_result(self):
+        write_trace(self.path / "t.safetensors", 2, 64, 8)
+        source = {"kind": "trace", "file": "t.safetensors", "tensor": "layers.*.router_logits"}
+        config = self.write("c.json", {**TINY, "router": {"top_k": 2, "source": source}})
+        calibration = json.loads((SOURCE / "src/quality/default_calibration.json").read_text())
+        path = self.path / "a.jsonl"
+        for _ in range(2):
+            self.assertEqual(run("run", config, "--device", "cpu", "--jsonl", path, "--resume").returncode, 0)
+        self.assertEqual(len(read_lines(path)), 1)
+        calibration["parameters"]["gain"] *= 2
+        other = self.write("calibration.json", calibration)
+        self.assert_refused(path, config, "--calibration", other, fragments=["another calibration"])
+        trace = bytearray((self.path / "t.safetensors").read_bytes())
+        trace[-1] ^= 0x80  # the sign of the last logit
+        (self.path / "t.safetensors").write_bytes(trace)
+        self.assert_refused(path, config, fragments=["another content of the trace t.safetensors"])
+        document = read_lines(path)[0]
+        document["experiments"][0].pop("inputs")  # as versions before wrote it
+        path.write_text(json.dumps(document) + "\n")
+        self.assertEqual(run("run", config, "--device", "cpu", "--jsonl", path, "--resume").returncode, 0)
+
+    def test_one_run_has_one_config_of_a_name(self):
+        first, second = self.write("a.json", TINY), self.write("b.json", {**TINY, "seed": 4})
+        for output in (["--jsonl", self.path / "x"], ["--json", self.path / "x"], ["--export", self.path / "x"]):
+            self.assert_fails(run("run", first, second, "--device", "cpu", *output), 2, "b.json:/name", '"tiny"', "a.json")
+        self.assert_fails(run("run", self.write("c.json", {**TINY, "sweep": [{"/name": "x", "/seed": 1}, {"/name": "x", "/seed": 2}]})),
+                          2, "c.json:/name")
+        self.assertEqual(run("run", first, first, "--device", "cpu", "--quiet").returncode, 0)
+
+    def test_merge_keeps_one_config_of_a_name(self):
+        first, second = self.lines_of("a.jsonl"), self.lines_of("b.jsonl", seed=4)
+        self.assert_fails(run("merge", first, second), 2, "b.jsonl", '"tiny"', "a.jsonl")
+        merged = self.path / "merged.jsonl"
+        self.assert_fails(run("merge", first, second, "--jsonl", merged), 2, "b.jsonl")
+        self.assertFalse(merged.exists())
+
+    def test_lines_are_not_added_to_indented_json(self):
+        config, path = self.write("c.json", TINY), self.path / "a.json"
+        self.assertEqual(run("run", config, "--device", "cpu", "--quiet", "--json", path).returncode, 0)
+        self.assert_refused(path, config, fragments=["not valid JSON"])
 
     def test_an_experiment_that_fails_leaves_the_others_alone(self):
         config = self.write("c.json", {**TINY, "sweep": [{"/seed": 1}, {"/strategies": [{"name": "budget", "tiles": 0}]}, {"/seed": 2}]})

@@ -44,6 +44,12 @@ std::string failure(Action action) {
   return "";
 }
 
+std::vector<std::string> lines_of(LineFile& file) {
+  std::vector<std::string> lines;
+  file.recover([&](std::string_view line) { lines.emplace_back(line); });
+  return lines;
+}
+
 }  // namespace
 
 TEST_CASE("an output file replaces the old one only when it is whole", "[output]") {
@@ -85,12 +91,31 @@ TEST_CASE("an output file whose folder vanishes is an error", "[output]") {
   CHECK_THAT(failure([&] { file.commit(); }), Catch::Contains("cannot be replaced: No such file"));
 }
 
+TEST_CASE("what refuses a line leaves the file as it is", "[output]") {
+  const Folder folder;
+  const std::string path = folder / "lines";
+  std::ofstream(path) << "one\ntwo\nthr";
+  LineFile file(path);
+  CHECK_THROWS_AS(file.recover([](std::string_view) { throw tatr::UsageError("no"); }), tatr::UsageError);
+  CHECK(content(path) == "one\ntwo\nthr");
+}
+
+TEST_CASE("a line may be longer than a block, and the last one torn", "[output]") {
+  const Folder folder;
+  const std::string path = folder / "lines";
+  const std::string line((3 << 20) + 5, 'x');
+  std::ofstream(path) << line << "\n\n" << line;
+  LineFile file(path);
+  CHECK(lines_of(file) == std::vector<std::string>{line, ""});
+  CHECK(fs::file_size(path) == line.size() + 2);
+}
+
 TEST_CASE("a line file grows, and forgets a torn line", "[output]") {
   const Folder folder;
   const std::string path = folder / "lines";
   {
     LineFile file(path);
-    CHECK(file.recover().empty());
+    CHECK(lines_of(file).empty());
     file.check_room(1 << 16);
     file.append("one");
     file.append("two");
@@ -98,7 +123,7 @@ TEST_CASE("a line file grows, and forgets a torn line", "[output]") {
   CHECK(content(path) == "one\ntwo\n");
   std::ofstream(path, std::ios::app) << "thr";
   LineFile file(path);
-  CHECK(file.recover() == "one\ntwo\n");
+  CHECK(lines_of(file) == std::vector<std::string>{"one", "two"});
   CHECK(content(path) == "one\ntwo\n");
   file.append("three");
   CHECK(content(path) == "one\ntwo\nthree\n");

@@ -1,6 +1,8 @@
 // What is advised for hand-made candidates: limits, ties, the front, and when rounding is not worth it.
 #include "report/advice.hpp"
 
+#include <map>
+
 #include "catch.hpp"
 #include "core/error.hpp"
 #include "report/json.hpp"
@@ -18,6 +20,9 @@ class Candidates {
     experiment_.calibration = default_calibration();
     experiment_.config.tiles = {8, 16};
   }
+
+  /// The estimate of the last one added is beyond its calibration.
+  void mark_beyond(const std::string& what) { beyond_[perplexities_.size() - 1] = what; }
 
   void add(StrategyKind kind, const std::string& label, std::int64_t tile, std::int64_t tiles, double perplexity,
            double mass, std::optional<double> ms = std::nullopt) {
@@ -45,6 +50,7 @@ class Candidates {
       }
       networks_[i].quality.post_hoc =
           PerplexityEstimate{perplexities_[i], perplexities_[i] - 0.001, perplexities_[i] + 0.001, "by hand"};
+      if (beyond_.count(i) > 0) networks_[i].quality.beyond = {beyond_[i]};
     }
     return tatr::advise(networks_, limits);
   }
@@ -58,6 +64,7 @@ class Candidates {
     return record;
   }();
   std::vector<double> perplexities_;
+  std::map<std::size_t, std::string> beyond_;
   std::vector<NetworkRecord> networks_;
 };
 
@@ -99,7 +106,7 @@ TEST_CASE("the cheapest within a limit on quality", "[report][advice]") {
   CHECK(advice.worth_it);
   CHECK(!advice.measured);
   CHECK(advice.candidates == 7);
-  CHECK(advice.without_estimate == 1);
+  CHECK(advice.not_estimated.size() == 1);
   CHECK(labels(advice.front) == std::vector<std::string>{"down", "budget", "up"});
   CHECK(advice.verdict.find("1.20 times") != std::string::npos);
   CHECK(advice.verdict.find("above the limit") != std::string::npos);  // 0.0005 + 0.001
@@ -116,7 +123,7 @@ TEST_CASE("by the dropped mass, estimates or not", "[report][advice]") {
   const Advice advice = candidates.advise(limits);
   CHECK(advice.best->network->label == "nearest");
   CHECK(!advice.by_perplexity);
-  CHECK(advice.without_estimate == 0);
+  CHECK(advice.not_estimated.empty());
   CHECK(labels(advice.front) == std::vector<std::string>{"down", "down", "nearest", "none"});
   limits.perplexity = 0.001;  // both must be kept
   CHECK(candidates.advise(limits).best->network->label == "up");
@@ -181,4 +188,71 @@ TEST_CASE("advice in words keeps to the width and says what is modelled", "[repo
   CHECK(text.find("Cost is modelled, not measured") != std::string::npos);
   CHECK(text.find("1 of 7 settings") != std::string::npos);
   CHECK(advice_json(advice)["best"]["time_ms"].is_null());
+}
+
+TEST_CASE("an estimate beyond its calibration never wins in silence", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0);
+  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 0.0005, 0.02);
+  candidates.add(StrategyKind::kBudget, "tiles", 8, 9, 0.0002, 0.03);
+  candidates.mark_beyond("budget among tiles");
+  const Advice advice = candidates.advise(perplexity(0.001));
+  CHECK(advice.best->network->label == "nearest");
+  CHECK(advice.uncalibrated->network->label == "tiles");
+  CHECK(advice.certain);
+  CHECK(labels(advice.front) == std::vector<std::string>{"tiles", "nearest", "none"});  // it hides neither
+  CHECK(advice.verdict.find("beyond its calibration tiles at tile 8 would be better") != std::string::npos);
+  const std::string text = advice_text(advice, candidates.experiment(), {});
+  CHECK(text.find("Use: nearest") != std::string::npos);
+  CHECK(text.find("  tiles *") != std::string::npos);
+  CHECK(text.find("*: not calibrated, never advised: budget among tiles (tiles)") != std::string::npos);
+  const auto json = advice_json(advice);
+  CHECK(json["uncalibrated"]["estimate_beyond"][0] == "budget among tiles");
+  CHECK(json["certain"] == true);
+
+  AdviceLimits time;
+  time.time_share = 0.8;  // only "tiles" is as cheap
+  const Advice only = candidates.advise(time);
+  CHECK(!only.best.has_value());
+  CHECK(!only.certain);
+  CHECK(!only.worth_it);
+  CHECK(only.verdict.find("Only settings beyond what the estimate is calibrated on") == 0);
+  const std::string words = advice_text(only, candidates.experiment(), {});
+  CHECK(words.find("Use: ") == std::string::npos);
+  CHECK(words.find("Not advised, for its estimate is not calibrated: tiles") != std::string::npos);
+  CHECK(words.find("(not calibrated:") != std::string::npos);
+
+  const Advice plain = candidates.advise(perplexity(0.0003));  // nearest is too bad
+  CHECK(plain.best->network->label == "none");
+  CHECK(!plain.certain);
+  CHECK(plain.verdict.find("beat plain top-k within the limits") != std::string::npos);
+  CHECK(advice_text(plain, candidates.experiment(), {}).find("Use: ") == std::string::npos);
+
+  AdviceLimits mass;
+  mass.dropped_mass = 0.05;  // is counted: no estimate decides
+  CHECK(candidates.advise(mass).best->network->label == "tiles");
+  CHECK(candidates.advise(mass).certain);
+}
+
+TEST_CASE("without any estimate nothing is advised, and the reasons are told", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0);
+  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 1000, 0.02);
+  candidates.add(StrategyKind::kDown, "down", 8, 8, 1000, 0.1);
+  const Advice advice = candidates.advise(perplexity(0.001));
+  CHECK(!advice.certain);
+  CHECK(!advice.worth_it);
+  CHECK(advice.verdict.find("No advice: none of the 2 settings that round has an estimate (out of range)") == 0);
+  CHECK(advice_text(advice, candidates.experiment(), {}).find("- out of range (nearest, down)") != std::string::npos);
+  CHECK(advice_json(advice)["not_estimated"][1]["why"] == "out of range");
+  AdviceLimits mass;
+  mass.dropped_mass = 0.05;
+  CHECK(candidates.advise(mass).best->network->label == "nearest");
+
+  candidates.add(StrategyKind::kUp, "up", 8, 13, -0.001, 0);  // some are known, though not to be cheaper
+  const Advice some = candidates.advise(perplexity(0.001));
+  CHECK(some.certain);
+  CHECK(some.best->network->label == "none");
+  CHECK(advice_text(some, candidates.experiment(), {}).find("Use: none") != std::string::npos);
+  CHECK(some.verdict.find("of those that the estimate covers") != std::string::npos);
 }

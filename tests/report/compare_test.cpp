@@ -294,3 +294,58 @@ TEST_CASE("text and Markdown name the outcome, the layer times and every regress
   CHECK(markdown.find("| a\\|b \\<i\\> | 8 | 0 | ") != std::string::npos);
   CHECK(markdown.find("- **changed**: `tiles` of a\\|b \\<i\\>, tile 8, layer 0: 2 → 3\n") != std::string::npos);
 }
+
+TEST_CASE("the outcome says no more than was judged") {
+  const Results base = base_run();
+  const auto shorten = [](json& samples) {
+    while (samples.size() > 5) samples.erase(samples.size() - 1);
+  };
+  Results none = base;
+  for (json& strategy : none[0].experiment["strategies"]) {
+    shorten(strategy["timing"]["uniform_samples_ms"]);
+    for (const char* metric : {"route_us", "round_us", "layer_ms", "up_ms", "down_ms", "combine_ms"}) {
+      shorten(strategy["timing"][metric]["samples"]);
+    }
+  }
+  const Comparison undecided = compare_results(base, none, {});
+  CHECK_FALSE(regressed(undecided, false));
+  CHECK(regressed(undecided, true));
+  for (const std::string& words : {comparison_text(undecided, {}), comparison_markdown(undecided, {})}) {
+    CHECK(words.find("no regression") == std::string::npos);
+    CHECK(words.find("timings are ambiguous: measure longer (run --thorough): ") != std::string::npos);
+  }
+  CHECK(outcome_line(undecided, true).find("(refused: strict)") != std::string::npos);
+
+  const Results some = with(base, "up", [&](json& strategy) { shorten(strategy["timing"]["layer_ms"]["samples"]); });
+  CHECK(outcome_line(compare_results(base, some, {}), false).find("no regression found, but 1 of ") == 0);
+
+  Results counted = base;
+  for (json& strategy : counted[0].experiment["strategies"]) strategy["timing"] = nullptr;
+  CHECK(outcome_line(compare_results(counted, counted, {}), false)
+            .find("integers and means are equal, no timing was judged: ") == 0);
+  const Comparison lost = compare_results(base, counted, {});
+  CHECK(outcome_line(lost, false).find("integers and means are equal, no timing was judged: ") == 0);
+  CHECK(outcome_line(lost, false).find(" missing") != std::string::npos);
+
+  Results failed = base;
+  failed[0].experiment["error"] = "out of memory";
+  CHECK(outcome_line(compare_results(failed, failed, {}), false) == "nothing could be compared: 1 missing");
+  Results two = base;
+  two.push_back(base[0]);
+  two[1].experiment["name"] = "other";
+  CHECK(outcome_line(compare_results(two, base, {}), false).find("no regression in what both have: ") == 0);
+}
+
+TEST_CASE("what is the same may be counted without being listed") {
+  const Results base = base_run();
+  const Results slower = with(base, "up", [](json& strategy) { scale_series(strategy, "layer_ms", 1.05); });
+  const Comparison whole = compare_results(base, slower, {});
+  const Comparison brief = compare_results(source_of(base), source_of(slower), {}, /*list_same=*/false);
+  CHECK(brief.experiments[0].metrics.size() < 20);
+  for (const Change change : {Change::kSame, Change::kSlower, Change::kAmbiguous}) {
+    CHECK(brief.count(change) == whole.count(change));
+    CHECK(brief.count_times(change) == whole.count_times(change));
+  }
+  CHECK(comparison_text(brief, {}) == comparison_text(whole, {}));
+  CHECK(comparison_markdown(brief, {}) == comparison_markdown(whole, {}));
+}

@@ -22,7 +22,11 @@ std::size_t count_of(const std::string& text, const std::string& part) {
 std::string page_of(const std::string& name) {
   ExperimentRecord record = timed_experiment();
   record.config.name = name;
-  return html_page({{name + ".json", to_json(run_of(record))}});
+  PageResults results;
+  results.add({name + ".json", to_json(run_of(record))});
+  std::string page;
+  write_page(results, [&](std::string_view part) { page += part; });
+  return page;
 }
 
 /// The results that a page carries, as its script reads them.

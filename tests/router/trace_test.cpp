@@ -13,6 +13,7 @@
 #include "catch.hpp"
 #include "core/error.hpp"
 #include "core/half.hpp"
+#include "growth.hpp"
 #include "router/npy.hpp"
 
 using namespace tatr;
@@ -507,4 +508,25 @@ TEST_CASE("a .npy that cannot be written names path and reason", "[trace][npy]")
   };
   CHECK_HAS(failure((folder.path / "none" / "a.npy").string()), "a.npy: cannot be created: No such file or directory");
   CHECK_HAS(failure(folder.path.string()), ": cannot be written: Is a directory");
+}
+
+TEST_CASE("a trace of many layers is opened once, and reading it grows as they do") {
+  const Folder folder;
+  const auto write = [&](std::size_t layers) {
+    std::string header = "{";
+    for (std::size_t i = 0; i < layers; ++i) {
+      header += (i == 0 ? "" : ",") + entry("layers." + std::to_string(i) + ".x", "F32", "[1,2]", 8 * i, 8 * i + 8);
+    }
+    return folder.write(std::to_string(layers), safetensors(header + "}", std::string(8 * layers, '\0')));
+  };
+  const auto read_all = [&](std::size_t layers) -> std::function<void()> {
+    return [source = source_of(write(layers), {"layers.*.x"})] {
+      TraceReader reader(source);
+      for (const std::string& tensor : reader.inspect().tensors) reader.read_layer(tensor, 1, 2);
+    };
+  };
+  CHECK(test::more_than_linear(400, read_all) == "");
+  TraceReader reader(source_of(write(3), {"layers.*.x"}));
+  CHECK(reader.read_layer("layers.2.x", 0).logits == std::vector<float>{0, 0});
+  CHECK_THROWS_AS(reader.read_layer("layers.3.x", 0), InputError);
 }

@@ -1,0 +1,137 @@
+// --csv holds every figure of the JSON: whatever changes there changes a row.
+#include "report/result_tables.hpp"
+
+#include <regex>
+#include <sstream>
+
+#include "catch.hpp"
+#include "report/json.hpp"
+#include "report/sample_run.hpp"
+
+using namespace tatr;
+using namespace tatr::test;
+using nlohmann::json;
+
+namespace {
+
+/// What a flat table cannot hold, and why.
+constexpr const char* kNotInTable[] = {
+    "/schema_version",                                          // names the format of the JSON
+    "/experiments/0/config/.*",                                 // config_hash names it; what sweeps vary is in its name
+    "/experiments/0/documented/.*",                             // a list of its own, of figures that others published
+    "/experiments/0/network/0/name",                            // the strategy's
+    ".*/(samples|uniform_samples_ms)/[0-9]+",                   // raw samples: their statistics are there
+    ".*/(counts_before|counts_after|tiles_per_expert)/[0-9]+",  // lists by expert
+    ".*/last_tile_utilisation/[0-9]+",
+};
+
+TimingSeries spread(double ms) { return {{ms, ms + 1}, ms + 0.5, ms + 0.25, ms + 0.75}; }
+
+PerplexityEstimate estimate(double value) { return {value, value - 0.001, value + 0.001, "by hand"}; }
+
+/// Everything that a record may hold, held.
+RunRecord full_run() {
+  ExperimentRecord record = timed_experiment();
+  record.config.router.source.file = "trace.npy";
+  record.trace_digest = "00000000000000aa";
+  record.routing[0].tensor = "router";
+  record.routing[0].task_loss = 0.25;
+  record.warnings = {"drifted"};
+  record.documented = {{{"speedup", "down", 8, 1.16, "a document"}, 2.0, Verdict::kDiffers, "because"}};
+  record.error = "none";
+  record.estimated_bytes = 100;
+  record.peak_bytes = 99;
+  record.strategies.erase(record.strategies.begin());
+  StrategyRecord& strategy = record.strategies[0];
+  strategy.quality = {estimate(0.01), estimate(0.02), "a reason", {"a strategy"}};
+  strategy.warnings = {"one", "two"};
+  strategy.waves = WaveRecord{1, 132, 8, 0.5, 20, 1.5};
+  LayerTiming& timing = *strategy.timing;
+  timing.granule_rows = 128;
+  timing.launches = 2;
+  timing.up_variant = "wide";
+  timing.down_variant = "tall";
+  timing.route_us = timing.round_us = timing.gather_ms = timing.activation_ms = timing.combine_ms = spread(1);
+  timing.layer_ms = timing.up_ms = timing.down_ms = spread(2);
+  timing.speedup = timing.end_to_end_speedup = RatioInterval{2.0, 1.9, 2.1};
+  timing.output_error = timing.output_error_worst_percent = 0.5;
+  timing.output_error_dropped = timing.output_error_added = timing.output_error_rescaled = 0.25;
+  timing.sm_clock_mhz = 1400;
+  timing.power_w = 690;
+  timing.up_floor = GemmFloor{1.5, true};
+  timing.down_floor = GemmFloor{1.25, false};
+  timing.uniform_ms = 2.5;
+  timing.uniform_samples_ms = {2.5};
+  RunRecord run = run_of(record);
+  run.environment.driver = "580";
+  run.environment.cuda = "13.0";
+  run.environment.sm_clock_mhz = 1980;
+  run.environment.power_w = 100;
+  return run;
+}
+
+/// The sample as JSON; the network's estimates, which a calibration would give, are those of the strategy.
+json full_document() {
+  json document = json::parse(json_text(full_run(), -1));
+  json& experiment = document["experiments"][0];
+  json& network = experiment["network"][0];
+  const json& strategy = experiment["strategies"][0];
+  for (const char* key :
+       {"estimated_perplexity_change", "estimated_perplexity_change_trained", "why_not_estimated", "estimate_beyond"}) {
+    if (strategy.contains(key)) network[key] = strategy[key];
+  }
+  network["speedup_of_sums"] = 2.0;
+  experiment["inputs"]["calibration"] = {{"name", "by hand"}, {"digest", "00000000000000bb"}};
+  experiment["config"]["seed"] = 7;
+  return document;
+}
+
+json changed(const json& value) {
+  if (value.is_boolean()) return !value.get<bool>();
+  if (value.is_number_integer()) return value.get<std::int64_t>() + 1;
+  if (value.is_number()) return value.get<double>() + 0.125;
+  return value.is_string() ? json(value.get<std::string>() + "x") : json("x");
+}
+
+bool is_excused(const std::string& pointer) {
+  return std::any_of(std::begin(kNotInTable), std::end(kNotInTable),
+                     [&](const char* pattern) { return std::regex_match(pointer, std::regex(pattern)); });
+}
+
+std::vector<std::string> cells(const std::string& line) {
+  std::vector<std::string> cells;
+  std::istringstream stream(line);
+  for (std::string cell; std::getline(stream, cell, ',');) cells.push_back(cell);
+  return cells;
+}
+
+}  // namespace
+
+TEST_CASE("every figure of a result is in its table", "[report][tables]") {
+  const json document = full_document();
+  const std::string rows = csv_rows(document);
+  std::size_t looked_at = 0;
+  const json leaves = document.flatten();
+  for (const auto& [pointer, value] : leaves.items()) {
+    if (is_excused(pointer)) continue;
+    INFO(pointer);
+    CHECK_FALSE(value.is_null());  // the sample must hold all, or nothing is said about it
+    json other = document;
+    other[json::json_pointer(pointer)] = changed(value);
+    CHECK(csv_rows(other) != rows);
+    ++looked_at;
+  }
+  CHECK(looked_at > 120);
+}
+
+TEST_CASE("columns have names of their own, and each row a cell for each", "[report][tables]") {
+  const std::string header = csv_header();
+  std::vector<std::string> names = cells(header.substr(0, header.size() - 1));
+  CHECK(cells(csv_rows(full_document())).size() == names.size());
+  std::sort(names.begin(), names.end());
+  CHECK(std::adjacent_find(names.begin(), names.end()) == names.end());
+  for (const char* kept :
+       {"experiment", "label", "tile", "tiles", "layer_ms", "n", "speedup_low", "task_loss", "git"}) {
+    CHECK(std::binary_search(names.begin(), names.end(), kept));
+  }
+}
