@@ -128,7 +128,7 @@ struct StrategyConfig {
   BudgetTiles tiles = BudgetAsNearest{};
   std::string canonical;  // name and options, without label and added_gate, as sorted JSON without blanks: names the
                           // random stream
-  std::string pointer;    // place in the config, for errors
+  std::string pointer;    // "file:/json/pointer" of its place in the config, for errors
 };
 
 /// Whether rows of tokens that did not choose an expert may be added: it is not ruled out that an expert is rounded up,

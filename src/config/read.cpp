@@ -185,7 +185,7 @@ StrategyConfig build_strategy(const json& from, const std::string& pointer, cons
   strategy.kind = enum_of<StrategyKind>(kStrategyNames, from["name"]);
   strategy.name = from["name"];
   strategy.label = from["label"];
-  strategy.pointer = pointer;
+  strategy.pointer = config_place(file, pointer);
   if (from.contains("fill")) strategy.fill = enum_of<Fill>(kFillNames, from["fill"]);
   if (from.value("added_gate", "score") == "normalised") strategy.added_gate = AddedGate::kNormalised;
   strategy.renormalise = from["renormalise"];
@@ -219,8 +219,8 @@ std::vector<StrategyConfig> build_strategies(const json& from, const std::string
     for (const StrategyConfig& other : strategies) {
       if (other.label != strategy.label) continue;
       refuse(file, pointer,
-             "label " + brief_json(strategy.label) + " is taken by " + other.pointer +
-                 "; give one of them a \"label\" of its own");
+             "label " + brief_json(strategy.label) + " is taken by /strategies/" +
+                 std::to_string(&other - strategies.data()) + "; give one of them a \"label\" of its own");
     }
     strategies.push_back(std::move(strategy));
   }
@@ -236,9 +236,10 @@ void resolve_added_gates(ExperimentConfig& config, json& spelled_out) {
   for (std::size_t i = 0; i < config.strategies.size(); ++i) {
     StrategyConfig& strategy = config.strategies[i];
     if (strategy.added_gate == AddedGate::kNormalised && !router.normalise_gates) {
-      refuse(config.file, strategy.pointer + "/added_gate",
-             "\"normalised\" is not allowed where /router/normalise_gates is false; expected \"score\", which is what "
-             "the token's own gates are");
+      throw ConfigError(
+          strategy.pointer + "/added_gate",
+          "\"normalised\" is not allowed where /router/normalise_gates is false; expected \"score\", which is what "
+          "the token's own gates are");
     }
     if (!by_default || spelled_out[i].contains("added_gate") || !may_add_rows(strategy)) continue;
     strategy.added_gate = AddedGate::kNormalised;
