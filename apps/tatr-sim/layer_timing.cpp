@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "core/cache_flush.hpp"
+#include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "environment.hpp"
 #include "layer/elementwise.hpp"
@@ -144,6 +146,50 @@ std::vector<std::optional<OutputError>> verify_all(ExpertLayer& layer, Plan& pla
   return errors;
 }
 
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+/// Overwrites what a routing chose, so that a replay that does not run, or not whole, shows.
+void poison_choice(System& system, Routing& routing) {
+  const auto overwrite = [&](auto& buffer) {
+    const std::vector<unsigned char> ones(buffer.size() * sizeof(*buffer.data()), 0xFF);
+    system.copy_from_host(buffer.data(), ones.data(), ones.size());
+  };
+  overwrite(routing.chosen);
+  overwrite(routing.gates);
+  overwrite(routing.counts);
+}
+
+/// What is timed is what was decided and verified: every recording, replayed once, gives the same bits.
+void verify_replays(System& system, Plan& plan, Routing& routing, RoundingScratch& scratch,
+                    const std::vector<TimedSetting>& settings) {
+  const auto fail = [](const std::string& what) {
+    throw VerificationError(what + ": what would be timed does not give what was decided");
+  };
+  if (!plan.candidates[plan.route()].stages.empty()) {
+    const auto chosen = routing.chosen.to_host(), counts = routing.counts.to_host();
+    const auto gates = routing.gates.to_host();
+    poison_choice(system, routing);
+    plan.candidates[plan.route()].stages[0].work();
+    const bool same = same_bits(routing.chosen.to_host(), chosen) && same_bits(routing.gates.to_host(), gates) &&
+                      same_bits(routing.counts.to_host(), counts);
+    if (!same) fail("the router, routing");
+  }
+  for (std::size_t i = 0; i < settings.size(); ++i) {
+    const Candidate& candidate = plan.candidates[plan.round(i)];
+    poison_dispatch(system, scratch);
+    candidate.stages[0].work();
+    const Dispatch replayed = dispatch_of(system, scratch);
+    const Dispatch& decided = settings[i].rounded->dispatch;
+    const bool same = same_bits(replayed.offsets.to_host(), decided.offsets.to_host()) &&
+                      same_bits(replayed.token.to_host(), decided.token.to_host()) &&
+                      same_bits(replayed.gate.to_host(), decided.gate.to_host());
+    if (!same) fail(candidate.name + ", rounding");
+  }
+}
+
 SamplingRules rules_of(const MeasureConfig& measure) {
   SamplingRules rules;
   rules.most_rounds = static_cast<int>(measure.samples);
@@ -211,7 +257,7 @@ std::size_t timing_bytes(const ExperimentConfig& config, std::size_t settings, c
   const std::size_t by_token = (tokens + assignments) * 4 * settings;
   const std::size_t reference = tokens * static_cast<std::size_t>(shape.hidden) * element;
   const std::size_t comparing = static_cast<std::size_t>(shape.most_rows) * 4 + tokens * 8;
-  return layer_bytes(shape, element) + reference + comparing + by_token + stopwatch_bytes(system);
+  return layer_bytes(shape, element) + reference + comparing + by_token + CacheFlush::bytes(system);
 }
 
 std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& system, Routing& routing,
@@ -226,6 +272,8 @@ std::vector<LayerTiming> time_layer(const ExperimentConfig& config, System& syst
   const std::vector<std::optional<OutputError>> output_errors =
       verify_all(layer, plan, settings, config.layer->autotune, progress);
 
+  progress("checking what will be timed");
+  verify_replays(system, plan, routing, scratch, settings);
   progress("timing");
   const auto watch = make_stopwatch(system);
   const auto monitor = system.is_cuda() ? make_device_monitor(system.index()) : nullptr;

@@ -29,7 +29,7 @@ constexpr const char* kExamples = R"(Examples:
   tatr-sim validate configs/*.json                    check without running
   tatr-sim compare base.json new.json                 what became slower or changed
 
-Exit codes: 0 done; 1 a verification failed, a regression, or no advice; 2 usage, config or input file;
+Exit codes: 0 done; 1 verification failed, a regression, no advice; 2 usage, config or input file;
   3 environment (no device, memory, disk); 130 interrupted.)";
 
 int fail(tatr::ExitCode code, std::string message) {

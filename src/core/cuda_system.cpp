@@ -1,8 +1,8 @@
 // The GPU as a System: one device, one stream, memory from the stream's pool. Compiled only where the CUDA runtime is.
 #include <cuda_runtime_api.h>
-#include <fmt/format.h>
 
 #include <chrono>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <thread>
@@ -101,8 +101,9 @@ class CudaSystem final : public System {
       }
       if (device_timeout() > 0 && seconds(now - start) > device_timeout()) {
         abandon_device();
-        throw DeviceTimeoutError(
-            fmt::format("{} did not finish within {:g} s (--device-timeout)", name(), device_timeout()));
+        char limit[32];
+        std::snprintf(limit, sizeof limit, "%g s", device_timeout());
+        throw DeviceTimeoutError(name() + " did not finish within " + limit + " (--device-timeout)");
       }
       if (now - start > kBusy) std::this_thread::sleep_for(kPause);
     }

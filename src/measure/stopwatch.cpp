@@ -1,12 +1,9 @@
 #include "measure/stopwatch.hpp"
 
-#include <unistd.h>
-
-#include <algorithm>
 #include <chrono>
-#include <cstdint>
-#include <cstring>
 #include <vector>
+
+#include "core/cache_flush.hpp"
 
 #if defined(TATR_HAS_CUDA)
 #include <cuda_runtime_api.h>
@@ -22,12 +19,8 @@ namespace {
 
 class CpuStopwatch final : public Stopwatch {
  public:
-  CpuStopwatch() {
-    constexpr long kMost = 64 << 20;
-    const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    flush_.resize(static_cast<std::size_t>(cache > 0 ? std::min(2 * cache, kMost) : kMost), 1);
-  }
-  void flush_caches() override { std::memset(flush_.data(), ++pattern_ | 1, flush_.size()); }
+  explicit CpuStopwatch(System& system) : flush_(system) {}
+  void flush_caches() override { flush_.run(); }
   void start() override { marks_.clear(); }
   void mark() override { marks_.push_back(std::chrono::steady_clock::now()); }
   std::vector<double> elapsed_ms() override {
@@ -39,23 +32,20 @@ class CpuStopwatch final : public Stopwatch {
   }
 
  private:
-  std::vector<std::uint8_t> flush_;
-  std::uint8_t pattern_ = 0;
+  CacheFlush flush_;
   std::vector<std::chrono::steady_clock::time_point> marks_;
 };
 
 #if defined(TATR_HAS_CUDA)
 class CudaStopwatch final : public Stopwatch {
  public:
-  explicit CudaStopwatch(System& system) : system_(system), flush_(system, stopwatch_bytes(system)) {}
+  explicit CudaStopwatch(System& system) : system_(system), flush_(system) {}
 
   ~CudaStopwatch() override {
     if (device_is_abandoned()) return;
     for (cudaEvent_t event : events_) cudaEventDestroy(event);
   }
-  void flush_caches() override {
-    TATR_CUDA_CHECK(cudaMemsetAsync(flush_.data(), ++pattern_ | 1, flush_.size(), system_.stream()));
-  }
+  void flush_caches() override { flush_.run(); }
   void start() override { used_ = 0; }
   void mark() override {
     if (used_ == events_.size()) {
@@ -90,8 +80,7 @@ class CudaStopwatch final : public Stopwatch {
   }
 
   System& system_;
-  Buffer<std::uint8_t> flush_;
-  std::uint8_t pattern_ = 0;
+  CacheFlush flush_;
   std::vector<cudaEvent_t> events_;
   std::size_t used_ = 0;
 };
@@ -99,22 +88,11 @@ class CudaStopwatch final : public Stopwatch {
 
 }  // namespace
 
-std::size_t stopwatch_bytes([[maybe_unused]] const System& system) {
-#if defined(TATR_HAS_CUDA)
-  if (system.is_cuda()) {
-    int l2_bytes = 0;
-    TATR_CUDA_CHECK(cudaDeviceGetAttribute(&l2_bytes, cudaDevAttrL2CacheSize, system.index()));
-    return 2 * static_cast<std::size_t>(l2_bytes);
-  }
-#endif
-  return 0;  // the host's own memory, not the system's
-}
-
-std::unique_ptr<Stopwatch> make_stopwatch([[maybe_unused]] System& system) {
+std::unique_ptr<Stopwatch> make_stopwatch(System& system) {
 #if defined(TATR_HAS_CUDA)
   if (system.is_cuda()) return std::make_unique<CudaStopwatch>(system);
 #endif
-  return std::make_unique<CpuStopwatch>();
+  return std::make_unique<CpuStopwatch>(system);
 }
 
 }  // namespace tatr

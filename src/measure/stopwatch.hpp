@@ -8,11 +8,8 @@
 
 namespace tatr {
 
-/// Bytes of the system's memory that its stopwatch takes, for the flush.
-std::size_t stopwatch_bytes(const System& system);
-
-/// Host clock for the CPU; CUDA events on the system's stream for a GPU. The flush overwrites twice the last-level
-/// cache (at most 64 MB on a CPU) with data that is not zero.
+/// Host clock for the CPU; CUDA events on the system's stream for a GPU. Caches are flushed as
+/// core/cache_flush.hpp says.
 std::unique_ptr<Stopwatch> make_stopwatch(System& system);
 
 }  // namespace tatr

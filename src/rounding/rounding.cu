@@ -504,6 +504,18 @@ Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, st
   });
 }
 
+Dispatch dispatch_of(System& system, RoundingScratch& scratch) { return copy_of(system, scratch.parts().dispatch); }
+
+void poison_dispatch(System& system, RoundingScratch& scratch) {
+  constexpr std::int32_t kNowhere = -2;
+  Dispatch& dispatch = scratch.parts().dispatch;
+  with_policy(system, [&](auto policy) {
+    thrust::fill_n(policy, dispatch.offsets.data(), dispatch.offsets.size(), 0);
+    thrust::fill_n(policy, dispatch.token.data(), dispatch.token.size(), kNowhere);
+    thrust::fill_n(policy, dispatch.gate.data(), dispatch.gate.size(), float_from_bits(0x7FC00000u));
+  });
+}
+
 TokenRows rows_by_token(System& system, const Dispatch& dispatch, std::int64_t tokens) {
   TokenRows result{Buffer<std::int32_t>(system, static_cast<std::size_t>(tokens) + 1),
                    Buffer<std::int32_t>(system, static_cast<std::size_t>(dispatch.rows))};

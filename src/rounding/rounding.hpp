@@ -75,6 +75,12 @@ class RoundingScratch {
 void round_into(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
                 std::int64_t layer, System& system, RoundingScratch& scratch);
 
+/// The dispatch that the last round_into left in the scratch, cut to its rows.
+Dispatch dispatch_of(System& system, RoundingScratch& scratch);
+
+/// Overwrites that dispatch, so that a round_into that does not run, or not whole, shows.
+void poison_dispatch(System& system, RoundingScratch& scratch);
+
 /// Applies one strategy at one tile. `layer` and the strategy's canonical text pick the random stream under `seed`.
 /// Throws ConfigError (at strategy.pointer) where the strategy cannot be applied: a budget of fewer tiles than `down`
 /// needs, or `score` and `next_best` on a trace that lacks the scores of all experts.

@@ -31,13 +31,19 @@ TEST_CASE("the chain from logits to dispatch is captured whole, and replays with
     });
     gpu->reset_peak();
     const std::size_t before = gpu->peak_bytes();
-    recording->replay();
-    recording->replay();
-    gpu->synchronize();
-    CHECK(gpu->peak_bytes() == before);
-    const Dispatch again = round_routing(routing, strategy, kTile, 1, 0, *gpu, scratch).dispatch;
-    CHECK(again.token.to_host() == expected.token.to_host());
-    CHECK(again.gate.to_host() == expected.gate.to_host());
+    const std::vector<std::int32_t> chosen = routing.chosen.to_host(), nobody(chosen.size(), -1);
+    gpu->copy_from_host(routing.chosen.data(), nobody.data(), nobody.size() * sizeof(nobody[0]));
+    for (int replay = 0; replay < 2; ++replay) {
+      poison_dispatch(*gpu, scratch);
+      recording->replay();
+      gpu->synchronize();
+      if (replay == 0) CHECK(gpu->peak_bytes() == before);
+      const Dispatch again = dispatch_of(*gpu, scratch);
+      CHECK(routing.chosen.to_host() == chosen);
+      CHECK(again.offsets.to_host() == expected.offsets.to_host());
+      CHECK(again.token.to_host() == expected.token.to_host());
+      CHECK(again.gate.to_host() == expected.gate.to_host());
+    }
   }
 }
 
