@@ -394,13 +394,14 @@ def route(logits: np.ndarray, router: dict) -> Routing:
     if router["logits"] == "bf16":
         logits = rounded_to_bf16(logits)
     scores = score_all(logits, router["scoring"])
+    count = router["groups"]["count"] if "groups" in router else 1
     value = logits
-    if "selection_bias" in router:
-        value = scores + np.broadcast_to(np.asarray(router["selection_bias"], dtype=np.float32), experts)
-    if "groups" in router:
-        count = router["groups"]["count"]
+    if "selection_bias" in router or count > 1:
+        value = scores + np.broadcast_to(np.asarray(router.get("selection_bias", 0), dtype=np.float32), experts)
+    if count > 1:
         in_group = -np.sort(-value.reshape(tokens, count, -1), axis=2)
-        group_value = in_group[:, :, 0] + in_group[:, :, 1] if in_group.shape[2] > 1 else in_group[:, :, 0]
+        pairs = in_group.shape[2] > 1 and router["groups"].get("group_score", "top2_sum") == "top2_sum"
+        group_value = in_group[:, :, 0] + in_group[:, :, 1] if pairs else in_group[:, :, 0]
         allowed = np.zeros((tokens, count), dtype=bool)
         np.put_along_axis(allowed, best_first(group_value, router["groups"]["top"]), True, axis=1)
         value = np.where(np.repeat(allowed, experts // count, axis=1), value, f32(-np.inf))

@@ -53,9 +53,13 @@ struct SourceConfig {
 enum class Scoring { kSoftmax, kSigmoid };
 enum class LogitType { kFp32, kBf16 };
 
+/// What a group of experts counts for: the sum of its two best, or its best (DeepSeek-V3 and -V2).
+enum class GroupScore { kTop2Sum, kMax };
+
 struct ExpertGroups {
   std::int64_t count = 1;  // experts are split into `count` equal, consecutive groups
   std::int64_t top = 1;    // only the best `top` groups are chosen from
+  GroupScore score = GroupScore::kTop2Sum;
 };
 
 struct RouterConfig {

@@ -139,7 +139,11 @@ RouterConfig build_router(const json& from, const std::string& file) {
     const json& bias = from["selection_bias"];
     router.selection_bias = bias.is_array() ? bias.get<std::vector<double>>() : std::vector<double>{bias.get<double>()};
   }
-  if (from.contains("groups")) router.groups = ExpertGroups{from["groups"]["count"], from["groups"]["top"]};
+  if (from.contains("groups")) {
+    const json& groups = from["groups"];
+    const GroupScore score = groups["group_score"] == "max" ? GroupScore::kMax : GroupScore::kTop2Sum;
+    router.groups = ExpertGroups{groups["count"], groups["top"], score};
+  }
   if (router.source.kind == SourceKind::kTrained) check_trained(router, from, file);
   check_router(router, file);
   return router;

@@ -45,7 +45,10 @@ std::string scoring_words(const RouterConfig& router) {
   if (router.logits == LogitType::kBf16) words += " of bf16 logits";
   words += router.normalise_gates ? ", gates normalised" : ", gates as they are";
   if (!router.selection_bias.empty()) words += ", selection bias";
-  if (router.groups) words += fmt::format(", best {} of {} expert groups", router.groups->top, router.groups->count);
+  if (router.groups) {
+    words += fmt::format(", best {} of {} expert groups{}", router.groups->top, router.groups->count,
+                         router.groups->score == GroupScore::kMax ? " by their best expert" : "");
+  }
   return words;
 }
 

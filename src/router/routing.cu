@@ -64,11 +64,12 @@ struct ChoiceWriter {
   }
 };
 
-/// Chooses by logit; by p + selection_bias where a bias is given (DeepSeek-V3, arXiv 2412.19437, equation 16); within
-/// the best groups where groups are given, a group's value being the sum of its two best.
+/// Chooses by logit; by p + selection_bias where a bias (DeepSeek-V3, arXiv 2412.19437, equation 16) or groups are
+/// given, so that no bias is the same as one of zeros; of groups only within the best, by the sum of a group's two best
+/// values, or by its best (DeepSeek-V2, arXiv 2405.04434, section 2.2.2).
 struct RouteToken {
   const float* logits;
-  std::int32_t experts, group_count, group_top;
+  std::int32_t experts, group_count, group_top, group_best;  // group_best: how many of its best a group is valued by
   Scoring scoring;
   const float* bias;  // [E] or null
   float* row_max;
@@ -77,7 +78,7 @@ struct RouteToken {
   ChoiceWriter write;
 
   TATR_HD float value(std::int64_t token, std::int32_t expert) const {
-    return bias != nullptr ? view(token, expert) + bias[expert] : logits[token * experts + expert];
+    return view(token, expert) + (bias != nullptr ? bias[expert] : 0.0f);
   }
 
   TATR_HD void operator()(std::int64_t token) const {
@@ -106,9 +107,9 @@ struct RouteToken {
     const std::int32_t size = experts / group_count;
     BestFirst groups(group_top);
     for (std::int32_t g = 0; g < group_count; ++g) {
-      BestFirst two(size > 1 ? 2 : 1);
-      for (std::int32_t e = g * size; e < (g + 1) * size; ++e) two.insert(value(token, e), e);
-      groups.insert(size > 1 ? two.value[0] + two.value[1] : two.value[0], g);
+      BestFirst own(group_best);
+      for (std::int32_t e = g * size; e < (g + 1) * size; ++e) own.insert(value(token, e), e);
+      groups.insert(own.size > 1 ? own.value[0] + own.value[1] : own.value[0], g);
     }
     std::uint64_t allowed = 0;  // kMaxGroups bits
     for (std::int32_t i = 0; i < group_top; ++i) allowed |= std::uint64_t{1} << groups.expert[i];
@@ -264,9 +265,9 @@ void route_again(System& system, Routing& routing, const RouterConfig& config) {
 #endif
     route_all(policy, system, routing,
               RouteToken{routing.logits.data(), routing.experts, static_cast<std::int32_t>(groups.count),
-                         static_cast<std::int32_t>(groups.top), config.scoring, routing.selection_bias.data(),
-                         routing.row_max.data(), routing.row_inverse.data(), routing.score_view(),
-                         writer_of(routing, config.normalise_gates)});
+                         static_cast<std::int32_t>(groups.top), groups.score == GroupScore::kMax ? 1 : 2,
+                         config.scoring, routing.selection_bias.data(), routing.row_max.data(),
+                         routing.row_inverse.data(), routing.score_view(), writer_of(routing, config.normalise_gates)});
   });
 }
 

@@ -117,6 +117,8 @@ def cases():
         case("bias that decides alone", 60, 16, 3, BRIEF, selection_bias=[1e6 - 1000 * e for e in range(16)]),
         case("groups", 140, 16, 3, BRIEF, groups=groups),
         case("groups sigmoid bias", 140, 16, 3, at_score(BRIEF), groups=groups, selection_bias=bias, scoring="sigmoid"),
+        case("groups, a bias of none", 140, 16, 3, BRIEF, groups=groups, selection_bias=0),
+        case("groups by their best", 140, 16, 3, BRIEF, groups={**groups, "group_score": "max"}),
         case("groups of one", 60, 16, 3, BRIEF, groups={"count": 16, "top": 5}),
         case("groups all", 60, 16, 3, BRIEF, groups={"count": 4, "top": 4}),
         case("groups single", 60, 16, 3, BRIEF, groups={"count": 1, "top": 1}),

@@ -66,8 +66,32 @@ TEST_CASE("groups: only experts of the best groups, each scored by its two best,
   const auto cpu = make_cpu_system(1);
   RouterConfig config = router_shape(1, 6, 2);
   config.groups = ExpertGroups{2, 1};
-  // The first group holds the best expert, but the second the better pair.
-  CHECK(route_rows(*cpu, {9, 0, 0, 5, 5, 1}, config).chosen.to_host() == std::vector<std::int32_t>{3, 4});
+  // The first group holds the best expert, but the second the better pair: 6.0 + 6.0 of 22.5 against 7.4 + 1.
+  CHECK(route_rows(*cpu, {2.0f, 0, 0, 1.8f, 1.8f, 0}, config).chosen.to_host() == std::vector<std::int32_t>{3, 4});
+}
+
+TEST_CASE("groups valued by their best expert") {
+  const auto cpu = make_cpu_system(1);
+  RouterConfig config = router_shape(1, 6, 2);
+  config.groups = ExpertGroups{2, 1, GroupScore::kMax};
+  CHECK(route_rows(*cpu, {2.0f, 0, 0, 1.8f, 1.8f, 0}, config).chosen.to_host() == std::vector<std::int32_t>{0, 1});
+}
+
+TEST_CASE("groups without a selection bias choose as with one of zeros, whatever the scores") {
+  const auto cpu = make_cpu_system();
+  for (const Scoring scoring : {Scoring::kSoftmax, Scoring::kSigmoid}) {
+    for (const GroupScore score : {GroupScore::kTop2Sum, GroupScore::kMax}) {
+      RouterConfig config = router_shape(400, 64, 4);
+      config.scoring = scoring;
+      config.groups = ExpertGroups{8, 2, score};
+      const auto routed = [&] {
+        return route(*cpu, synthetic_logits(*cpu, SourceConfig{}, 7, 400, 64), config).chosen.to_host();
+      };
+      const std::vector<std::int32_t> without = routed();
+      config.selection_bias = {0.0};
+      CHECK(routed() == without);
+    }
+  }
 }
 
 TEST_CASE("gates of a token sum to one") {

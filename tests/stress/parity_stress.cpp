@@ -120,7 +120,8 @@ Case draw_case(std::uint64_t key, std::int64_t most_pairs) {
   const std::int64_t groups = draw.size(8);
   if (draw.chance(0.3) && router.experts % groups == 0) {
     const std::int64_t top = 1 + draw.below(groups);
-    if (top * (router.experts / groups) >= router.top_k) router.groups = ExpertGroups{groups, top};
+    const GroupScore score = draw.chance(0.5) ? GroupScore::kMax : GroupScore::kTop2Sum;
+    if (top * (router.experts / groups) >= router.top_k) router.groups = ExpertGroups{groups, top, score};
   }
   const auto kind = static_cast<int>(draw.below(std::ssize(kLogitKinds)));
   const double skew = draw.chance(0.5) ? 2 * draw.unit() : 0.0;
