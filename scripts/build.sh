@@ -14,10 +14,15 @@ python=()
 [ ! -x /usr/bin/python3 ] || python=(-DPython3_EXECUTABLE=/usr/bin/python3)
 folder=build
 [ "$preset" = release ] || folder=build-$preset
+# Ninja in a folder that no other generator has begun; compilers behind ccache where it is there.
+generator=()
+[ -e "$folder/CMakeCache.txt" ] || generator=(-G Ninja)
+launcher=()
+! command -v ccache >/dev/null || launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 echo "Building preset '$preset' in $folder/ (a first build takes some minutes)"
-if ! { cmake --preset "$preset" "${python[@]}" "$@" && cmake --build "$folder" --parallel "$(nproc)" --target "${TATR_TARGET:-all}"; } >"$log" 2>&1; then
+if ! { cmake --preset "$preset" "${generator[@]}" "${launcher[@]}" "${python[@]}" "$@" && cmake --build "$folder" --parallel "$(nproc)" --target "${TATR_TARGET:-all}"; } >"$log" 2>&1; then
   echo "The build failed; the end of its log:" >&2
   tail -n 40 "$log" >&2
   exit 3

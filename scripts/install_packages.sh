@@ -3,7 +3,7 @@
 # it is there.
 set -euo pipefail
 
-packages=(g++ cmake make git python3 python3-numpy libcli11-dev libfmt-dev nlohmann-json3-dev libvalijson-dev
+packages=(g++ cmake ninja-build make git python3 python3-numpy libcli11-dev libfmt-dev nlohmann-json3-dev libvalijson-dev
   libopenblas-dev libthrust-dev catch2 zsh "$@")
 
 missing=()

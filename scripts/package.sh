@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/build.sh release
+scripts/build.sh release -DTATR_CUDA=ON
 scripts/install_packages.sh dpkg-dev file
 (cd build && cpack >/dev/null)
 package=$(ls -t build/tatr-sim_*.deb | head -n 1)
