@@ -72,6 +72,11 @@ def save(figure, path):
     print(path)
 
 
+def free_name(plain, taken):
+    """For names that differ in odd characters only."""
+    return next(name for name in (plain, *(f"{plain}-{number}" for number in range(1, len(taken) + 2))) if name not in taken)
+
+
 def main(argv):
     arguments = arguments_of(argv)
     try:
@@ -93,9 +98,7 @@ def main(argv):
         except NothingToDraw as reason:
             print(f"plot.py: {name}: left out: {reason}", file=sys.stderr)
             continue
-        plain = stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
-        while stem in written:  # names that differ in odd characters only
-            stem = f"{plain}-{len(written)}"
+        stem = free_name(re.sub(r"[^A-Za-z0-9._-]+", "_", name), written)
         written.add(stem)
         save(figure, out if to_file else out / f"{stem}.{arguments.format}")
     if not written:

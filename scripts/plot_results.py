@@ -86,8 +86,12 @@ class Experiment:
         network = data.get("network") or [] if len(self.layers) > 1 else []
         self.is_network = bool(network)
         self.settings = [Setting(record, self) for record in network or records]
+        plain = {}
         for setting in self.settings:
-            setting.modelled = self.speedup_by_tiles(setting)
+            if setting.record["name"] == "none":
+                plain.setdefault(setting.tile, setting)
+        for setting in self.settings:
+            setting.modelled = self.speedup_by_tiles(setting, plain.get(setting.tile))
         routing = (data.get("routing") or [None])[0]
         self.load = routing["assignments"] / routing["experts"] if routing and routing.get("experts") else None
         self.kin = self.kinship()
@@ -95,9 +99,9 @@ class Experiment:
     def of_layer(self, layer):
         return [Setting(record, self) for record in self.data["strategies"] if record.get("layer", 0) == layer]
 
-    def speedup_by_tiles(self, setting):
-        """What the number of tiles alone would give. Tiles of another size are not comparable."""
-        plain = next((s for s in self.settings if s.record["name"] == "none" and s.tile == setting.tile), None)
+    @staticmethod
+    def speedup_by_tiles(setting, plain):
+        """What the number of tiles alone would give, against `plain` at the same tile: others are not comparable."""
         if setting.tile is None or plain is None or not setting.record.get("tiles"):
             return None
         return plain.record["tiles"] / setting.record["tiles"]
@@ -157,8 +161,10 @@ def read_experiments(documents):
                 experiments.append(Experiment(data, source, result.get("environment") or {}))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ResultError(f"{source}: not a result of tatr-sim: {type(error).__name__} {error}") from None
-    for title in distinct(e.title for e in experiments):
-        same = [e for e in experiments if e.title == title]
+    by_title = {}
+    for experiment in experiments:
+        by_title.setdefault(experiment.title, []).append(experiment)
+    for same in by_title.values():
         for number, experiment in enumerate(same, 1):
             experiment.title += f" #{number}" if len(same) > 1 else ""
     return experiments

@@ -62,12 +62,13 @@ void ResultFile::add(const DocumentText& text) {
   documents_.push_back({text.source, text.offset_bytes, text.text.size()});
 }
 
-std::string ResultFile::text_of(const Document& document) const {
+std::string ResultFile::text_of(const Document& document) {
   if (held_) return held_->substr(document.offset_bytes, document.size_bytes);
   std::string text(document.size_bytes, '\0');
-  std::ifstream file = open_results(path_);
-  file.seekg(static_cast<std::streamoff>(document.offset_bytes));
-  if (!file.read(text.data(), static_cast<std::streamsize>(text.size()))) {
+  if (!again_.is_open()) again_ = open_results(path_);
+  again_.clear();
+  again_.seekg(static_cast<std::streamoff>(document.offset_bytes));
+  if (!again_.read(text.data(), static_cast<std::streamsize>(text.size()))) {
     throw ConfigError(document.source, "cannot be read again; did the file change meanwhile?");
   }
   return text;
@@ -89,9 +90,15 @@ StoredResult ResultFile::load(std::size_t experiment) {
   }
   StoredResult result;
   result.place = document.source;
-  for (const auto& [key, value] : document_.items()) {
-    result.document[key] = key == "experiments" ? json::array({experiments[place.index]}) : value;
+  if (experiments.size() == 1) {  // a line: nobody asks for another of it
+    result.document = std::move(document_);
+    loaded_.reset();
+    return result;
   }
+  for (const auto& [key, value] : document_.items()) {
+    if (key != "experiments") result.document[key] = value;
+  }
+  result.document["experiments"].push_back(experiments[place.index]);
   return result;
 }
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -47,9 +47,10 @@ class ResultFile {
   };
 
   void add(const DocumentText& text);
-  std::string text_of(const Document& document) const;
+  std::string text_of(const Document& document);
 
   std::string path_;
+  std::ifstream again_;              // opened with the first load, for all of them
   std::optional<std::string> held_;  // all of a file that cannot be read twice
   std::vector<Document> documents_;
   std::vector<ResultKey> keys_;

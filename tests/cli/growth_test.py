@@ -6,9 +6,14 @@ usage: growth_test.py PROGRAM SOURCE_DIR [unittest arguments]
 import json
 import os
 import subprocess
+import sys
+import time
 
-from program import PROGRAM, TINY, ProgramTest, main, run
+from program import PROGRAM, SOURCE, TINY, ProgramTest, main, run
 from sample_results import write_trace
+
+sys.path.insert(0, str(SOURCE / "scripts"))
+from plot_results import read_experiments  # noqa: E402
 
 MOST = 24  # linear work takes 8 times as long, or less where starting the program counts; quadratic work up to 64
 
@@ -73,6 +78,19 @@ class Growth(ProgramTest):
         for name, arguments in commands.items():
             with self.subTest(name):
                 self.assert_linear(arguments, 40)
+
+    def test_pictures_of_many_experiments(self):
+        record = {"name": "none", "label": "none", "tile": 8, "tiles": 2}
+        seconds = {}
+        for count in (500, 4000):
+            documents = [("x", {"experiments": [{"name": f"n{number}", "strategies": [record]}]}) for number in range(count)]
+            many_tiles = [("x", {"experiments": [{"name": "n", "strategies": [{**record, "tile": number} for number in range(count)]}]})]
+            start = time.process_time()
+            experiments = read_experiments(documents + documents[:1]) + read_experiments(many_tiles)
+            seconds[count] = time.process_time() - start
+            self.assertEqual([experiments[0].title, experiments[1].title], ["n0 #1", "n1"])
+            self.assertEqual(experiments[-1].settings[-1].modelled, 1)
+        self.assertLess(seconds[4000], MOST * max(seconds[500], 0.005))
 
 
 if __name__ == "__main__":

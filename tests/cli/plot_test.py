@@ -21,6 +21,7 @@ from program import SOURCE
 from sample_results import LABEL, MARKUP, make_results
 
 sys.path.insert(0, str(SOURCE / "scripts"))
+from plot import free_name  # noqa: E402
 from plot_figures import FIGURES, KINDS, NothingToDraw, draw_speedup, plt  # noqa: E402
 from plot_results import read_experiments  # noqa: E402
 
@@ -141,6 +142,11 @@ class Plot(unittest.TestCase):
         for name, words in (("gpu", "estimated perplexity change, lower is better"), ("reduced", "mean_square_dropped_mass")):
             [experiment] = read_experiments([(name, self.results[name])])
             self.assertIn(words, "".join(text for text, _ in texts_of(FIGURES["pareto"](experiment, 0))))
+
+    def test_every_picture_has_a_file_of_its_own(self):
+        self.assertEqual(free_name("a", set()), "a")
+        self.assertEqual(free_name("a", {"a", "a-2"}), "a-1")
+        self.assertEqual(free_name("a", {"a", "a-1", "a-2"}), "a-3")
 
     def test_names_are_text(self):
         text = json.dumps(self.results["markup"])
