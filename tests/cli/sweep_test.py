@@ -198,7 +198,7 @@ class SmallSweep(Sweep):
         path = self.path / "out.jsonl"
         process = subprocess.Popen([PROGRAM, "run", config, "--device", "cpu", "--threads", "1", "--jsonl", path])
         try:
-            while not path.exists():
+            while not path.exists() or path.stat().st_size == 0:  # a file is made before it is locked
                 time.sleep(0.01)
             result = run("run", config, "--device", "cpu", "--jsonl", path, "--resume")
         finally:
