@@ -131,7 +131,7 @@ std::string table_of(const OutcomesOfWeight& outcomes) {
   Table table({"Weight", "Loss", "Filled", "Change", "Task", "Change", "Moved"});
   for (const auto& [weight, of_seed] : outcomes) {
     const bool base = weight == outcomes.begin()->first;
-    const auto change = [&](double Outcome::*value, bool relative) {
+    const auto change = [&, weight = weight](double Outcome::*value, bool relative) {  // a binding, to Clang 14
       return base ? std::string(kAbsent) : percent_words(interval_of(changes(outcomes, weight, value, relative)));
     };
     table.add_row({weight == 0 ? "0" : format_value(weight), format_value(mean_of(of_seed, &Outcome::rounding_loss)),

@@ -262,11 +262,12 @@ class SmallSweep(Sweep):
         self.assertIn(f"{count} experiment{'' if count == 1 else 's'} finished; --resume goes on", stderr)
 
     def test_two_processes_do_not_write_one_file(self):
-        config = self.write("c.json", {**GRID, "sweep": {"/seed": list(range(1000))}})
+        # Few experiments, each of many tokens: the second process must have read the sweep before the first is through.
+        config = self.write("c.json", {**TINY, "router": {**TINY["router"], "tokens": 1 << 18}, "sweep": {"/seed": list(range(200))}})
         path = self.path / "out.jsonl"
         process = subprocess.Popen([PROGRAM, "run", config, "--device", "cpu", "--threads", "1", "--jsonl", path])
         try:
-            while not path.exists():
+            while not path.exists() or path.stat().st_size == 0:  # a file is made before it is locked
                 time.sleep(0.01)
             result = run("run", config, "--device", "cpu", "--jsonl", path, "--resume")
         finally:
