@@ -198,7 +198,7 @@ void check_memory(const ExperimentConfig& config, const System& system) {
   const MemoryEstimate need = estimate_memory(config, system);
   const std::size_t on_host = need.host_bytes + (system.is_cuda() ? 0 : need.on_system());
   const auto check = [&](const std::string& device, std::size_t needed, std::size_t available) {
-    if (needed > available) throw OutOfMemoryError(config.name, device, needed, available);
+    if (needed > available) throw OutOfMemoryError::before_work(device, needed, available);
   };
   if (system.is_cuda()) check(system.name(), need.on_system(), system.available_bytes());
   check(system.is_cuda() ? "host" : system.name(), on_host, available_host_bytes());
@@ -302,7 +302,7 @@ ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, 
   } catch (const Error&) {
     throw;
   } catch (const std::bad_alloc&) {
-    throw OutOfMemoryError(config.name, "host", estimate_memory(config, system).host_bytes, available_host_bytes());
+    throw OutOfMemoryError::before_work("host", estimate_memory(config, system).host_bytes, available_host_bytes());
   } catch (const std::exception& error) {  // Thrust's own, for one
     throw EnvironmentError(system.name() + ": " + error.what());
   }

@@ -74,24 +74,26 @@ class DeviceTimeoutError : public EnvironmentError {
   int marks_reached_;
 };
 
-/// An allocation failed; the experiment runner adds the experiment's name and goes on with the next one.
+/// An allocation failed, or would; the experiment runner adds the experiment's name and goes on with the next one.
 class OutOfMemoryError : public EnvironmentError {
  public:
   OutOfMemoryError(const std::string& device, std::size_t asked_bytes, std::size_t free_bytes)
-      : EnvironmentError(device + ": out of memory: asked for " + std::to_string(asked_bytes) + " bytes, " +
-                         std::to_string(free_bytes) + " bytes free"),
-        asked_bytes_(asked_bytes),
-        free_bytes_(free_bytes) {}
-  /// Of all that an experiment needs, told before it begins: `what` it is needed for.
-  OutOfMemoryError(const std::string& what, const std::string& device, std::size_t asked_bytes, std::size_t free_bytes)
-      : EnvironmentError(device + ": not enough memory: " + what + " needs " + std::to_string(asked_bytes) +
-                         " bytes, " + std::to_string(free_bytes) + " bytes can be had"),
-        asked_bytes_(asked_bytes),
-        free_bytes_(free_bytes) {}
+      : OutOfMemoryError(asked_bytes, free_bytes,
+                         device + ": out of memory: asked for " + std::to_string(asked_bytes) + " bytes, " +
+                             std::to_string(free_bytes) + " bytes free") {}
+  /// Of all that an experiment needs, told before it begins.
+  static OutOfMemoryError before_work(const std::string& device, std::size_t needed_bytes, std::size_t free_bytes) {
+    return {needed_bytes, free_bytes,
+            device + ": not enough memory: needs " + std::to_string(needed_bytes) + " bytes, " +
+                std::to_string(free_bytes) + " bytes can be had"};
+  }
   std::size_t asked_bytes() const { return asked_bytes_; }
   std::size_t free_bytes() const { return free_bytes_; }
 
  private:
+  OutOfMemoryError(std::size_t asked_bytes, std::size_t free_bytes, const std::string& message)
+      : EnvironmentError(message), asked_bytes_(asked_bytes), free_bytes_(free_bytes) {}
+
   std::size_t asked_bytes_;
   std::size_t free_bytes_;
 };
