@@ -250,9 +250,16 @@ ExitCode run_report(const RunArguments& arguments, const std::vector<ExperimentC
     progress.finish_one();
   }
   progress.clear();
-  const std::string state = report.end();
-  for (std::size_t i = 0; i < failures.size(); ++i) {
-    fmt::print(stderr, "tatr-sim: error: {}{}\n", failures[i], i + 1 == failures.size() ? state : "");
+  const auto tell = [&](const std::string& state) {
+    for (std::size_t i = 0; i < failures.size(); ++i) {
+      fmt::print(stderr, "tatr-sim: error: {}{}\n", failures[i], i + 1 == failures.size() ? state : "");
+    }
+  };
+  try {
+    tell(report.end());
+  } catch (...) {  // the outputs could not be written: one more thing that went wrong
+    tell("");
+    throw;
   }
   return code;
 }

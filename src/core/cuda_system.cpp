@@ -130,21 +130,24 @@ class CudaSystem final : public System {
   }
   void copy_bytes_to_host(void* host, const void* data, std::size_t bytes) override {
     synchronize();  // a copy to pageable memory would itself wait, for ever
-    const GuardedCall guard("cudaMemcpyAsync");
-    TATR_CUDA_CHECK(cudaMemcpyAsync(host, data, bytes, cudaMemcpyDeviceToHost, stream_));
+    copy_async(host, data, bytes, cudaMemcpyDeviceToHost);
     synchronize();
   }
   void copy_bytes_from_host(void* data, const void* host, std::size_t bytes) override {
     synchronize();
-    const GuardedCall guard("cudaMemcpyAsync");
-    TATR_CUDA_CHECK(cudaMemcpyAsync(data, host, bytes, cudaMemcpyHostToDevice, stream_));
+    copy_async(data, host, bytes, cudaMemcpyHostToDevice);
     synchronize();
   }
   void copy_bytes(void* to, const void* from, std::size_t bytes) override {
-    TATR_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_));
+    copy_async(to, from, bytes, cudaMemcpyDeviceToDevice);
   }
 
  private:
+  void copy_async(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+    const GuardedCall guard("cudaMemcpyAsync");
+    TATR_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, kind, stream_));
+  }
+
   static double seconds(std::chrono::steady_clock::duration time) {
     return std::chrono::duration<double>(time).count();
   }
