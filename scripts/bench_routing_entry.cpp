@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/system.hpp"
+#include "device/system.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 

@@ -9,16 +9,16 @@ seconds=${1:-600}
 scripts/install_packages.sh clang-14 libclang-rt-14-dev libomp-14-dev
 mkdir -p build-fuzz/{config,trace} build-fuzz/corpus-{config,trace}
 cmake -DINPUT=src/config/experiment.schema.json -DOUTPUT=build-fuzz/experiment_schema.cpp -DNAME=kExperimentSchema \
-  -DHEADER=config/schema.hpp -P src/core/embed.cmake
+  -DHEADER=json/embedded.hpp -P src/core/embed.cmake
 
 flags=(-std=c++20 -O1 -g -fopenmp -ffp-contract=off -fno-omit-frame-pointer -DFMT_HEADER_ONLY -D_GLIBCXX_ASSERTIONS
   -DTHRUST_HOST_SYSTEM=THRUST_HOST_SYSTEM_CPP -DTHRUST_DEVICE_SYSTEM=THRUST_DEVICE_SYSTEM_OMP -Isrc -Itests
   -fsanitize=fuzzer,address,undefined,float-divide-by-zero,float-cast-overflow -fno-sanitize-recover=all
   -fno-sanitize=null)  # Thrust binds references to null policies, which it never reads
-json=(src/config/json_text.cpp)
-config=("${json[@]}" src/config/{overrides,read,schema_walk,sweep,validate}.cpp build-fuzz/experiment_schema.cpp)
-trace=("${json[@]}" src/core/{output_file,system}.cpp src/router/{npy,row,safetensors,tensor_file,trace,trace_file,trace_values}.cpp
-  src/router/routing.cu src/rounding/expert_metrics.cpp src/rounding/rounding.cu)
+json=(src/json/json_text.cpp)
+config=("${json[@]}" src/json/{schema_walk,validate}.cpp src/config/{overrides,read,sweep}.cpp build-fuzz/experiment_schema.cpp)
+trace=("${json[@]}" src/core/{memory,output_file}.cpp src/device/system.cpp src/formats/{npy,safetensors,tensor_file}.cpp
+  src/source/{trace,trace_file,trace_values}.cpp src/router/row.cpp src/router/routing.cu src/rounding/expert_metrics.cpp src/rounding/rounding.cu)
 compile() {  # compile FOLDER SOURCE: .cu files without nvcc are C++
   clang++-14 "${flags[@]}" -x c++ -c -o "build-fuzz/$1/$(basename "$2").o" "$2"
 }

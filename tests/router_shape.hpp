@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "config/experiment.hpp"
+#include "options/options.hpp"
 
 namespace tatr {
 

@@ -19,7 +19,7 @@
 #include "progress.hpp"
 #include "report/advice.hpp"
 #include "report/json.hpp"
-#include "router/trace.hpp"
+#include "source/trace.hpp"
 
 namespace tatr {
 

@@ -14,10 +14,10 @@
 #include <tuple>
 #include <vector>
 
-#include "config/json_text.hpp"
 #include "core/interrupt.hpp"
 #include "core/output_file.hpp"
 #include "environment.hpp"
+#include "json/json_text.hpp"
 #include "progress.hpp"
 #include "report/json.hpp"
 #include "report/result_scan.hpp"

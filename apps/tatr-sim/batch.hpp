@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "config/experiment.hpp"
 #include "core/error.hpp"
-#include "core/system.hpp"
+#include "device/system.hpp"
 #include "experiment.hpp"
+#include "options/options.hpp"
 #include "table_files.hpp"
 
 namespace tatr {

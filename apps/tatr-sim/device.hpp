@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "core/system.hpp"
+#include "device/system.hpp"
 
 namespace tatr {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/system.hpp"
+#include "device/system.hpp"
 #include "report/records.hpp"
 
 namespace tatr {

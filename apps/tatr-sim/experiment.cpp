@@ -21,8 +21,9 @@
 #include "report/ranking.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
-#include "router/trace.hpp"
-#include "training/training.hpp"
+#include "source/synthetic.hpp"
+#include "source/trace.hpp"
+#include "source/training.hpp"
 #include "waves.hpp"
 
 namespace tatr {

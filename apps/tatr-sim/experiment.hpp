@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "config/experiment.hpp"
 #include "core/error.hpp"
-#include "core/system.hpp"
+#include "device/system.hpp"
+#include "options/options.hpp"
 #include "report/records.hpp"
 
 namespace tatr {

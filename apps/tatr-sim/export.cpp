@@ -8,7 +8,7 @@
 
 #include "core/error.hpp"
 #include "core/output_file.hpp"
-#include "router/npy.hpp"
+#include "formats/npy.hpp"
 
 namespace tatr {
 

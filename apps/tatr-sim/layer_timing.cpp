@@ -6,17 +6,17 @@
 #include <optional>
 #include <utility>
 
-#include "core/cache_flush.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
+#include "core/statistics.hpp"
+#include "device/cache_flush.hpp"
 #include "environment.hpp"
-#include "layer/elementwise.hpp"
 #include "layer/expert_layer.hpp"
 #include "layer/output_error.hpp"
 #include "measure/clocks.hpp"
 #include "measure/sampler.hpp"
-#include "measure/statistics.hpp"
 #include "measure/stopwatch.hpp"
+#include "tensor/elementwise.hpp"
 
 namespace tatr {
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "config/experiment.hpp"
-#include "core/system.hpp"
+#include "device/system.hpp"
+#include "options/options.hpp"
 #include "report/records.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "commands.hpp"
-#include "core/system.hpp"
+#include "device/system.hpp"
 #include "environment.hpp"
 
 namespace tatr {

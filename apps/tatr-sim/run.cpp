@@ -16,7 +16,6 @@
 
 #include "batch.hpp"
 #include "commands.hpp"
-#include "config/json_text.hpp"
 #include "config/read.hpp"
 #include "core/interrupt.hpp"
 #include "core/output_file.hpp"
@@ -24,6 +23,7 @@
 #include "environment.hpp"
 #include "experiment.hpp"
 #include "export.hpp"
+#include "json/json_text.hpp"
 #include "progress.hpp"
 #include "report/json.hpp"
 #include "report/text.hpp"

@@ -1,11 +1,10 @@
 // tatr-sim schema: prints the JSON Schema of configs or of results.
-#include "config/schema.hpp"
-
 #include <fmt/format.h>
 
 #include <memory>
 
 #include "commands.hpp"
+#include "json/embedded.hpp"
 
 namespace tatr {
 

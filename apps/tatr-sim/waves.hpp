@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
-#include "config/experiment.hpp"
-#include "core/system.hpp"
+#include "device/system.hpp"
+#include "options/options.hpp"
 #include "report/records.hpp"
 
 namespace tatr {

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "config/json_text.hpp"
 #include "core/error.hpp"
+#include "json/json_text.hpp"
 
 namespace tatr {
 

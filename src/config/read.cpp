@@ -6,14 +6,14 @@
 #include <filesystem>
 #include <string_view>
 
-#include "config/json_text.hpp"
-#include "config/names.hpp"
 #include "config/overrides.hpp"
-#include "config/schema.hpp"
-#include "config/schema_walk.hpp"
 #include "config/sweep.hpp"
-#include "config/validate.hpp"
 #include "core/error.hpp"
+#include "json/embedded.hpp"
+#include "json/json_text.hpp"
+#include "json/schema_walk.hpp"
+#include "json/validate.hpp"
+#include "options/names.hpp"
 
 namespace tatr {
 

@@ -1,10 +1,10 @@
 #include "config/sweep.hpp"
 
-#include "config/json_text.hpp"
 #include "config/overrides.hpp"
 #include "config/read.hpp"
-#include "config/validate.hpp"
 #include "core/error.hpp"
+#include "json/json_text.hpp"
+#include "json/validate.hpp"
 
 namespace tatr {
 

@@ -7,9 +7,9 @@
 #include <mutex>
 #include <string>
 
-#include "core/cuda_check.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
+#include "device/cuda_check.hpp"
 
 namespace tatr {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "core/system.hpp"
+#include "device/system.hpp"
 
 namespace tatr {
 

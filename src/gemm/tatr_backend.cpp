@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/cache_flush.hpp"
-#include "core/cuda_check.hpp"
+#include "device/cache_flush.hpp"
+#include "device/cuda_check.hpp"
 #include "gemm/tatr_gemm.hpp"
 
 namespace tatr {

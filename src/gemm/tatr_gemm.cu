@@ -6,7 +6,7 @@
 #include <cstring>
 #include <string>
 
-#include "core/cuda_check.hpp"
+#include "device/cuda_check.hpp"
 #include "gemm/kernels/sm90_bf16_grouped_gemm.cuh"
 #include "gemm/tatr_gemm.hpp"
 #include "gemm/wait_log.hpp"

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "core/error.hpp"
-#include "layer/elementwise.hpp"
+#include "tensor/elementwise.hpp"
 
 namespace tatr {
 

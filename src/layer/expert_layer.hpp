@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "core/system.hpp"
+#include "device/system.hpp"
 #include "gemm/grouped_gemm.hpp"
 #include "rounding/rounding.hpp"
 

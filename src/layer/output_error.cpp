@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "layer/elementwise.hpp"
+#include "tensor/elementwise.hpp"
 
 namespace tatr {
 

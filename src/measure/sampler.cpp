@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "core/error.hpp"
-#include "measure/statistics.hpp"
+#include "core/statistics.hpp"
 
 namespace tatr {
 

@@ -3,14 +3,14 @@
 #include <chrono>
 #include <vector>
 
-#include "core/cache_flush.hpp"
+#include "device/cache_flush.hpp"
 
 #if defined(TATR_HAS_CUDA)
 #include <cuda_runtime_api.h>
 
-#include "core/cuda_check.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
+#include "device/cuda_check.hpp"
 #endif
 
 namespace tatr {

@@ -3,13 +3,13 @@
 
 #include <memory>
 
-#include "core/system.hpp"
+#include "device/system.hpp"
 #include "measure/sampler.hpp"
 
 namespace tatr {
 
 /// Host clock for the CPU; CUDA events on the system's stream for a GPU. Caches are flushed as
-/// core/cache_flush.hpp says.
+/// device/cache_flush.hpp says.
 std::unique_ptr<Stopwatch> make_stopwatch(System& system);
 
 }  // namespace tatr

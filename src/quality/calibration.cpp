@@ -2,11 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "config/json_text.hpp"
-#include "config/schema.hpp"
-#include "config/validate.hpp"
 #include "core/digest.hpp"
 #include "core/error.hpp"
+#include "json/embedded.hpp"
+#include "json/json_text.hpp"
+#include "json/validate.hpp"
 
 namespace tatr {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "config/experiment.hpp"
+#include "options/options.hpp"
 
 namespace tatr {
 

@@ -8,8 +8,8 @@
 #include <tuple>
 #include <utility>
 
-#include "config/json_text.hpp"
 #include "core/error.hpp"
+#include "json/json_text.hpp"
 #include "report/compare_timing.hpp"
 #include "report/metric_list.hpp"
 

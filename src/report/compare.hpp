@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "measure/statistics.hpp"
+#include "core/statistics.hpp"
 #include "report/result_file.hpp"
 
 namespace tatr {

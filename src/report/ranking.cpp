@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <map>
 
-#include "measure/statistics.hpp"
+#include "core/statistics.hpp"
 #include "report/network.hpp"
 
 namespace tatr {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "config/experiment.hpp"
+#include "options/options.hpp"
 #include "quality/estimate.hpp"
 #include "rounding/rounding.hpp"
 

@@ -7,8 +7,8 @@
 #include <sstream>
 #include <utility>
 
-#include "config/json_text.hpp"
 #include "core/error.hpp"
+#include "json/json_text.hpp"
 #include "report/json.hpp"
 
 namespace tatr {

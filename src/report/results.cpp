@@ -4,10 +4,10 @@
 #include <sstream>
 #include <utility>
 
-#include "config/json_text.hpp"
-#include "config/schema.hpp"
-#include "config/validate.hpp"
 #include "core/error.hpp"
+#include "json/embedded.hpp"
+#include "json/json_text.hpp"
+#include "json/validate.hpp"
 
 namespace tatr {
 

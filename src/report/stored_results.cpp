@@ -5,9 +5,9 @@
 #include <span>
 #include <utility>
 
-#include "config/json_text.hpp"
 #include "core/digest.hpp"
 #include "core/error.hpp"
+#include "json/json_text.hpp"
 
 namespace tatr {
 

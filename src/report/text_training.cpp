@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "measure/statistics.hpp"
+#include "core/statistics.hpp"
 #include "report/format.hpp"
 #include "report/text_sections.hpp"
 

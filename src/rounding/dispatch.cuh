@@ -1,7 +1,7 @@
 // Turns targets into rows: which token and gate stands in each row of each expert.
 #pragma once
 
-#include "core/thrust_policy.cuh"
+#include "device/thrust_policy.cuh"
 #include "rounding/added_gate.hpp"
 #include "rounding/ranking.cuh"
 #include "rounding/rounding.hpp"

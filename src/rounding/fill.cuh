@@ -13,7 +13,7 @@
 #include <limits>
 
 #include "core/integer_math.hpp"
-#include "core/thrust_policy.cuh"
+#include "device/thrust_policy.cuh"
 #include "rounding/added_gate.hpp"
 #include "rounding/rank_key.hpp"
 #include "router/routing.hpp"

@@ -1,7 +1,7 @@
 // What rounding did to tokens, as sums that do not depend on threads or device.
 #pragma once
 
-#include "core/thrust_policy.cuh"
+#include "device/thrust_policy.cuh"
 #include "rounding/dispatch.cuh"
 #include "rounding/rounding.hpp"
 #include "rounding/targets.cuh"

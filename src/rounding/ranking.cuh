@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "core/integer_math.hpp"
-#include "core/thrust_policy.cuh"
+#include "device/thrust_policy.cuh"
 #include "rounding/rank_key.hpp"
 #include "router/routing.hpp"
 

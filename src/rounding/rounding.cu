@@ -12,7 +12,7 @@
 #include "rounding/tile_choice.cuh"
 
 #if defined(__CUDACC__)
-#include "core/cuda_check.hpp"
+#include "device/cuda_check.hpp"
 #include "rounding/kernels/deal.cuh"
 #include "rounding/kernels/expert.cuh"
 #include "rounding/kernels/fill.cuh"

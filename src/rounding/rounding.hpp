@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "config/experiment.hpp"
-#include "core/system.hpp"
+#include "device/system.hpp"
+#include "options/options.hpp"
 #include "router/routing.hpp"
 
 namespace tatr {

@@ -8,7 +8,7 @@
 #include "core/error.hpp"
 #include "core/integer_math.hpp"
 #include "core/philox.hpp"
-#include "core/thrust_policy.cuh"
+#include "device/thrust_policy.cuh"
 #include "rounding/rank_key.hpp"
 #include "rounding/rounding.hpp"
 

@@ -9,7 +9,7 @@
 
 #include <cstring>
 
-#include "core/thrust_policy.cuh"
+#include "device/thrust_policy.cuh"
 #include "rounding/added_gate.hpp"
 #include "rounding/rank_key.hpp"
 #include "rounding/ranking.cuh"

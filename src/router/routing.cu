@@ -5,10 +5,10 @@
 
 #include "core/half.hpp"
 #include "core/integer_math.hpp"
-#include "core/thrust_policy.cuh"
+#include "device/thrust_policy.cuh"
 
 #if defined(__CUDACC__)
-#include "core/cuda_check.hpp"
+#include "device/cuda_check.hpp"
 #include "router/kernels/top_k.cuh"
 #endif
 #include "router/routing.hpp"

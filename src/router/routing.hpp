@@ -4,10 +4,10 @@
 
 #include <cstdint>
 
-#include "config/experiment.hpp"
 #include "core/exact_math.hpp"
 #include "core/platform.hpp"
-#include "core/system.hpp"
+#include "device/system.hpp"
+#include "options/options.hpp"
 
 namespace tatr {
 
@@ -82,10 +82,6 @@ struct Routing {
   LogitView logit_view() const { return {logits.data(), bf16.data()}; }
   ScoreView score_view() const { return {logit_view(), row_max.data(), row_inverse.data(), experts, scoring}; }
 };
-
-/// Router logits [tokens, experts] of a synthetic source, made on the system. The source must not be a trace.
-Buffer<float> synthetic_logits(System& system, const SourceConfig& source, std::uint64_t seed, std::int64_t tokens,
-                               std::int64_t experts);
 
 /// Whether a routing of bf16 logits keeps them as such: on a GPU, but for shapes that its top-k kernel does not take.
 /// Elsewhere fp32 holds what they were rounded to, with the same results.

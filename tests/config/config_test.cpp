@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "catch.hpp"
-#include "config/json_text.hpp"
 #include "config/read.hpp"
 #include "core/error.hpp"
+#include "json/json_text.hpp"
 
 namespace {
 

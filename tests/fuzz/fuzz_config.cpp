@@ -6,10 +6,10 @@
 #include <string>
 #include <string_view>
 
-#include "config/json_text.hpp"
 #include "config/overrides.hpp"
 #include "config/read.hpp"
 #include "core/error.hpp"
+#include "json/json_text.hpp"
 
 namespace {
 

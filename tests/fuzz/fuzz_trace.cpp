@@ -13,7 +13,7 @@
 
 #include "core/error.hpp"
 #include "fuzz/use_trace.hpp"
-#include "router/trace.hpp"
+#include "source/trace.hpp"
 
 namespace {
 

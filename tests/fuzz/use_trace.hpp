@@ -10,7 +10,7 @@
 
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
-#include "router/trace.hpp"
+#include "source/trace.hpp"
 
 namespace tatr {
 

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "core/cuda_check.hpp"
 #include "core/integer_math.hpp"
+#include "device/cuda_check.hpp"
 #include "gemm/tatr_gemm.hpp"
 
 namespace tatr::testing {

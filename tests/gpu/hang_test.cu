@@ -11,10 +11,10 @@
 #include <string>
 #include <thread>
 
-#include "core/cuda_check.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
-#include "core/system.hpp"
+#include "device/cuda_check.hpp"
+#include "device/system.hpp"
 #include "measure/sampler.hpp"
 #include "measure/stopwatch.hpp"
 

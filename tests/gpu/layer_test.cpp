@@ -3,9 +3,10 @@
 #include "catch.hpp"
 #include "core/error.hpp"
 #include "gemm/grouped_gemm.hpp"
-#include "layer/elementwise.hpp"
 #include "layer/expert_layer.hpp"
 #include "router/routing.hpp"
+#include "source/synthetic.hpp"
+#include "tensor/elementwise.hpp"
 
 using namespace tatr;
 

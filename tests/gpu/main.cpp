@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "catch.hpp"
-#include "core/system.hpp"
+#include "device/system.hpp"
 
 int main(int argc, char** argv) {
   constexpr int kSkipped = 77;  // ctest's SKIP_RETURN_CODE

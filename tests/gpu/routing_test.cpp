@@ -3,6 +3,7 @@
 
 #include "catch.hpp"
 #include "rounding/rounding.hpp"
+#include "source/synthetic.hpp"
 
 using namespace tatr;
 

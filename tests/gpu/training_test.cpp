@@ -1,8 +1,8 @@
 // Training on a GPU gives the CPU's bits.
-#include "training/training.hpp"
+#include "source/training.hpp"
 
 #include "catch.hpp"
-#include "training/training_shape.hpp"
+#include "source/training_shape.hpp"
 
 using namespace tatr;
 

@@ -5,10 +5,11 @@
 
 #include "catch.hpp"
 #include "core/error.hpp"
-#include "layer/elementwise.hpp"
 #include "layer/output_error.hpp"
 #include "router/routing.hpp"
 #include "router_shape.hpp"
+#include "source/synthetic.hpp"
+#include "tensor/elementwise.hpp"
 
 using namespace tatr;
 

@@ -9,8 +9,8 @@
 #include <random>
 
 #include "catch.hpp"
-#include "config/json_text.hpp"
 #include "core/error.hpp"
+#include "json/json_text.hpp"
 
 using namespace tatr;
 

@@ -11,7 +11,7 @@
 #include <valijson/validator.hpp>
 
 #include "catch.hpp"
-#include "config/schema.hpp"
+#include "json/embedded.hpp"
 #include "report/advice.hpp"
 #include "report/documented.hpp"
 #include "report/sample_run.hpp"

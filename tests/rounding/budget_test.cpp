@@ -7,6 +7,7 @@
 #include "catch.hpp"
 #include "rounding/rounding.hpp"
 #include "router_shape.hpp"
+#include "source/synthetic.hpp"
 
 using namespace tatr;
 

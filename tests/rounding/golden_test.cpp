@@ -12,6 +12,7 @@
 #include "config/read.hpp"
 #include "core/error.hpp"
 #include "rounding/rounding.hpp"
+#include "source/synthetic.hpp"
 
 using namespace tatr;
 using nlohmann::json;

@@ -9,6 +9,7 @@
 #include "core/error.hpp"
 #include "core/integer_math.hpp"
 #include "router_shape.hpp"
+#include "source/synthetic.hpp"
 
 using namespace tatr;
 

@@ -6,6 +6,7 @@
 
 #include "catch.hpp"
 #include "router_shape.hpp"
+#include "source/synthetic.hpp"
 
 using namespace tatr;
 

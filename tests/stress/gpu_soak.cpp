@@ -20,10 +20,11 @@
 #include "core/philox.hpp"
 #include "gemm/tatr_gemm.hpp"
 #include "gemm/wait_log.hpp"
-#include "layer/elementwise.hpp"
 #include "layer/expert_layer.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
+#include "source/synthetic.hpp"
+#include "tensor/elementwise.hpp"
 
 namespace {
 

@@ -2,7 +2,7 @@
 // block; others sort the sample that bounds the search for fills.
 #pragma once
 
-#include "core/shared_memory.cuh"
+#include "device/shared_memory.cuh"
 #include "rounding/kernels/decide.cuh"
 #include "rounding/kernels/fill.cuh"
 #include "rounding/rank_key.hpp"

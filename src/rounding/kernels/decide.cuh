@@ -6,7 +6,7 @@
 #include <cub/block/block_scan.cuh>
 
 #include "core/integer_math.hpp"
-#include "core/shared_memory.cuh"
+#include "device/shared_memory.cuh"
 #include "rounding/targets.cuh"
 #include "rounding/tile_choice.cuh"
 

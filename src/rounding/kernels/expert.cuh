@@ -5,7 +5,7 @@
 // Latency binds: sorting 512 keys is four dependent merges of up to eight steps each, after 15 steps within warps.
 #pragma once
 
-#include "core/cuda_check.hpp"
+#include "device/cuda_check.hpp"
 #include "rounding/dispatch.cuh"
 #include "rounding/kernels/fill.cuh"
 #include "rounding/kernels/sort.cuh"

@@ -13,7 +13,7 @@
 
 #include <algorithm>
 
-#include "core/cuda_check.hpp"
+#include "device/cuda_check.hpp"
 #include "rounding/fill.cuh"
 #include "rounding/kernels/decide.cuh"
 #include "rounding/kernels/sort.cuh"

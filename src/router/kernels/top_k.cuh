@@ -15,9 +15,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/cuda_check.hpp"
 #include "core/integer_math.hpp"
-#include "core/shared_memory.cuh"
+#include "device/cuda_check.hpp"
+#include "device/shared_memory.cuh"
 #include "router/kernels/candidates.cuh"
 #include "router/kernels/staged_rows.cuh"
 #include "router/routing.hpp"

@@ -1,0 +1,85 @@
+#include "device/system.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/error.hpp"
+#include "core/integer_math.hpp"
+#include "core/memory.hpp"
+
+namespace tatr {
+
+void* System::allocate(std::size_t bytes) {
+  if (bytes == 0) return nullptr;
+  void* pointer = allocate_bytes(bytes);
+  bytes_in_use_ += bytes;
+  peak_bytes_ = std::max(peak_bytes_, bytes_in_use_);
+  return pointer;
+}
+
+void System::deallocate(void* pointer, std::size_t bytes) noexcept {
+  if (pointer == nullptr) return;
+  deallocate_bytes(pointer, bytes);
+  bytes_in_use_ -= bytes;
+}
+
+namespace {
+
+class RecordedFunction final : public Recording {
+ public:
+  explicit RecordedFunction(std::function<void()> work) : work_(std::move(work)) {}
+  void replay() override { work_(); }
+
+ private:
+  std::function<void()> work_;
+};
+
+class CpuSystem final : public System {
+ public:
+  explicit CpuSystem(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {}
+
+  bool is_cuda() const override { return false; }
+  std::string name() const override { return "cpu"; }
+  int threads() const override { return threads_; }
+  void synchronize() override {}
+  std::size_t available_bytes() const override { return available_host_bytes(); }
+  std::unique_ptr<Recording> record(std::function<void()> work) override {
+    return std::make_unique<RecordedFunction>(std::move(work));
+  }
+
+ protected:
+  void* allocate_bytes(std::size_t bytes) override {
+    constexpr std::size_t kAlignment = 256, kLarge = std::size_t{64} << 20;
+    // What is not there is refused here: the kernel may promise it, and kill the program when it is used.
+    const bool there = bytes < kLarge || bytes <= available_bytes();
+    void* pointer = there ? std::aligned_alloc(kAlignment, round_up(bytes, kAlignment)) : nullptr;
+    if (pointer == nullptr) throw OutOfMemoryError("cpu", bytes, available_bytes());
+    return pointer;
+  }
+  void deallocate_bytes(void* pointer, std::size_t) noexcept override { std::free(pointer); }
+  void copy_bytes_to_host(void* host, const void* data, std::size_t bytes) override { std::memcpy(host, data, bytes); }
+  void copy_bytes_from_host(void* data, const void* host, std::size_t bytes) override {
+    std::memcpy(data, host, bytes);
+  }
+  void copy_bytes(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+
+ private:
+  int threads_;
+};
+
+}  // namespace
+
+std::unique_ptr<System> make_cpu_system(int threads) { return std::make_unique<CpuSystem>(threads); }
+
+#if !defined(TATR_HAS_CUDA)
+std::unique_ptr<System> make_cuda_system(int index) {
+  throw EnvironmentError("cuda:" + std::to_string(index) +
+                         ": this build of tatr-sim has no CUDA back end; build with nvcc, or use --device cpu");
+}
+int cuda_device_count() noexcept { return 0; }
+#endif
+
+}  // namespace tatr
