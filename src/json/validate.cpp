@@ -1,7 +1,9 @@
 #include "json/validate.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <optional>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
@@ -22,19 +24,37 @@ using valijson::adapters::NlohmannJsonAdapter;
 
 constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
 
-bool exceeds_int64(const json& value) {
-  if (value.is_structured()) return std::any_of(value.begin(), value.end(), exceeds_int64);
-  return value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost);
+constexpr double kPastInt64 = 0x1p63;
+
+/// What a text is as a number, for valijson takes "1e999" for one; 0 where it is none.
+double number_of(const std::string& text) {
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  return !text.empty() && *end == '\0' ? number : 0.0;
 }
 
-/// valijson reads every integer as int64, so 2^64 - 1 would be -1. The largest int64 stands in for anything above it,
-/// in document and schema alike: no bound of ours lies between.
+/// Whether valijson would convert a value to an int64 that does not hold it.
+bool exceeds_int64(const json& value) {
+  if (value.is_structured()) return std::any_of(value.begin(), value.end(), exceeds_int64);
+  if (value.is_number_unsigned()) return value.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost);
+  const double number = value.is_string()         ? number_of(value.get_ref<const std::string&>())
+                        : value.is_number_float() ? value.get<double>()
+                                                  : 0.0;
+  return !(std::abs(number) < kPastInt64);
+}
+
+/// valijson reads every integer as int64, so 2^64 - 1 would be -1, and a divisor is looked for in numbers and texts of
+/// any size. The largest int64 stands in for numbers above it, in document and schema alike: no bound of ours lies
+/// between. A text stays one, but of no number.
 json within_int64(json value) {
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > static_cast<std::uint64_t>(kMost)) return kMost;
   if (value.is_structured()) {
     for (json& item : value) item = within_int64(std::move(item));
+    return value;
   }
-  return value;
+  if (!exceeds_int64(value)) return value;
+  if (value.is_string()) return "text " + value.get<std::string>();
+  if (value.is_number_unsigned()) return kMost;
+  return std::copysign(kPastInt64 / 2, value.get<double>());
 }
 
 std::string validator_words(valijson::ValidationResults& results) {
