@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -163,7 +164,8 @@ void write_json(OutputFile& file, const RunRecord& record, const std::string& pa
 }
 
 /// Experiments that are reported together, and the outputs that take what of them is finished. The guard of a run that
-/// is ended by force writes them too, so all is done under a lock.
+/// is ended by force writes them too, so records and files are under a lock, and each is written once. Printing is not:
+/// nobody may be reading, and the guard must get by.
 class Report {
  public:
   Report(const RunArguments& arguments, const std::vector<ExperimentConfig>& configs, const System& system)
@@ -188,8 +190,11 @@ class Report {
   /// Writes what is finished, and says what else there is to say. Nothing finished: nothing is written, and an earlier
   /// result stays.
   std::string end() {
-    const std::lock_guard lock(mutex_);
-    if (finished_ > 0) write();
+    {
+      const std::lock_guard lock(mutex_);
+      if (finished_ > 0 && !std::exchange(files_written_, true)) write_files();
+    }
+    if (finished_ > 0 && !arguments_.quiet && !text_begun_.exchange(true)) print();
     const std::size_t total = configs_.size();
     if (finished_ == total || total == 1) return {};
     return fmt::format("; {} of {} experiments {} finished{}", finished_, total, finished_ == 1 ? "is" : "are",
@@ -197,13 +202,15 @@ class Report {
   }
 
  private:
-  void write() {
+  void write_files() {
     if (json_) write_json(*json_, record_, arguments_.json);  // first: nothing below may cost the result
     if (arguments_.tables.wanted()) {
       tables_.add(0, nlohmann::json::parse(json_text(record_, -1)));
       tables_.commit();
     }
-    if (arguments_.quiet) return;
+  }
+
+  void print() {
     const bool to_stdout = arguments_.json != "-" && arguments_.tables.csv != "-" && arguments_.tables.markdown != "-";
     const std::string text = text_report(record_, text_options(arguments_, to_stdout));
     std::FILE* stream = to_stdout ? stdout : stderr;
@@ -216,6 +223,8 @@ class Report {
   std::mutex mutex_;
   RunRecord record_;
   std::size_t finished_ = 0;
+  bool files_written_ = false;
+  std::atomic<bool> text_begun_{false};
   std::optional<OutputFile> json_;
   TableFiles tables_;
   LastWords last_words_;  // last: it goes before what it writes

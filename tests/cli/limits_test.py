@@ -122,6 +122,26 @@ class Limits(ProgramTest):
         self.assertEqual(json.loads(out.read_text())["experiments"][0]["name"], "tiny")
         self.assertIn("tiny", table.read_text())
 
+    def test_a_report_that_nobody_reads_keeps_no_run_from_ending(self):
+        big = self.config(router={"tokens": 4096, "experts": 4096, "top_k": 1}, tile=[8, 16, 24, 32])
+        out = self.path / "out.json"
+        process = subprocess.Popen([PROGRAM, "run", big, "--device", "cpu", "--experts", "all", "--json", out],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(300):
+            if out.exists():
+                break
+            time.sleep(0.1)
+        written = out.read_text()
+        time.sleep(1.0)
+        self.assertIsNone(process.poll())  # it waits for its pipe
+        process.send_signal(signal.SIGTERM)
+        start = time.monotonic()
+        self.assertEqual(process.wait(timeout=20), 130)
+        self.assertLess(time.monotonic() - start, 2.0)
+        self.assertEqual(out.read_text(), written)
+        self.assertEqual(json.loads(written)["experiments"][0]["name"], "tiny")
+        process.communicate()
+
     def test_lines_are_kept_too(self):
         lines = self.path / "out.jsonl"
         code, stderr, seconds = self.interrupted("run", self.config(), self.slow(), "--device", "cpu", "--jsonl", lines, wait=2.0)
