@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -190,11 +189,15 @@ class Report {
   /// Writes what is finished, and says what else there is to say. Nothing finished: nothing is written, and an earlier
   /// result stays.
   std::string end() {
+    std::string text;
     {
       const std::lock_guard lock(mutex_);
-      if (finished_ > 0 && !std::exchange(files_written_, true)) write_files();
+      if (finished_ > 0 && !std::exchange(ended_, true)) {
+        write_files();
+        if (!arguments_.quiet) text = text_report(record_, text_options(arguments_, prints_to_stdout()));
+      }
     }
-    if (finished_ > 0 && !arguments_.quiet && !text_begun_.exchange(true)) print();
+    if (!text.empty()) print(text);
     const std::size_t total = configs_.size();
     if (finished_ == total || total == 1) return {};
     return fmt::format("; {} of {} experiments {} finished{}", finished_, total, finished_ == 1 ? "is" : "are",
@@ -210,10 +213,12 @@ class Report {
     }
   }
 
-  void print() {
-    const bool to_stdout = arguments_.json != "-" && arguments_.tables.csv != "-" && arguments_.tables.markdown != "-";
-    const std::string text = text_report(record_, text_options(arguments_, to_stdout));
-    std::FILE* stream = to_stdout ? stdout : stderr;
+  bool prints_to_stdout() const {
+    return arguments_.json != "-" && arguments_.tables.csv != "-" && arguments_.tables.markdown != "-";
+  }
+
+  void print(const std::string& text) const {
+    std::FILE* stream = prints_to_stdout() ? stdout : stderr;
     std::fputs(text.c_str(), stream);
     if (std::fflush(stream) != 0) throw EnvironmentError("standard output: cannot write the report");
   }
@@ -223,8 +228,7 @@ class Report {
   std::mutex mutex_;
   RunRecord record_;
   std::size_t finished_ = 0;
-  bool files_written_ = false;
-  std::atomic<bool> text_begun_{false};
+  bool ended_ = false;
   std::optional<OutputFile> json_;
   TableFiles tables_;
   LastWords last_words_;  // last: it goes before what it writes
