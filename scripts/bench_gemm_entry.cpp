@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "gemm/tatr_gemm.hpp"
+#include "gemm/sm90/tatr_gemm.hpp"
 
 extern "C" {
 

@@ -18,6 +18,7 @@ folder=build
 generator=()
 [ -e "$folder/CMakeCache.txt" ] || generator=(-G Ninja)
 launcher=()
+export CCACHE_SLOPPINESS=pch_defines,time_macros  # else nothing with precompiled headers is kept
 ! command -v ccache >/dev/null || launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -12,7 +12,7 @@
 #include "commands.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
-#include "environment.hpp"
+#include "output.hpp"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "report/format.hpp"
+#include "core/format.hpp"
 
 namespace tatr {
 
@@ -33,7 +33,7 @@ void Progress::show(const std::string& doing) {
   shown_ = true;
 }
 
-void Progress::clear() {
+void Progress::clear_line() {
   if (shown_) fmt::print(stderr, "\r\033[K");
   shown_ = false;
 }

@@ -9,11 +9,11 @@
 #include "config/overrides.hpp"
 #include "config/sweep.hpp"
 #include "core/error.hpp"
+#include "core/hash.hpp"
 #include "json/embedded.hpp"
 #include "json/json_text.hpp"
 #include "json/schema_walk.hpp"
 #include "json/validate.hpp"
-#include "options/names.hpp"
 
 namespace tatr {
 
@@ -22,16 +22,21 @@ namespace {
 using nlohmann::json;
 
 [[noreturn]] void refuse(const std::string& file, const std::string& pointer, const std::string& problem) {
-  throw ConfigError(config_place(file, pointer), problem);
+  throw ConfigError({file, pointer}, problem);
+}
+
+[[noreturn]] void refuse(const std::string& file, const std::string& pointer, const std::string& value,
+                         const std::string& expected) {
+  throw ConfigError({file, pointer}, value, expected);
 }
 
 std::string number(std::int64_t value) { return std::to_string(value); }
 
-/// Place of a word in an enum's list of names; the schema has made sure that it is there.
-template <typename Enum, std::size_t N>
-Enum enum_of(const std::array<std::string_view, N>& names, const json& word) {
-  const auto found = std::find(names.begin(), names.end(), word.get_ref<const std::string&>());
-  return static_cast<Enum>(found - names.begin());
+/// The row of a catalogue that a word names; the schema has made sure that it is there.
+template <class Rows>
+auto kind_of(const Rows& rows, const json& word) {
+  const auto& name = word.get_ref<const std::string&>();
+  return std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return row.name == name; })->kind;
 }
 
 /// Control characters would garble reports and end file names early.
@@ -41,7 +46,7 @@ void check_printable(const json& value, const std::string& pointer, const std::s
     const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
     const bool blank = std::all_of(text.begin(), text.end(), [](char c) { return c == ' '; });
     if (blank || std::any_of(text.begin(), text.end(), control)) {
-      refuse(file, pointer, brief_json(value) + " is not allowed; expected printable text, not only blanks");
+      refuse(file, pointer, brief_json(value), "printable text, not only blanks");
     }
   }
   if (!value.is_structured()) return;
@@ -71,40 +76,57 @@ void spell_out_defaults(json& config) {
   }
 }
 
-TrainingConfig build_training(const json& from) {
-  TrainingConfig training;
-  training.hidden = from["hidden"];
-  training.noise = from["noise"];
-  training.steps = from["steps"];
-  training.learning_rate = from["learning_rate"];
-  training.balance_weight = from["balance_weight"];
-  training.rounding_weight = from["rounding_weight"];
-  training.surrogate = from["surrogate"] == "sawtooth" ? RoundingSurrogate::kSawtooth : RoundingSurrogate::kPeriodic;
-  training.tile = from["round_to"];
-  return training;
+TrainedSource build_trained(const json& from) {
+  TrainedSource trained;
+  trained.topics = from.value("topics", trained.topics);
+  trained.exponent = from.value("exponent", trained.exponent);
+  trained.hidden = from["hidden"];
+  trained.noise = from["noise"];
+  trained.steps = from["steps"];
+  trained.learning_rate = from["learning_rate"];
+  trained.balance_weight = from["balance_weight"];
+  trained.rounding_weight = from["rounding_weight"];
+  trained.surrogate = from["surrogate"] == "sawtooth" ? RoundingSurrogate::kSawtooth : RoundingSurrogate::kPeriodic;
+  trained.tile = from["round_to"];
+  return trained;
+}
+
+TraceSource build_trace(const json& from, const std::string& file) {
+  TraceSource trace;
+  trace.file = from["file"];
+  trace.path = (std::filesystem::path(file).parent_path() / trace.file).string();
+  trace.tensors = from["tensor"].get<std::vector<std::string>>();
+  trace.first_token = from.value("first_token", trace.first_token);
+  if (from.contains("values")) {
+    trace.values = from["values"] == "logits" ? TraceValues::kLogits : TraceValues::kTopK;
+  }
+  return trace;
+}
+
+SourceOptions build_source_options(const json& from, const std::string& file) {
+  switch (kind_of(kSources, from["kind"])) {
+    case SourceKind::kGaussian:
+      return GaussianSource{};
+    case SourceKind::kZipf:
+      return ZipfSource{from["exponent"]};
+    case SourceKind::kLognormal:
+      return LognormalSource{from["sigma"]};
+    case SourceKind::kTopics:
+      return TopicsSource{from["topics"], from["strength"], from["run"]};
+    case SourceKind::kHot:
+      return HotSource{from["experts"], from["boost"]};
+    case SourceKind::kTrained:
+      return build_trained(from);
+    case SourceKind::kTrace:
+      return build_trace(from, file);
+  }
+  return GaussianSource{};
 }
 
 SourceConfig build_source(const json& from, const std::string& file) {
   SourceConfig source;
-  source.kind = enum_of<SourceKind>(kSourceNames, from["kind"]);
   source.deviation = from.value("deviation", source.deviation);
-  source.exponent = from.value("exponent", source.exponent);
-  source.sigma = from.value("sigma", source.sigma);
-  source.topics = from.value("topics", source.topics);
-  source.strength = from.value("strength", source.strength);
-  source.run = from.value("run", source.run);
-  source.hot_experts = from.value("experts", source.hot_experts);
-  source.boost = from.value("boost", source.boost);
-  source.first_token = from.value("first_token", source.first_token);
-  if (source.kind == SourceKind::kTrained) source.training = build_training(from);
-  if (source.kind == SourceKind::kTrace) {
-    source.file = from["file"];
-    source.path = (std::filesystem::path(file).parent_path() / source.file).string();
-    source.tensors = from["tensor"].get<std::vector<std::string>>();
-    if (from.contains("values")) {
-      source.values = from["values"] == "logits" ? TraceValues::kLogits : TraceValues::kTopK;
-    }
-  }
+  source.options = build_source_options(from, file);
   return source;
 }
 
@@ -125,7 +147,7 @@ RouterConfig build_router(const json& from, const std::string& file) {
   RouterConfig router;
   router.source = build_source(from["source"], file);
   for (const char* key : {"tokens", "experts"}) {
-    if (router.source.kind != SourceKind::kTrace && !from.contains(key)) {
+    if (router.source.trace() == nullptr && !from.contains(key)) {
       refuse(file, "/router", "required key \"" + std::string(key) + "\" is missing; only a trace can do without it");
     }
   }
@@ -144,7 +166,7 @@ RouterConfig build_router(const json& from, const std::string& file) {
     const GroupScore score = groups["group_score"] == "max" ? GroupScore::kMax : GroupScore::kTop2Sum;
     router.groups = ExpertGroups{groups["count"], groups["top"], score};
   }
-  if (router.source.kind == SourceKind::kTrained) check_trained(router, from, file);
+  if (router.source.trained() != nullptr) check_trained(router, from, file);
   check_router(router, file);
   return router;
 }
@@ -157,9 +179,8 @@ void check_load_steps(const std::vector<TileByLoad>& steps, const std::string& p
       refuse(file, place, "the last step must have no \"below\", so that it takes all other experts");
     if (!last && !steps[i].below) refuse(file, place, "required key \"below\" is missing; only the last step has none");
     if (!last && i > 0 && *steps[i].below <= *steps[i - 1].below) {
-      refuse(file, place + "/below",
-             number(*steps[i].below) + " is not allowed; expected more than the step before, " +
-                 number(*steps[i - 1].below));
+      refuse(file, place + "/below", number(*steps[i].below),
+             "more than the step before, " + number(*steps[i - 1].below));
     }
   }
 }
@@ -169,10 +190,9 @@ BudgetTiles build_budget(const json& from, const std::string& pointer, const std
   if (from.is_number()) return BudgetTotalTiles{from.get<std::int64_t>()};
   const bool waves = from.contains("waves");
   if (from.size() != (waves && from.contains("sms") ? 2 : 1) || (from.contains("sms") && !waves)) {
-    refuse(file, pointer,
-           brief_json(from) +
-               " is not allowed; expected one of \"of_nearest\", \"max_dropped_mass\" and \"waves\" (with "
-               "or without \"sms\")");
+    refuse(file, pointer, brief_json(from),
+           "one of \"of_nearest\", \"max_dropped_mass\" and \"waves\" (with "
+           "or without \"sms\")");
   }
   if (waves) {
     BudgetWaves size{from["waves"].get<double>(), std::nullopt};
@@ -183,31 +203,58 @@ BudgetTiles build_budget(const json& from, const std::string& pointer, const std
   return BudgetMaxDroppedMass{from["max_dropped_mass"].get<double>()};
 }
 
-StrategyConfig build_strategy(const json& from, const std::string& pointer, const std::string& file) {
-  constexpr std::array<std::string_view, 3> kFillNames = {"next_best", "duplicate", "pad"};
-  StrategyConfig strategy;
-  strategy.kind = enum_of<StrategyKind>(kStrategyNames, from["name"]);
-  strategy.name = from["name"];
-  strategy.label = from["label"];
-  strategy.pointer = config_place(file, pointer);
-  if (from.contains("fill")) strategy.fill = enum_of<Fill>(kFillNames, from["fill"]);
-  if (from.value("added_gate", "score") == "normalised") strategy.added_gate = AddedGate::kNormalised;
-  strategy.renormalise = from["renormalise"];
-  strategy.threshold = from.value("threshold", strategy.threshold);
-  strategy.factor = from.value("factor", strategy.factor);
-  if (from.contains("then")) strategy.then = enum_of<StrategyKind>(kStrategyNames, from["then"]);
-  for (const json& step : from.value("tiles_by_load", json::array())) {
+DynamicOptions build_dynamic(const json& from, const std::string& pointer, const std::string& file) {
+  DynamicOptions dynamic{kind_of(kStrategies, from["then"]), {}};
+  for (const json& step : from["tiles_by_load"]) {
     TileByLoad by_load{std::nullopt, step["tile"]};
     if (step.contains("below")) by_load.below = step["below"].get<std::int64_t>();
-    strategy.tiles_by_load.push_back(by_load);
+    dynamic.tiles_by_load.push_back(by_load);
   }
-  check_load_steps(strategy.tiles_by_load, pointer + "/tiles_by_load", file);
-  if (strategy.kind == StrategyKind::kBudget) {
-    strategy.objective = from["objective"] == "mass" ? BudgetObjective::kMass : BudgetObjective::kMassSquared;
-    strategy.candidates =
-        from.value("candidates", "") == "tiles" ? BudgetCandidates::kTiles : BudgetCandidates::kRemainders;
-    strategy.tiles = build_budget(from["tiles"], pointer + "/tiles", file);
+  check_load_steps(dynamic.tiles_by_load, pointer + "/tiles_by_load", file);
+  return dynamic;
+}
+
+BudgetOptions build_budget_options(const json& from, const std::string& pointer, const std::string& file) {
+  BudgetOptions budget;
+  budget.objective = from["objective"] == "mass" ? BudgetObjective::kMass : BudgetObjective::kMassSquared;
+  if (from.value("candidates", "") == "tiles") budget.candidates = BudgetCandidates::kTiles;
+  budget.tiles = build_budget(from["tiles"], pointer + "/tiles", file);
+  return budget;
+}
+
+/// A strategy without options of its own needs no case here.
+StrategyOptions build_strategy_options(StrategyKind kind, const json& from, const std::string& pointer,
+                                       const std::string& file) {
+  switch (kind) {
+    case StrategyKind::kAdaptive:
+      return AdaptiveOptions{from["threshold"]};
+    case StrategyKind::kCapacity:
+      return CapacityOptions{from["factor"], kind_of(kStrategies, from["then"])};
+    case StrategyKind::kDynamic:
+      return build_dynamic(from, pointer, file);
+    case StrategyKind::kBudget:
+      return build_budget_options(from, pointer, file);
+    default:
+      return std::monostate{};
   }
+}
+
+StrategyConfig build_strategy(const json& from, const std::string& pointer, const std::string& file) {
+  struct FillName {
+    Fill kind;
+    std::string_view name;
+  };
+  constexpr std::array<FillName, 3> kFills = {
+      {{Fill::kNextBest, "next_best"}, {Fill::kDuplicate, "duplicate"}, {Fill::kPad, "pad"}}};
+  StrategyConfig strategy;
+  strategy.kind = kind_of(kStrategies, from["name"]);
+  strategy.name = from["name"];
+  strategy.label = from["label"];
+  strategy.place = {file, pointer};
+  if (from.contains("fill")) strategy.fill = kind_of(kFills, from["fill"]);
+  if (from.value("added_gate", "score") == "normalised") strategy.added_gate = AddedGate::kNormalised;
+  strategy.renormalise = from["renormalise"];
+  strategy.options = build_strategy_options(strategy.kind, from, pointer, file);
   json unlabelled = from;
   unlabelled.erase("label");
   unlabelled.erase("added_gate");  // strategies that differ by it alone draw alike
@@ -241,7 +288,7 @@ void resolve_added_gates(ExperimentConfig& config, json& spelled_out) {
     StrategyConfig& strategy = config.strategies[i];
     if (strategy.added_gate == AddedGate::kNormalised && !router.normalise_gates) {
       throw ConfigError(
-          strategy.pointer + "/added_gate",
+          strategy.place.child("added_gate"),
           "\"normalised\" is not allowed where /router/normalise_gates is false; expected \"score\", which is what "
           "the token's own gates are");
     }
@@ -264,6 +311,7 @@ std::vector<std::int64_t> build_tiles(const json& from, const std::string& file)
 
 LayerConfig build_layer(const json& from, const std::string& file) {
   LayerConfig layer;
+  layer.place = {file, "/layer"};
   layer.hidden = from["hidden"];
   layer.intermediate = from["intermediate"];
 
@@ -276,8 +324,8 @@ LayerConfig build_layer(const json& from, const std::string& file) {
   layer.cpu_intermediate = from["cpu"]["intermediate"];
   for (const char* key : {"hidden", "intermediate"}) {
     if (from["cpu"][key] <= from[key]) continue;
-    refuse(file, "/layer/cpu/" + std::string(key),
-           from["cpu"][key].dump() + " is not allowed; expected at most the layer's own, " + from[key].dump());
+    refuse(file, "/layer/cpu/" + std::string(key), from["cpu"][key].dump(),
+           "at most the layer's own, " + from[key].dump());
   }
   return layer;
 }
@@ -307,62 +355,87 @@ DocumentedFigure build_figure(const json& from, const ExperimentConfig& config, 
   return figure;
 }
 
-/// FNV-1a, 64 bits: names a config, guards nothing.
-std::string hash_of(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char byte : text) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3U;
-  std::string digits(16, '0');
-  for (std::size_t i = 16; i-- > 0; hash >>= 4U) digits[i] = "0123456789abcdef"[hash & 15U];
-  return digits;
-}
-
-ConfigError with_note(const ConfigError& error, const std::string& note) {
-  const std::string text = error.what();
-  const std::size_t colon = text.find(": ");
-  return ConfigError(text.substr(0, colon), text.substr(colon + 2) + " (" + note + ")");
-}
-
 /// Says which override a refused value came from, where it came from one.
 void rethrow_naming_override(const ConfigError& error, const std::string& path,
                              const std::vector<std::string>& overrides) {
-  const std::string text = error.what();
   for (auto set = overrides.rbegin(); set != overrides.rend(); ++set) {
-    const std::string place = path + ":" + override_pointer(*set);
-    if (text.rfind(place, 0) != 0 || (text[place.size()] != ':' && text[place.size()] != '/')) continue;
-    throw with_note(error, "from --set " + brief_json(*set));
+    const std::string from = override_pointer(*set), &at = error.place().pointer;
+    if (error.place().file != path || at.rfind(from, 0) != 0 || (at.size() > from.size() && at[from.size()] != '/')) {
+      continue;
+    }
+    throw error.with_note("from --set " + brief_json(*set));
   }
 }
 
 }  // namespace
 
-const json& experiment_schema() {
-  static const json schema = json::parse(kExperimentSchema);
+namespace {
+
+/// Names of the rows that `wanted` takes.
+template <class Rows, class Wanted>
+json names_of(const Rows& rows, Wanted wanted) {
+  json names = json::array();
+  for (const auto& row : rows) {
+    if (wanted(row)) names.push_back(row.name);
+  }
+  return names;
+}
+
+/// Puts the catalogues' names in place of the words that stand for them.
+template <class Json>
+void fill_names(Json& schema) {
+  const auto any = [](const auto&) { return true; };
+  static const json lists = {
+      {"$sources", names_of(kSources, any)},
+      {"$strategies", names_of(kStrategies, any)},
+      {"$plain_strategies", names_of(kStrategies, [](const StrategyRow& row) { return !row.has_options; })},
+      {"$rules", names_of(kStrategies, [](const StrategyRow& row) {
+         return row.kind != StrategyKind::kCapacity && row.kind != StrategyKind::kDynamic;
+       })}};
+  if (!schema.is_structured()) return;
+  if (schema.is_object() && schema.contains("enum") && schema["enum"].size() == 1 && schema["enum"][0].is_string()) {
+    const auto list = lists.find(schema["enum"][0].template get_ref<const std::string&>());
+    if (list != lists.end()) schema["enum"] = *list;
+  }
+  for (Json& item : schema) fill_names(item);
+}
+
+template <class Json>
+Json filled_schema() {
+  Json schema = Json::parse(kExperimentSchema);
+  fill_names(schema);
   return schema;
 }
+
+}  // namespace
+
+const json& experiment_schema() {
+  static const json schema = filled_schema<json>();
+  return schema;
+}
+
+std::string experiment_schema_text() { return filled_schema<nlohmann::ordered_json>().dump(2) + "\n"; }
 
 void check_router(const RouterConfig& router, const std::string& file) {
   const std::int64_t experts = router.experts;
   if (router.groups && router.groups->top > router.groups->count) {
-    refuse(
-        file, "/router/groups/top",
-        number(router.groups->top) + " is not allowed; expected at most groups.count, " + number(router.groups->count));
+    refuse(file, "/router/groups/top", number(router.groups->top),
+           "at most groups.count, " + number(router.groups->count));
   }
   if (experts == 0) return;  // the trace will say
   if (router.top_k > experts) {
-    refuse(file, "/router/top_k",
-           number(router.top_k) + " is not allowed; expected at most the number of experts, " + number(experts));
+    refuse(file, "/router/top_k", number(router.top_k), "at most the number of experts, " + number(experts));
   }
   const std::size_t biases = router.selection_bias.size();
   if (biases > 1 && biases != static_cast<std::size_t>(experts)) {
-    refuse(file, "/router/selection_bias",
-           "a list of " + std::to_string(biases) +
-               " items is not allowed; expected one number, or one for each of the " + number(experts) + " experts");
+    refuse(file, "/router/selection_bias", "a list of " + std::to_string(biases) + " items",
+           "one number, or one for each of the " + number(experts) + " experts");
   }
   if (router.groups) {
     const ExpertGroups& groups = *router.groups;
     if (experts % groups.count != 0) {
-      refuse(file, "/router/groups/count",
-             number(groups.count) + " is not allowed; expected a divisor of the number of experts, " + number(experts));
+      refuse(file, "/router/groups/count", number(groups.count),
+             "a divisor of the number of experts, " + number(experts));
     }
     const std::int64_t choice = groups.top * (experts / groups.count);
     if (choice < router.top_k) {
@@ -371,10 +444,9 @@ void check_router(const RouterConfig& router, const std::string& file) {
                  " experts, fewer than top_k, " + number(router.top_k));
     }
   }
-  if (router.source.kind == SourceKind::kHot && router.source.hot_experts > experts) {
-    refuse(file, "/router/source/experts",
-           number(router.source.hot_experts) + " is not allowed; expected at most the number of experts, " +
-               number(experts));
+  const auto* hot = std::get_if<HotSource>(&router.source.options);
+  if (hot != nullptr && hot->experts > experts) {
+    refuse(file, "/router/source/experts", number(hot->experts), "at most the number of experts, " + number(experts));
   }
 }
 
@@ -404,7 +476,7 @@ ExperimentConfig parse_experiment(const json& document, const std::string& file)
     config.documented.push_back(build_figure(figure, config, pointer));
   }
   config.effective_json = effective.dump();
-  config.hash = hash_of(config.effective_json);
+  config.hash = hex_digits(fnv1a(config.effective_json));
   return config;
 }
 
@@ -418,7 +490,7 @@ std::vector<ExperimentConfig> read_experiments(const std::string& path, const st
     } catch (const ConfigError& error) {
       rethrow_naming_override(error, path, overrides);
       if (item.values.empty()) throw;
-      throw with_note(error, "in the sweep, " + item.values);
+      throw error.with_note("in the sweep, " + item.values);
     }
   }
   return configs;

@@ -13,6 +13,9 @@ namespace tatr {
 /// The schema of experiments, parsed once.
 const nlohmann::json& experiment_schema();
 
+/// The same as text, in the order it was written.
+std::string experiment_schema_text();
+
 /// Reads a config file and applies overrides "/json/pointer=value" in their order, then its sweep: one experiment
 /// without one, else all that it makes. A value of an override that is no JSON is a string. Throws ConfigError.
 std::vector<ExperimentConfig> read_experiments(const std::string& path, const std::vector<std::string>& overrides);

@@ -24,7 +24,7 @@ json combine(const json& lists, const std::string& file) {
   json patches = json::array({json::object()});
   for (const auto& [pointer, values] : lists.items()) {
     if (patches.size() * values.size() > kMaxSweep) {
-      throw ConfigError(config_place(file, "/sweep"),
+      throw ConfigError({file, "/sweep"},
                         "makes more than " + std::to_string(kMaxSweep) + " experiments; allowed: at most so many");
     }
     json longer = json::array();
@@ -57,7 +57,7 @@ void refuse_overridden(const json& patch, const std::string& place, const std::v
 std::vector<SweepItem> expand_sweep(const json& document, const std::string& file,
                                     const std::vector<std::string>& overrides) {
   if (!document.is_object() || !document.contains("sweep")) return {{document, ""}};
-  const std::string place = config_place(file, "/sweep");
+  const std::string place = ErrorPlace(file, "/sweep").text();
   json base = document;
   base.erase("sweep");
   check_sweep(document["sweep"], file);

@@ -8,7 +8,7 @@ namespace tatr {
 void Digest::add_word(std::uint64_t word) {
   // FNV-1a by words. The rotation brings high bits down, which a product never does: else two flipped signs would
   // cancel.
-  state_ = std::rotl((state_ ^ word) * 0x100000001b3U, 32);
+  state_ = std::rotl((state_ ^ word) * kFnvPrime, 32);
 }
 
 void Digest::add(std::span<const std::byte> bytes) {
@@ -22,11 +22,6 @@ void Digest::add(std::span<const std::byte> bytes) {
   }
 }
 
-std::string Digest::text() const {
-  std::string digits(16, '0');
-  std::uint64_t rest = state_;
-  for (std::size_t i = 16; i-- > 0; rest >>= 4U) digits[i] = "0123456789abcdef"[rest & 15U];
-  return digits;
-}
+std::string Digest::text() const { return hex_digits(state_); }
 
 }  // namespace tatr

@@ -7,6 +7,8 @@
 #include <span>
 #include <string>
 
+#include "core/hash.hpp"
+
 namespace tatr {
 
 class Digest {
@@ -24,7 +26,7 @@ class Digest {
 
  private:
   void add_word(std::uint64_t word);
-  std::uint64_t state_ = 0xcbf29ce484222325U;
+  std::uint64_t state_ = kFnvBasis;
 };
 
 }  // namespace tatr

@@ -26,10 +26,48 @@ class Error : public std::runtime_error {
   ExitCode code_;
 };
 
-/// A config that cannot be run. `where` is "file:/json/pointer"; `problem` names the value and what is allowed.
+/// Where in a file an error is: a JSON pointer, where it is known. "file:/json/pointer" as text.
+struct ErrorPlace {
+  std::string file, pointer;
+
+  ErrorPlace() = default;
+  ErrorPlace(std::string in_file, std::string at = {}) : file(std::move(in_file)), pointer(std::move(at)) {}
+  ErrorPlace(const char* in_file) : file(in_file) {}
+
+  ErrorPlace child(const std::string& key) const { return {file, pointer + "/" + key}; }
+  std::string text() const { return pointer.empty() ? file : file + ":" + pointer; }
+};
+
+/// A config, or a JSON file that goes with it, that cannot be used.
 class ConfigError : public Error {
  public:
-  ConfigError(const std::string& where, const std::string& problem) : Error(ExitCode::kUsage, where + ": " + problem) {}
+  ConfigError(ErrorPlace place, std::string problem)
+      : Error(ExitCode::kUsage, place.text() + ": " + problem),
+        place_(std::move(place)),
+        problem_(std::move(problem)) {}
+  /// `value` and `allowed` in words: "VALUE is not allowed; expected ALLOWED".
+  ConfigError(ErrorPlace place, const std::string& value, const std::string& allowed)
+      : ConfigError(std::move(place), value + " is not allowed; expected " + allowed) {
+    value_ = value;
+    allowed_ = allowed;
+  }
+
+  /// The same with more to say of it, in brackets.
+  ConfigError with_note(const std::string& note) const {
+    ConfigError error(place_, problem_ + " (" + note + ")");
+    error.value_ = value_;
+    error.allowed_ = allowed_;
+    return error;
+  }
+
+  const ErrorPlace& place() const { return place_; }
+  const std::string& problem() const { return problem_; }  // all but the place
+  const std::string& value() const { return value_; }      // empty: the problem alone names it
+  const std::string& allowed() const { return allowed_; }
+
+ private:
+  ErrorPlace place_;
+  std::string problem_, value_, allowed_;
 };
 
 /// A data file (trace, result, calibration) that cannot be used; `where` is the file and, if known, the place in it.

@@ -1,4 +1,4 @@
-# Writes version.hpp, and touches it only when the commit changed.
+# Writes git_version.hpp, and touches it only when the commit changed.
 execute_process(COMMAND git -C ${SOURCE} describe --always --dirty --abbrev=12
                 OUTPUT_VARIABLE git OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 if(NOT git)

@@ -10,6 +10,7 @@
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "device/cuda_check.hpp"
+#include "device/cuda_handles.hpp"
 #include "device/system.hpp"
 
 namespace tatr {
@@ -19,34 +20,30 @@ namespace {
 class CudaGraph final : public Recording {
  public:
   CudaGraph(cudaStream_t stream, const std::function<void()>& work) : stream_(stream) {
-    cudaGraph_t graph = nullptr;
+    cudaGraph_t captured = nullptr;
     TATR_CUDA_CHECK(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
     try {
       work();
     } catch (...) {
-      cudaStreamEndCapture(stream_, &graph);
-      if (graph != nullptr) cudaGraphDestroy(graph);
+      cudaStreamEndCapture(stream_, &captured);
+      const CudaGraphText incomplete(captured);
       cudaGetLastError();
       throw;
     }
-    TATR_CUDA_CHECK(cudaStreamEndCapture(stream_, &graph));
-    const cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
-    cudaGraphDestroy(graph);
-    TATR_CUDA_CHECK(status);
+    TATR_CUDA_CHECK(cudaStreamEndCapture(stream_, &captured));
+    const CudaGraphText graph(captured);
+    cudaGraphExec_t made = nullptr;
+    TATR_CUDA_CHECK(cudaGraphInstantiate(&made, graph.get(), 0));
+    graph_.reset(made);
   }
-  ~CudaGraph() override {
-    if (!device_is_abandoned()) cudaGraphExecDestroy(graph_);
-  }
-  CudaGraph(const CudaGraph&) = delete;
-  CudaGraph& operator=(const CudaGraph&) = delete;
   void replay() override {
     const GuardedCall guard("cudaGraphLaunch");
-    TATR_CUDA_CHECK(cudaGraphLaunch(graph_, stream_));
+    TATR_CUDA_CHECK(cudaGraphLaunch(graph_.get(), stream_));
   }
 
  private:
   cudaStream_t stream_;
-  cudaGraphExec_t graph_ = nullptr;
+  CudaGraphExec graph_;
 };
 
 class CudaSystem final : public System {
@@ -55,7 +52,13 @@ class CudaSystem final : public System {
     TATR_CUDA_CHECK(cudaSetDevice(index));
     TATR_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
     TATR_CUDA_CHECK(cudaDeviceGetDefaultMemPool(&pool_, index));
-    TATR_CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, index));
+    cudaDeviceProp properties{};
+    TATR_CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
+    device_.name = properties.name;
+    device_.is_gpu = true;
+    device_.compute_capability = 10 * properties.major + properties.minor;
+    device_.multiprocessors = properties.multiProcessorCount;
+    device_.runtime = std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10);
     std::uint64_t keep_all =
         ~std::uint64_t{0};  // freed memory stays in the pool: later allocations cost no driver call
     TATR_CUDA_CHECK(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep_all));
@@ -71,7 +74,7 @@ class CudaSystem final : public System {
   std::string name() const override { return "cuda:" + std::to_string(index_); }
   CUstream_st* stream() const override { return stream_; }
   int index() const override { return index_; }
-  int multiprocessors() const override { return multiprocessors_; }
+  const DeviceInfo& device() const override { return device_; }
 
   std::size_t available_bytes() const override {
     std::size_t free_bytes = 0, total_bytes = 0;
@@ -152,7 +155,8 @@ class CudaSystem final : public System {
     return std::chrono::duration<double>(time).count();
   }
 
-  int index_, multiprocessors_ = 0;
+  int index_;
+  DeviceInfo device_;
   cudaStream_t stream_ = nullptr;
   cudaMemPool_t pool_ = nullptr;
 };

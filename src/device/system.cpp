@@ -43,6 +43,7 @@ class CpuSystem final : public System {
 
   bool is_cuda() const override { return false; }
   std::string name() const override { return "cpu"; }
+  const DeviceInfo& device() const override { return device_; }
   int threads() const override { return threads_; }
   void synchronize() override {}
   std::size_t available_bytes() const override { return available_host_bytes(); }
@@ -68,6 +69,7 @@ class CpuSystem final : public System {
 
  private:
   int threads_;
+  DeviceInfo device_;
 };
 
 }  // namespace

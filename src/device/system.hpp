@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "device/device_info.hpp"
+
 struct CUstream_st;
 
 namespace tatr {
@@ -30,10 +32,10 @@ class System {
 
   virtual bool is_cuda() const = 0;
   virtual std::string name() const = 0;  // "cpu" or "cuda:0"
+  virtual const DeviceInfo& device() const = 0;
   virtual CUstream_st* stream() const { return nullptr; }
-  virtual int index() const { return 0; }            // of the GPU
-  virtual int multiprocessors() const { return 0; }  // of the GPU
-  virtual int threads() const { return 1; }          // of the CPU; a GPU is driven by one
+  virtual int index() const { return 0; }    // of the GPU
+  virtual int threads() const { return 1; }  // of the CPU; a GPU is driven by one
 
   /// Bytes aligned to 256, or OutOfMemoryError. Contents are not set.
   void* allocate(std::size_t bytes);

@@ -8,7 +8,7 @@
 namespace tatr {
 
 extern const std::string_view kExperimentSchema;    // src/config/experiment.schema.json
-extern const std::string_view kResultSchema;        // src/report/result.schema.json
+extern const std::string_view kResultSchema;        // src/records/result.schema.json
 extern const std::string_view kCalibrationSchema;   // src/quality/calibration.schema.json
 extern const std::string_view kDefaultCalibration;  // src/quality/default_calibration.json
 

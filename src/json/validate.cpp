@@ -66,10 +66,6 @@ std::string validator_words(valijson::ValidationResults& results) {
 
 }  // namespace
 
-std::string config_place(const std::string& file, const std::string& pointer) {
-  return pointer.empty() ? file : file + ":" + pointer;
-}
-
 struct SchemaValidator::Compiled {
   json schema, within;
   valijson::Schema validator;
@@ -90,7 +86,7 @@ void SchemaValidator::check(const json& document, const std::string& file) const
   // Without a place for words it stops at the first fault, however large the document.
   if (validator.validate(compiled_->validator, adapter, nullptr)) return;
   if (const std::optional<SchemaProblem> problem = find_problem(compiled_->schema, document)) {
-    throw ConfigError(config_place(file, problem->pointer), problem->message);
+    throw ConfigError({file, problem->pointer}, problem->message);
   }
   valijson::ValidationResults results;
   validator.validate(compiled_->validator, adapter, &results);

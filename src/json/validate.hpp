@@ -25,7 +25,4 @@ class SchemaValidator {
 /// The same for a schema that is used once.
 void validate_document(const nlohmann::json& schema, const nlohmann::json& document, const std::string& file);
 
-/// "file:/json/pointer", or the file alone for the whole document.
-std::string config_place(const std::string& file, const std::string& pointer);
-
 }  // namespace tatr

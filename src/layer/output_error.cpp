@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "tensor/elementwise.hpp"
+#include "tensor/tensor_values.hpp"
 
 namespace tatr {
 
@@ -34,20 +34,15 @@ double error_of_worst(const std::vector<double>& differences, const std::vector<
 
 }  // namespace
 
-OutputReference::OutputReference(ExpertLayer& layer, LayerRun& none, const Dispatch& before)
+OutputReference::OutputReference(ExpertLayer& layer, ForwardPass& none, const Dispatch& before)
     : layer_(layer), none_(none), offsets_(before.offsets.to_host()), gates_(before.gate.to_host()) {
   none_.run();
-  const std::size_t bytes = static_cast<std::size_t>(none_.output_count()) * element_bytes(layer_.system());
-  output_ = Buffer<std::byte>(layer_.system(), bytes);
-  layer_.system().copy(output_.data(), none_.output(), bytes);
-  squares_ = squares(output_.data());
+  output_ = Tensor(layer_.system, layer_.dtype, none_.output().shape);
+  layer_.system.copy(output_.data(), none_.output().data, output_.bytes());
+  squares_ = row_squares(layer_.system, output_.view());
 }
 
-std::vector<double> OutputReference::squares(const void* output) {
-  return row_distances(layer_.system(), output, nullptr, none_.output_count(), layer_.shape().hidden);
-}
-
-OutputError OutputReference::compare(LayerRun& strategy, const Dispatch& after) {
+OutputError OutputReference::compare(ForwardPass& strategy, const Dispatch& after) {
   const std::vector<std::int32_t> offsets = after.offsets.to_host();
   // Rows of an expert are its own tokens by rank, then fill: row j is the same assignment before and after.
   const std::vector<float> gates = after.gate.to_host();
@@ -62,18 +57,17 @@ OutputError OutputReference::compare(LayerRun& strategy, const Dispatch& after) 
       rescaled[first + j] = gates[first + j] - gates_[own_first + j];
     }
   }
-  const auto part = [&](LayerRun& run, const std::vector<float>& weights) {
+  const auto part = [&](ForwardPass& run, const std::vector<float>& weights) {
     if (std::all_of(weights.begin(), weights.end(), [](float weight) { return weight == 0.0f; })) return 0.0;
-    run.combine_with(Buffer<float>(layer_.system(), weights));
-    return sum(squares(run.output()));
+    run.combine_with(Buffer<float>(layer_.system, weights));
+    return sum(row_squares(layer_.system, run.output()));
   };
   const double base = sum(squares_);
   OutputError error;
   none_.run();
   error.dropped = ratio(part(none_, dropped), base);
   strategy.run();
-  const std::vector<double> differences =
-      row_distances(layer_.system(), strategy.output(), output_.data(), none_.output_count(), layer_.shape().hidden);
+  const std::vector<double> differences = row_distances(layer_.system, strategy.output(), output_.view());
   error.overall = ratio(sum(differences), base);
   error.worst_percent = error_of_worst(differences, squares_);
   error.added = ratio(part(strategy, added), base);

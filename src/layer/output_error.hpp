@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "layer/expert_layer.hpp"
+#include "layer/forward.hpp"
 
 namespace tatr {
 
@@ -22,19 +22,17 @@ struct OutputError {
 class OutputReference {
  public:
   /// Runs `none`, which is bound to the dispatch `before`. Both must outlive this.
-  OutputReference(ExpertLayer& layer, LayerRun& none, const Dispatch& before);
+  OutputReference(ExpertLayer& layer, ForwardPass& none, const Dispatch& before);
 
   /// Runs `none` and then the strategy that is bound to the dispatch `after`.
-  OutputError compare(LayerRun& strategy, const Dispatch& after);
+  OutputError compare(ForwardPass& strategy, const Dispatch& after);
 
  private:
-  std::vector<double> squares(const void* output);
-
   ExpertLayer& layer_;
-  LayerRun& none_;
+  ForwardPass& none_;
   std::vector<std::int32_t> offsets_;  // [E+1] of none
   std::vector<float> gates_;           // [R] of none
-  Buffer<std::byte> output_;           // [T, H]
+  Tensor output_;                      // [T, H]
   std::vector<double> squares_;        // [T] of the output's rows
 };
 

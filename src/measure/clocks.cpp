@@ -1,10 +1,11 @@
 #include "measure/clocks.hpp"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #if defined(TATR_HAS_CUDA)
 #include <cuda_runtime_api.h>
+
+#include "device/library.hpp"
 #endif
 
 namespace tatr {
@@ -26,9 +27,8 @@ namespace {
 class Nvml final : public DeviceMonitor {
  public:
   static std::unique_ptr<Nvml> open(int index) {
-    void* library = dlopen("libnvidia-ml.so.1", RTLD_NOW);
-    if (library == nullptr) return nullptr;
-    auto nvml = std::unique_ptr<Nvml>(new Nvml(library));
+    auto nvml = std::unique_ptr<Nvml>(new Nvml());
+    if (!nvml->library_.is_there()) return nullptr;
     char bus[32] = {};
     if (cudaDeviceGetPCIBusId(bus, sizeof bus, index) != cudaSuccess) return nullptr;
     using ByBus = int (*)(const char*, void**);
@@ -37,7 +37,6 @@ class Nvml final : public DeviceMonitor {
     if (init == nullptr || by_bus == nullptr || init() != 0 || by_bus(bus, &nvml->device_) != 0) return nullptr;
     return nvml;
   }
-  ~Nvml() override { dlclose(library_); }
 
   DeviceState read() override {
     constexpr int kSmClock = 1;
@@ -58,13 +57,14 @@ class Nvml final : public DeviceMonitor {
   }
 
  private:
-  explicit Nvml(void* library) : library_(library) {}
+  Nvml() = default;
+
   template <class Function>
-  Function find(const char* name) {
-    return reinterpret_cast<Function>(dlsym(library_, name));
+  Function find(const char* name) const {
+    return library_.find<Function>(name);
   }
 
-  void* library_;
+  RuntimeLibrary library_{"libnvidia-ml.so.1"};
   void* device_ = nullptr;
 };
 

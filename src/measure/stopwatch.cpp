@@ -9,8 +9,7 @@
 #include <cuda_runtime_api.h>
 
 #include "core/error.hpp"
-#include "core/interrupt.hpp"
-#include "device/cuda_check.hpp"
+#include "device/cuda_handles.hpp"
 #endif
 
 namespace tatr {
@@ -40,19 +39,11 @@ class CpuStopwatch final : public Stopwatch {
 class CudaStopwatch final : public Stopwatch {
  public:
   explicit CudaStopwatch(System& system) : system_(system), flush_(system) {}
-
-  ~CudaStopwatch() override {
-    if (device_is_abandoned()) return;
-    for (cudaEvent_t event : events_) cudaEventDestroy(event);
-  }
   void flush_caches() override { flush_.run(); }
   void start() override { used_ = 0; }
   void mark() override {
-    if (used_ == events_.size()) {
-      events_.emplace_back();
-      TATR_CUDA_CHECK(cudaEventCreate(&events_.back()));
-    }
-    TATR_CUDA_CHECK(cudaEventRecord(events_[used_++], system_.stream()));
+    if (used_ == events_.size()) events_.push_back(make_cuda_event());
+    TATR_CUDA_CHECK(cudaEventRecord(events_[used_++].get(), system_.stream()));
   }
   std::vector<double> elapsed_ms() override {
     try {
@@ -63,7 +54,7 @@ class CudaStopwatch final : public Stopwatch {
     std::vector<double> elapsed;
     for (std::size_t i = 1; i < used_; ++i) {
       float milliseconds = 0.0f;
-      TATR_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, events_[i - 1], events_[i]));
+      TATR_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, events_[i - 1].get(), events_[i].get()));
       elapsed.push_back(static_cast<double>(milliseconds));
     }
     return elapsed;
@@ -73,7 +64,7 @@ class CudaStopwatch final : public Stopwatch {
   int marks_reached() const {
     int reached = 0;
     while (reached < static_cast<int>(used_) &&
-           cudaEventQuery(events_[static_cast<std::size_t>(reached)]) == cudaSuccess)
+           cudaEventQuery(events_[static_cast<std::size_t>(reached)].get()) == cudaSuccess)
       ++reached;
     cudaGetLastError();  // of the query that found work under way
     return reached;
@@ -81,7 +72,7 @@ class CudaStopwatch final : public Stopwatch {
 
   System& system_;
   CacheFlush flush_;
-  std::vector<cudaEvent_t> events_;
+  std::vector<CudaEvent> events_;
   std::size_t used_ = 0;
 };
 #endif

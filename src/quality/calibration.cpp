@@ -19,9 +19,8 @@ CoveredRange build_range(const json& covers, const char* key, const std::string&
   if (!covers.contains(key)) return range;
   range = {covers[key]["least"], covers[key]["most"]};
   if (range.least > range.most) {
-    throw ConfigError(
-        config_place(file, std::string("/covers/") + key + "/most"),
-        std::to_string(range.most) + " is not allowed; expected at least \"least\", " + std::to_string(range.least));
+    throw ConfigError({file, std::string("/covers/") + key + "/most"}, std::to_string(range.most),
+                      "at least \"least\", " + std::to_string(range.least));
   }
   return range;
 }
@@ -68,9 +67,8 @@ Calibration build_calibration(const json& from, const std::string& file) {
     std::vector<TrainedChange>& changes = calibration.trained[strategy];
     for (const json& point : points) {
       if (!changes.empty() && point["r"] <= changes.back().r) {
-        throw ConfigError(
-            config_place(file, "/trained/strategies/" + strategy + "/" + std::to_string(changes.size()) + "/r"),
-            point["r"].dump() + " is not allowed; expected more than the one before");
+        throw ConfigError({file, "/trained/strategies/" + strategy + "/" + std::to_string(changes.size()) + "/r"},
+                          point["r"].dump(), "more than the one before");
       }
       changes.push_back({point["r"], point["value"], point["error"]});
     }

@@ -92,11 +92,12 @@ std::vector<std::string> beyond_measurements(const Calibration& calibration, con
   const auto is_measured = [&](const std::string& name) {
     return std::find(measured.begin(), measured.end(), name) != measured.end();
   };
-  const bool tiles = strategy.kind == StrategyKind::kBudget && strategy.candidates == BudgetCandidates::kTiles;
+  const bool tiles =
+      strategy.kind == StrategyKind::kBudget && strategy.get<BudgetOptions>().candidates == BudgetCandidates::kTiles;
   std::vector<std::string> beyond;
   if (!is_measured(tiles ? "tiles" : strategy.name))
     beyond.push_back(tiles ? "budget among tiles" : "strategy " + strategy.name);
-  if (router.source.kind != SourceKind::kTrace) beyond.emplace_back("logits of no network");
+  if (router.source.trace() == nullptr) beyond.emplace_back("logits of no network");
   if (layers > 1 && static_cast<std::int64_t>(layers) != calibration.layers) {
     beyond.push_back(fmt::format("{} layers in place of {}", layers, calibration.layers));
   }

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "report/format.hpp"
+#include "core/format.hpp"
 
 namespace tatr {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "report/compare.hpp"
+#include "analysis/compare.hpp"
 
 namespace tatr {
 

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "report/format.hpp"
-#include "report/metric_list.hpp"
+#include "core/format.hpp"
+#include "records/metric_catalogue.hpp"
 
 namespace tatr {
 
@@ -18,7 +18,7 @@ using nlohmann::json;
 
 /// The objects of a result that a row draws on; null where it has none.
 struct Row {
-  const json &document, &experiment, &routing, &network, &strategy;
+  const json &document, &experiment, &routing, &network, &strategy, &training, &weight;
 };
 
 struct Column {
@@ -49,10 +49,11 @@ const json& experiment_of(const Row& row) { return row.experiment; }
 const json& routing_of(const Row& row) { return row.routing; }
 const json& network_of(const Row& row) { return row.network; }
 const json& strategy_of(const Row& row) { return row.strategy; }
+const json& training_of(const Row& row) { return row.training; }
+const json& weight_of(const Row& row) { return row.weight; }
 
 void add_metrics(Columns& columns, const json& (*from)(const Row&), const std::string& prefix) {
-  for (const CountMetric& metric : kCountMetrics) columns.add(from, "", {metric.name}, prefix);
-  for (const MeanMetric& metric : kMeanMetrics) columns.add(from, "", {metric.name}, prefix);
+  for (const RoundingMetric& metric : kRoundingMetrics) columns.add(from, "", {std::string(metric.name)}, prefix);
   for (const std::string name : {"estimated_perplexity_change", "estimated_perplexity_change_trained"}) {
     columns.add_as(prefix + name, from, "/" + name + "/value");
     columns.add(from, "/" + name, {"low", "high", "calibration"}, prefix + name + "_");
@@ -65,19 +66,19 @@ void add_timing(Columns& columns) {
   columns.add(strategy_of, "/timing/shape", {"hidden", "intermediate"});
   columns.add(strategy_of, "/timing/kernels", {"up", "down"}, "kernel_");
   columns.add(strategy_of, "/timing/fused", {"gather", "swiglu"}, "fused_");
-  for (const TimingMetric& metric : kTimingMetrics) {
-    const std::string name = metric.name, place = "/timing/" + name;
+  for (const TimeMetric& metric : kTimeMetrics) {
+    const std::string name(metric.name), place = "/timing/" + name;
     columns.add_as(name, strategy_of, place + "/median");
     columns.add(strategy_of, place, {"lower_quartile", "upper_quartile", "n"}, name + "_");
   }
   columns.add_as("n", strategy_of, "/timing/layer_ms/n");
-  for (const std::string name : {"speedup", "end_to_end_speedup"}) {
+  for (const RatioMetric& metric : kRatioMetrics) {
+    const std::string name(metric.name);
     columns.add_as(name, strategy_of, "/timing/" + name + "/value");
     columns.add(strategy_of, "/timing/" + name, {"low", "high"}, name + "_");
   }
-  columns.add(strategy_of, "/timing",
-              {"useful_tflops", "hardware_tflops", "output_error", "output_error_worst_percent", "output_error_dropped",
-               "output_error_added", "output_error_rescaled", "uniform_ms", "sm_clock_mhz", "power_w"});
+  columns.add(strategy_of, "/timing", {"end_to_end_counts"});
+  for (const TimingValue& metric : kTimingValues) columns.add(strategy_of, "/timing", {std::string(metric.name)});
   for (const std::string gemm : {"up", "down"}) {
     columns.add(strategy_of, "/timing/floors/" + gemm, {"ms", "bound"}, "floor_" + gemm + "_");
   }
@@ -123,6 +124,12 @@ std::vector<Column> make_columns() {
       network_of, "",
       {"lowest_tile_utilisation", "highest_dropped_gate_mass", "cpu_reduced", "layer_ms", "gemm_ms", "speedup_of_sums"},
       "network_");
+  columns.add(training_of, "", {"surrogate", "tile", "seeds"}, "training_");
+  columns.add(weight_of, "", {"weight", "rounding_loss", "tile_utilisation", "task_loss", "moved"}, "training_");
+  for (const std::string name : {"tile_utilisation_change", "task_loss_change", "moved_change"}) {
+    columns.add_as("training_" + name, weight_of, "/" + name + "/value");
+    columns.add(weight_of, "/" + name, {"low", "high"}, "training_" + name + "_");
+  }
   add_run(columns);
   return columns.take();
 }
@@ -188,6 +195,23 @@ const json& found_in(const std::map<Key, const json*>& index, const Key& key) {
   return found == index.end() ? null_value() : *found->second;
 }
 
+/// Trainings alike but for the weight, and what those of one weight came to.
+struct OfTraining {
+  const json *training = &null_value(), *weight = &null_value();
+};
+
+/// By the name of each experiment among them.
+std::map<std::string, OfTraining> trainings_of(const json& result) {
+  std::map<std::string, OfTraining> index;
+  if (!result.contains("training")) return index;
+  for (const json& training : result["training"]) {
+    for (const json& weight : training["weights"]) {
+      for (const json& name : weight["experiments"]) index[name.get<std::string>()] = {&training, &weight};
+    }
+  }
+  return index;
+}
+
 /// Of one layer: with its interval. Of several: the ratio of the sums, which has none. `strategy` is the only one of
 /// the first.
 std::string speedup_cell(const json& network, const json& strategy) {
@@ -211,13 +235,20 @@ std::string csv_header() {
 
 std::string csv_rows(const json& result) {
   std::string rows;
+  auto trainings = trainings_of(result);
   for (const json& experiment : result["experiments"]) {
+    const auto& [training, weight] = trainings[experiment["name"].get<std::string>()];
     const auto layer_of = [](const json& record) -> json { return record["layer"]; };
     const auto routings = index_by<json>(experiment["routing"], layer_of);
     const auto networks = index_by<LabelAndTile>(experiment["network"], label_and_tile);
     for (const json& strategy : experiment["strategies"]) {
-      const Row row{result, experiment, found_in(routings, layer_of(strategy)),
-                    found_in(networks, label_and_tile(strategy)), strategy};
+      const Row row{result,
+                    experiment,
+                    found_in(routings, layer_of(strategy)),
+                    found_in(networks, label_and_tile(strategy)),
+                    strategy,
+                    *training,
+                    *weight};
       for (const Column& column : columns()) {
         if (&column != &columns().front()) rows += ',';
         rows += csv_cell(value_at(column.from(row), column.place));

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "report/format.hpp"
+#include "core/format.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {
@@ -12,8 +12,7 @@ namespace {
 
 std::string experiment_text(const ExperimentRecord& experiment, const Environment& environment,
                             const TextOptions& options) {
-  const std::vector<NetworkRecord> networks = summarise_network(experiment);
-  const TextContext context{experiment, environment, networks, options};
+  const TextContext context{experiment, environment, experiment.network, options};
   std::string text;
   for (const auto section :
        {configuration_section, layers_section, rounding_section, histogram_section, comparison_section, quality_section,

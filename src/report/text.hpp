@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "report/records.hpp"
+#include "records/records.hpp"
 
 namespace tatr {
 

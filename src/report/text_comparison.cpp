@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "report/format.hpp"
+#include "core/format.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {
@@ -29,8 +29,8 @@ std::string granule_words(const LayerTiming& timing) {
 }
 
 /// How experts with tiles of their own were run.
-std::string mixed_line(const NetworkRecord& network) {
-  const LayerTiming& timing = *network.layers.front()->timing;
+std::string mixed_line(const TextContext& context, const NetworkRecord& network) {
+  const LayerTiming& timing = *context.first(network).timing;
   if (!network.own_tiles || !timing.launches) return {};
   return wrap(
       fmt::format("{}: tiles by load, {}.", strategy_cell(network.label),
@@ -81,8 +81,8 @@ Table measured_columns() {
       {"Strategy", "GEMM ms", "Layer ms", "Speedup [95%]", "Output error", "End to end [95%]", "Useful TFLOP/s"});
 }
 
-void add_single_layer(Table& table, const NetworkRecord& network) {
-  const LayerTiming& timing = *network.layers.front()->timing;
+void add_single_layer(Table& table, const TextContext& context, const NetworkRecord& network) {
+  const LayerTiming& timing = *context.first(network).timing;
   const bool timed = !timing.layer_ms.samples.empty();
   table.add_row({strategy_cell(network.label), format_value(gemm_ms(timing)), format_value(median_of(timing.layer_ms)),
                  speedup_cell(timing.speedup), format_value(timing.output_error),
@@ -95,20 +95,21 @@ void add_network(Table& table, const NetworkRecord& network) {
                  speedup_cell(network.speedup), "", "", ""});
 }
 
-bool is_timed(const NetworkRecord& network, bool layered) {
-  return layered ? network.layer_ms.has_value() : network.layers.front()->timing.has_value();
+bool is_timed(const TextContext& context, const NetworkRecord& network, bool layered) {
+  return layered ? network.layer_ms.has_value() : context.first(network).timing.has_value();
 }
 
 /// One table for each back end and shape: their times do not compare.
-std::string measured_tables(const std::vector<const NetworkRecord*>& networks, bool layered) {
+std::string measured_tables(const TextContext& context, const std::vector<const NetworkRecord*>& networks,
+                            bool layered) {
   std::vector<std::string> headings;
   std::string missing;
   for (const NetworkRecord* network : networks) {
-    if (!is_timed(*network, layered)) {
+    if (!is_timed(context, *network, layered)) {
       missing += (missing.empty() ? "" : ", ") + strategy_cell(network->label);
       continue;
     }
-    const std::string found = timing_heading(*network->layers.front()->timing);
+    const std::string found = timing_heading(*context.first(*network).timing);
     if (std::find(headings.begin(), headings.end(), found) == headings.end()) headings.push_back(found);
   }
   if (headings.empty()) return "Times: not measured\n";
@@ -117,12 +118,12 @@ std::string measured_tables(const std::vector<const NetworkRecord*>& networks, b
     Table table = measured_columns();
     std::string samples, granule, mixed;
     for (const NetworkRecord* network : networks) {
-      if (!is_timed(*network, layered) || timing_heading(*network->layers.front()->timing) != shown) continue;
-      layered ? add_network(table, *network) : add_single_layer(table, *network);
-      const LayerTiming& timing = *network->layers.front()->timing;
+      if (!is_timed(context, *network, layered) || timing_heading(*context.first(*network).timing) != shown) continue;
+      layered ? add_network(table, *network) : add_single_layer(table, context, *network);
+      const LayerTiming& timing = *context.first(*network).timing;
       if (samples.empty()) samples = samples_words(timing);
       if (granule.empty() && timing.granule_rows) granule = granule_words(timing);
-      mixed += mixed_line(*network);
+      mixed += mixed_line(context, *network);
     }
     text += wrap(
         fmt::format("Measured ({}{}; {}{}):", shown, granule, samples, layered ? ", added over the layers" : ""), 0, 2);
@@ -145,11 +146,11 @@ std::string floor_cell(const std::optional<GemmFloor>& floor) {
 }
 
 /// How far each strategy moves the layer's output, and by what.
-std::string error_table(const std::vector<const NetworkRecord*>& networks) {
+std::string error_table(const TextContext& context, const std::vector<const NetworkRecord*>& networks) {
   Table table({"Strategy", "Overall", "Worst 1%", "Dropped", "Added", "Rescaled"});
   bool any = false;
   for (const NetworkRecord* network : networks) {
-    const auto& timing = network->layers.front()->timing;
+    const auto& timing = context.first(*network).timing;
     if (!timing || !timing->output_error_worst_percent || network->kind == StrategyKind::kNone) continue;
     any = true;
     table.add_row({strategy_cell(network->label), format_value(timing->output_error),
@@ -161,17 +162,17 @@ std::string error_table(const std::vector<const NetworkRecord*>& networks) {
 }
 
 /// The two GEMMs beside what they cannot beat and the library's yardstick. For devices with either.
-std::string gemm_table(const std::vector<const NetworkRecord*>& networks) {
+std::string gemm_table(const TextContext& context, const std::vector<const NetworkRecord*>& networks) {
   Table table({"Strategy", "Up ms", "Floor", "Down ms", "Floor", "Uniform ms"});
   bool any = false, floors = false;
   for (const NetworkRecord* network : networks) {
-    const auto& timing = network->layers.front()->timing;
+    const auto& timing = context.first(*network).timing;
     if (!timing || (!timing->uniform_ms && !timing->up_floor)) continue;
     any = true;
     floors = floors || timing->up_floor;
-    table.add_row({strategy_cell(network->label), format_value(median_of(timing->up_ms)), floor_cell(timing->up_floor),
-                   format_value(median_of(timing->down_ms)), floor_cell(timing->down_floor),
-                   format_value(timing->uniform_ms)});
+    table.add_row({strategy_cell(network->label), format_value(median_of(timing->of(Stage::kUp))),
+                   floor_cell(timing->up_floor), format_value(median_of(timing->of(Stage::kDown))),
+                   floor_cell(timing->down_floor), format_value(timing->uniform_ms)});
   }
   if (!any) return {};
   std::string text = "\nGEMMs:\n" + table.render();
@@ -200,8 +201,8 @@ std::string comparison_section(const TextContext& context) {
       text += (tile == tiles.front() ? "" : "\n") +
               (tile > 0 ? fmt::format("Tile {}\n\n", tile) : std::string("Own tiles\n\n"));
     }
-    text += counted_table(networks, layered) + "\n" + measured_tables(networks, layered);
-    if (!layered) text += error_table(networks) + gemm_table(networks);
+    text += counted_table(networks, layered) + "\n" + measured_tables(context, networks, layered);
+    if (!layered) text += error_table(context, networks) + gemm_table(context, networks);
   }
   return text;
 }
@@ -218,7 +219,7 @@ std::string tile_size_section(const TextContext& context) {
   for (const std::string& label : labels) {
     for (const NetworkRecord& network : context.networks) {
       if (network.label != label) continue;
-      const auto& timing = network.layers.front()->timing;
+      const auto& timing = context.first(network).timing;
       const std::string speedup = layered  ? speedup_cell(network.speedup)
                                   : timing ? speedup_cell(timing->speedup)
                                            : kAbsent;

@@ -3,41 +3,45 @@
 #include <algorithm>
 #include <map>
 
-#include "report/format.hpp"
+#include "core/format.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {
 namespace {
 
-std::string source_words(const RouterConfig& router) {
-  const SourceConfig& source = router.source;
-  const std::string deviation = "deviation " + format_value(source.deviation);
-  switch (source.kind) {
-    case SourceKind::kGaussian:
-      return fmt::format("synthetic, Gaussian ({})", deviation);
-    case SourceKind::kZipf:
-      return fmt::format("synthetic, Zipf popularity (exponent {}, {})", format_value(source.exponent), deviation);
-    case SourceKind::kLognormal:
-      return fmt::format("synthetic, log-normal popularity (sigma {}, {})", format_value(source.sigma), deviation);
-    case SourceKind::kTopics:
-      return fmt::format("synthetic, {} topics of strength {} in runs of {} tokens ({})", source.topics,
-                         format_value(source.strength), source.run, deviation);
-    case SourceKind::kHot:
-      return fmt::format("synthetic, {} hot experts with {} more ({})", source.hot_experts, format_value(source.boost),
-                         deviation);
-    case SourceKind::kTrained: {
-      const TrainingConfig& training = source.training;
-      return fmt::format(
-          "a linear router, trained for {} steps on {} topics; weights of the losses: balance {}, rounding {} ({}, to "
-          "tiles of {})",
-          training.steps, source.topics, format_value(training.balance_weight), format_value(training.rounding_weight),
-          training.surrogate == RoundingSurrogate::kPeriodic ? "periodic" : "sawtooth", training.tile);
-    }
-    case SourceKind::kTrace:
-      return "trace " + source.file +
-             (source.first_token > 0 ? fmt::format(" from token {}", format_count(source.first_token)) : "");
+/// What a source adds to the independent part of a logit, or is instead of it.
+struct SourceWords {
+  std::string deviation;
+
+  std::string operator()(const GaussianSource&) const { return fmt::format("synthetic, Gaussian ({})", deviation); }
+  std::string operator()(const ZipfSource& zipf) const {
+    return fmt::format("synthetic, Zipf popularity (exponent {}, {})", format_value(zipf.exponent), deviation);
   }
-  return "unknown";
+  std::string operator()(const LognormalSource& lognormal) const {
+    return fmt::format("synthetic, log-normal popularity (sigma {}, {})", format_value(lognormal.sigma), deviation);
+  }
+  std::string operator()(const TopicsSource& topics) const {
+    return fmt::format("synthetic, {} topics of strength {} in runs of {} tokens ({})", topics.topics,
+                       format_value(topics.strength), topics.run, deviation);
+  }
+  std::string operator()(const HotSource& hot) const {
+    return fmt::format("synthetic, {} hot experts with {} more ({})", hot.experts, format_value(hot.boost), deviation);
+  }
+  std::string operator()(const TrainedSource& trained) const {
+    return fmt::format(
+        "a linear router, trained for {} steps on {} topics; weights of the losses: balance {}, rounding {} ({}, to "
+        "tiles of {})",
+        trained.steps, trained.topics, format_value(trained.balance_weight), format_value(trained.rounding_weight),
+        trained.surrogate == RoundingSurrogate::kPeriodic ? "periodic" : "sawtooth", trained.tile);
+  }
+  std::string operator()(const TraceSource& trace) const {
+    return "trace " + trace.file +
+           (trace.first_token > 0 ? fmt::format(" from token {}", format_count(trace.first_token)) : "");
+  }
+};
+
+std::string source_words(const RouterConfig& router) {
+  return std::visit(SourceWords{"deviation " + format_value(router.source.deviation)}, router.source.options);
 }
 
 std::string scoring_words(const RouterConfig& router) {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <string>
 
-#include "report/documented.hpp"
-#include "report/format.hpp"
-#include "report/json.hpp"
+#include "core/format.hpp"
+#include "records/metric_catalogue.hpp"
+#include "records/result_writer.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {

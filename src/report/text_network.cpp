@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "report/format.hpp"
+#include "core/format.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {

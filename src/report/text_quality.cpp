@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "report/format.hpp"
+#include "core/format.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {

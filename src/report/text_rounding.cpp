@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "report/format.hpp"
+#include "core/format.hpp"
+#include "records/metric_catalogue.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {
@@ -11,34 +12,6 @@ namespace {
 
 constexpr std::int64_t kHistogramBins = 12;
 constexpr std::int64_t kHistogramBar = 40;
-
-std::string kind_title(StrategyKind kind) {
-  switch (kind) {
-    case StrategyKind::kNone:
-      return "Top-k, No Rounding";
-    case StrategyKind::kDown:
-      return "Round Down";
-    case StrategyKind::kUp:
-      return "Round Up";
-    case StrategyKind::kNearest:
-      return "Round to Nearest";
-    case StrategyKind::kAdaptive:
-      return "Adaptive";
-    case StrategyKind::kStochastic:
-      return "Stochastic";
-    case StrategyKind::kScore:
-      return "By Score";
-    case StrategyKind::kBalance:
-      return "Balanced";
-    case StrategyKind::kCapacity:
-      return "Capacity";
-    case StrategyKind::kDynamic:
-      return "Dynamic Tiles";
-    case StrategyKind::kBudget:
-      return "Tile Budget";
-  }
-  return "unknown";
-}
 
 std::string expert_line(std::size_t expert, std::int64_t tokens, std::int64_t tiles, double last) {
   if (tiles == 0) return fmt::format("  Expert {}: {} tokens → no tile\n", expert, tokens);
@@ -131,22 +104,36 @@ std::string waves_line(const StrategyRecord& record) {
               2);
 }
 
+/// The metrics that have a column in the table of all strategies.
+std::vector<const RoundingMetric*> tabled_metrics() {
+  std::vector<const RoundingMetric*> metrics;
+  for (const RoundingMetric& metric : kRoundingMetrics) {
+    if (!metric.heading.empty()) metrics.push_back(&metric);
+  }
+  return metrics;
+}
+
+std::string metric_cell(const RoundingMetric& metric, const RoundingMetrics& metrics) {
+  if (metric.of != nullptr && metrics.*metric.of == 0) return kAbsent;
+  if (metric.is_count()) return format_count(metrics.*metric.count);
+  return metric.is_share() ? format_percent(metrics.*metric.real) : format_value(metrics.*metric.real);
+}
+
 /// Every strategy at one tile, a line each.
 std::string strategies_table(const TextContext& context, std::int64_t tile) {
-  Table table({"Strategy", "Rows", "Tiles", "Dropped", "Added", "Padded", "Duplic.", "Starved", "No expert",
-               "Lost mass", "Prob."});
+  const std::vector<const RoundingMetric*> metrics = tabled_metrics();
+  std::vector<std::string> heads = {"Strategy"};
+  for (const RoundingMetric* metric : metrics) heads.emplace_back(metric->heading);
+  Table table(heads);
   table.keep(3);
   table.keep(4);
   std::size_t rows = 0;
   std::string waves;
   for (const StrategyRecord& record : context.experiment.strategies) {
     if (tile_group(record, context.experiment.config) != tile) continue;
-    const RoundingMetrics& metrics = record.metrics;
-    table.add_row({strategy_cell(record.strategy.label), format_count(metrics.rows), format_count(metrics.tiles),
-                   format_count(metrics.dropped), format_count(metrics.added), format_count(metrics.padded),
-                   format_count(metrics.duplicated), format_count(metrics.starved_experts),
-                   format_count(metrics.tokens_without_expert), format_value(metrics.dropped_gate_mass),
-                   metrics.dropped == 0 ? kAbsent : format_value(metrics.mean_dropped_probability)});
+    std::vector<std::string> cells = {strategy_cell(record.strategy.label)};
+    for (const RoundingMetric* metric : metrics) cells.push_back(metric_cell(*metric, record.metrics));
+    table.add_row(cells);
     ++rows;
     if (record.waves) waves += waves_line(record);
   }
@@ -168,7 +155,7 @@ std::int64_t bin_width(std::int64_t span) {
 }  // namespace
 
 std::string strategy_title(const StrategyConfig& strategy) {
-  const std::string title = kind_title(strategy.kind);
+  const std::string title(row_of(strategy.kind).title);
   return strategy.label.empty() || strategy.label == strategy.name ? title : title + ": " + strategy.label;
 }
 

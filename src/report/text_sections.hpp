@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "report/network.hpp"
-#include "report/records.hpp"
+#include "analysis/network.hpp"
+#include "records/records.hpp"
 #include "report/text.hpp"
 
 namespace tatr {
@@ -16,6 +16,8 @@ struct TextContext {
   const Environment& environment;
   const std::vector<NetworkRecord>& networks;
   const TextOptions& options;
+
+  const StrategyRecord& first(const NetworkRecord& network) const { return first_layer(experiment, network); }
 };
 
 std::string heading(const std::string& title, const TextOptions& options);

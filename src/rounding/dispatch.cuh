@@ -3,7 +3,7 @@
 
 #include "device/thrust_policy.cuh"
 #include "rounding/added_gate.hpp"
-#include "rounding/ranking.cuh"
+#include "rounding/own_ranking.cuh"
 #include "rounding/rounding.hpp"
 #include "rounding/targets.cuh"
 

@@ -2,11 +2,12 @@
 #include <string>
 #include <utility>
 
+#include "core/hash.hpp"
 #include "rounding/dispatch.cuh"
 #include "rounding/expert_metrics.hpp"
 #include "rounding/fill.cuh"
 #include "rounding/metrics.cuh"
-#include "rounding/ranking.cuh"
+#include "rounding/own_ranking.cuh"
 #include "rounding/rounding.hpp"
 #include "rounding/targets.cuh"
 #include "rounding/tile_choice.cuh"
@@ -15,7 +16,7 @@
 #include "device/cuda_check.hpp"
 #include "rounding/kernels/deal.cuh"
 #include "rounding/kernels/expert.cuh"
-#include "rounding/kernels/fill.cuh"
+#include "rounding/kernels/find_fill.cuh"
 #endif
 
 namespace tatr {
@@ -36,7 +37,8 @@ FillShape fill_shape(const System& system, std::int64_t tokens, [[maybe_unused]]
   const auto token_count = static_cast<std::int32_t>(tokens);
 #if defined(__CUDACC__)
   if (system.is_cuda()) {
-    shape.chunk_tokens = fill_chunk_tokens(token_count, static_cast<std::int32_t>(experts), system.multiprocessors());
+    shape.chunk_tokens =
+        fill_chunk_tokens(token_count, static_cast<std::int32_t>(experts), system.device().multiprocessors);
     shape.chunks = ceil_div(token_count, shape.chunk_tokens);
     shape.room = std::min(kSortRoom, token_count);
     shape.lists = 1;
@@ -178,13 +180,6 @@ std::size_t RoundingScratch::bytes(const System& system, std::int64_t tokens, st
 
 namespace {
 
-/// FNV-1a, 64 bits: names a strategy's random stream by its canonical text.
-std::uint64_t text_hash(const std::string& text) {
-  std::uint64_t hash = 0xCBF29CE484222325u;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
-  return hash;
-}
-
 Fill fill_kind_of(const StrategyConfig& strategy, const Routing& routing) {
   return strategy.fill.value_or(routing.has_all_scores() ? Fill::kNextBest : Fill::kPad);
 }
@@ -196,17 +191,21 @@ GateOfAdded added_gate_of(const StrategyConfig& strategy, const Routing& routing
 
 void check_tile(const StrategyConfig& strategy, std::int64_t slots, const RoundingScratch::Parts& parts) {
   if (!chooses_tiles(strategy) || static_cast<std::size_t>(slots) <= parts.tile_keys.size()) return;
-  throw ConfigError(strategy.pointer, "candidates tiles takes tiles of 8 rows or more");
+  throw ConfigError(strategy.place, "candidates tiles takes tiles of 8 rows or more");
 }
 
-void check_scores_suffice(const StrategyConfig& strategy, const Routing& routing) {
-  if (routing.has_all_scores()) return;
+}  // namespace
+
+void check_strategy(const StrategyConfig& strategy, bool all_scores) {
+  if (all_scores) return;
   const std::string cause = "this trace holds only each token's top-k, not the scores of all experts";
   if (rule_of(strategy) == StrategyKind::kScore)
-    throw ConfigError(strategy.pointer, "strategy score cannot be computed: " + cause);
-  if (fill_kind_of(strategy, routing) == Fill::kNextBest)
-    throw ConfigError(strategy.pointer + "/fill", "next_best cannot be computed: " + cause);
+    throw ConfigError(strategy.place, "strategy score cannot be computed: " + cause);
+  if (strategy.fill == Fill::kNextBest)
+    throw ConfigError(strategy.place.child("fill"), "next_best cannot be computed: " + cause);
 }
+
+namespace {
 
 /// One strategy at one tile on one routing: what it needs, made ready for either way of computing it.
 class Rounder {
@@ -221,14 +220,15 @@ class Rounder {
         stake_{loads_, parts.squared.data(), parts.mass.data()},
         alone_{rule_,
                loads_,
-               strategy_.threshold,
-               seed ^ text_hash(strategy_.canonical),
+               strategy_.get<AdaptiveOptions>().threshold,
+               seed ^ fnv1a(strategy_.canonical),
                static_cast<std::uint32_t>(layer),
                parts.mass.data(),
                parts.fill_mass.data(),
                parts.target.data()},
         budget_(budget_size(strategy, routing.tokens)),
-        budget_stake_(strategy.objective == BudgetObjective::kMass ? parts.mass.data() : parts.squared.data()),
+        budget_stake_(strategy.get<BudgetOptions>().objective == BudgetObjective::kMass ? parts.mass.data()
+                                                                                        : parts.squared.data()),
         search_(parts.search(routing)),
         among_tiles_(chooses_tiles(strategy)),
         slots_(parts.slots(tile_slots(routing.tokens, routing.top_k, routing.experts, tile))),
@@ -267,7 +267,7 @@ class Rounder {
   ValueTile value_of_tiles() const {
     return {slots_,
             loads_,
-            strategy_.objective == BudgetObjective::kMassSquared,
+            strategy_.get<BudgetOptions>().objective == BudgetObjective::kMassSquared,
             parts_.own.keys.data(),
             parts_.own.offsets.data(),
             parts_.fill_keys.data(),
@@ -429,11 +429,11 @@ RoundingMetrics metrics_of(const Policy& policy, System& system, const Routing& 
 }
 
 void check_budget(const StrategyConfig& strategy, RoundingScratch::Parts& parts) {
-  const auto* total = std::get_if<BudgetTotalTiles>(&strategy.tiles);
+  const auto* total = std::get_if<BudgetTotalTiles>(&strategy.get<BudgetOptions>().tiles);
   if (rule_of(strategy) != StrategyKind::kBudget || total == nullptr) return;
   const std::int32_t least = parts.down_tiles.to_host()[0];
   if (total->tiles >= least) return;
-  throw ConfigError(strategy.pointer + "/tiles",
+  throw ConfigError(strategy.place.child("tiles"),
                     std::to_string(total->tiles) +
                         " is fewer tiles than rounding every expert down needs; the least is " + std::to_string(least));
 }
@@ -471,7 +471,7 @@ std::int64_t most_tile_of(const StrategyConfig& strategy, std::int64_t tile) {
 
 void round_into(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
                 std::int64_t layer, System& system, RoundingScratch& scratch) {
-  check_scores_suffice(strategy, routing);
+  check_strategy(strategy, routing.has_all_scores());
   Rounder rounder(routing, strategy, tile, seed, layer, scratch.parts());
   with_policy(
       system, [&](auto policy) { rounder.run(policy, system); }, &scratch.parts().thrust);

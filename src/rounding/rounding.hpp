@@ -9,6 +9,7 @@
 
 #include "device/system.hpp"
 #include "options/options.hpp"
+#include "rounding/metrics.hpp"
 #include "router/routing.hpp"
 
 namespace tatr {
@@ -28,20 +29,6 @@ struct TokenRows {
 };
 
 TokenRows rows_by_token(System& system, const Dispatch& dispatch, std::int64_t tokens);
-
-/// What rounding did to tiles and to quality. Names and meaning as in the JSON result.
-struct RoundingMetrics {
-  std::int64_t tile = 0;  // 0: each expert has its own (dynamic)
-  std::int64_t rows = 0, tiles = 0;
-  double tile_utilisation = 1.0, wasted_flops = 0.0, mean_expert_utilisation = 1.0;
-  std::int64_t dropped = 0, added = 0, padded = 0, duplicated = 0;
-  double dropped_share = 0, added_share = 0, padded_share = 0, duplicated_share = 0;
-  std::int64_t tokens_without_expert = 0, starved_experts = 0;
-  double dropped_gate_mass = 0, mean_square_dropped_mass = 0, mean_cube_dropped_mass = 0, mean_dropped_probability = 0;
-  double rounding_loss = 0;
-  std::vector<std::int32_t> counts_before, counts_after, tiles_per_expert;  // [E]
-  std::vector<double> last_tile_utilisation;                                // [E]; negative: the expert has no tile
-};
 
 struct Rounded {
   Dispatch dispatch;
@@ -70,6 +57,10 @@ class RoundingScratch {
   std::unique_ptr<Parts> parts_;
 };
 
+/// Throws ConfigError, at strategy.place, where the strategy needs the scores of all experts and only those of the
+/// top-k are known.
+void check_strategy(const StrategyConfig& strategy, bool all_scores);
+
 /// Rounds into the scratch, as timed work: gives the system its work and returns; allocates nothing, waits for nothing,
 /// and can be recorded for replay. Throws ConfigError as round_routing does, but for a budget that is too small.
 void round_into(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
@@ -82,7 +73,7 @@ Dispatch dispatch_of(System& system, RoundingScratch& scratch);
 void poison_dispatch(System& system, RoundingScratch& scratch);
 
 /// Applies one strategy at one tile. `layer` and the strategy's canonical text pick the random stream under `seed`.
-/// Throws ConfigError (at strategy.pointer) where the strategy cannot be applied: a budget of fewer tiles than `down`
+/// Throws ConfigError (at strategy.place) where the strategy cannot be applied: a budget of fewer tiles than `down`
 /// needs, or `score` and `next_best` on a trace that lacks the scores of all experts.
 Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
                       std::int64_t layer, System& system, RoundingScratch& scratch);

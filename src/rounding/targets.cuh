@@ -172,17 +172,18 @@ struct BudgetSize {
 
 inline BudgetSize budget_size(const StrategyConfig& strategy, std::int64_t tokens) {
   BudgetSize size;
-  if (const auto* of_nearest = std::get_if<BudgetOfNearest>(&strategy.tiles)) size.amount = of_nearest->factor;
-  if (const auto* most = std::get_if<BudgetMaxDroppedMass>(&strategy.tiles)) {
+  const BudgetTiles& tiles = strategy.get<BudgetOptions>().tiles;
+  if (const auto* of_nearest = std::get_if<BudgetOfNearest>(&tiles)) size.amount = of_nearest->factor;
+  if (const auto* most = std::get_if<BudgetMaxDroppedMass>(&tiles)) {
     size.rule = BudgetRule::kMaxDroppedMass;
     size.amount = most->mass * static_cast<double>(tokens);
   }
-  if (const auto* total = std::get_if<BudgetTotalTiles>(&strategy.tiles)) {
+  if (const auto* total = std::get_if<BudgetTotalTiles>(&tiles)) {
     size.rule = BudgetRule::kTotalTiles;
     size.tiles = total->tiles;
   }
-  if (std::holds_alternative<BudgetWaves>(strategy.tiles)) {
-    throw ConfigError(strategy.pointer + "/tiles", "waves must be turned into a number of tiles first");
+  if (std::holds_alternative<BudgetWaves>(tiles)) {
+    throw ConfigError(strategy.place.child("tiles"), "waves must be turned into a number of tiles first");
   }
   return size;
 }
@@ -219,19 +220,14 @@ struct NeedOfTarget {
 };
 
 /// What a strategy does to one routing, the same for every way of computing it.
-inline StrategyKind rule_of(const StrategyConfig& strategy) {
-  const bool wraps = strategy.kind == StrategyKind::kCapacity || strategy.kind == StrategyKind::kDynamic;
-  return wraps ? strategy.then : strategy.kind;
-}
-
 inline TileSteps tile_steps(const StrategyConfig& strategy, std::int64_t tile) {
   TileSteps steps;
   if (strategy.kind != StrategyKind::kDynamic) {
     steps.tile[steps.count++] = static_cast<std::int32_t>(tile);
     return steps;
   }
-  for (const TileByLoad& step : strategy.tiles_by_load) {
-    if (steps.count == kMaxLoadSteps) throw ConfigError(strategy.pointer + "/tiles_by_load", "more than 16 steps");
+  for (const TileByLoad& step : strategy.get<DynamicOptions>().tiles_by_load) {
+    if (steps.count == kMaxLoadSteps) throw ConfigError(strategy.place.child("tiles_by_load"), "more than 16 steps");
     steps.below[steps.count] = static_cast<std::int32_t>(step.below.value_or(0));
     steps.tile[steps.count++] = static_cast<std::int32_t>(step.tile);
   }
@@ -241,13 +237,13 @@ inline TileSteps tile_steps(const StrategyConfig& strategy, std::int64_t tile) {
 /// Whether `budget` chooses among all tiles, not among the experts' remainders. After `capacity` and `dynamic` it does
 /// not.
 inline bool chooses_tiles(const StrategyConfig& strategy) {
-  return strategy.kind == StrategyKind::kBudget && strategy.candidates == BudgetCandidates::kTiles;
+  return strategy.kind == StrategyKind::kBudget && strategy.get<BudgetOptions>().candidates == BudgetCandidates::kTiles;
 }
 
 /// ceil(f T K / (E M)) M rows for `capacity`, else no limit.
 inline std::int32_t capacity_rows(const StrategyConfig& strategy, const Routing& routing, std::int64_t tile) {
   if (strategy.kind != StrategyKind::kCapacity) return kMaxTokens;
-  const double share = strategy.factor *
+  const double share = strategy.get<CapacityOptions>().factor *
                        static_cast<double>(static_cast<std::int64_t>(routing.tokens) * routing.top_k) /
                        static_cast<double>(routing.experts * tile);
   const double rows = std::ceil(share) * static_cast<double>(tile);

@@ -11,8 +11,8 @@
 
 #include "device/thrust_policy.cuh"
 #include "rounding/added_gate.hpp"
+#include "rounding/own_ranking.cuh"
 #include "rounding/rank_key.hpp"
-#include "rounding/ranking.cuh"
 #include "rounding/targets.cuh"
 
 namespace tatr {

@@ -59,21 +59,33 @@ struct MakeFourLogits {
   }
 };
 
+ExpertOffset offset_of(const SourceConfig& source, std::uint64_t seed) {
+  ExpertOffset offset{};
+  offset.kind = source.kind();
+  offset.seed = seed;
+  if (const auto* zipf = std::get_if<ZipfSource>(&source.options)) {
+    offset.exponent = static_cast<float>(zipf->exponent);
+  } else if (const auto* lognormal = std::get_if<LognormalSource>(&source.options)) {
+    offset.sigma = static_cast<float>(lognormal->sigma);
+  } else if (const auto* topics = std::get_if<TopicsSource>(&source.options)) {
+    offset.strength = static_cast<float>(topics->strength);
+    offset.topics = static_cast<std::uint32_t>(topics->topics);
+    offset.run = static_cast<std::uint32_t>(topics->run);
+  } else if (const auto* hot = std::get_if<HotSource>(&source.options)) {
+    offset.boost = static_cast<float>(hot->boost);
+    offset.hot_experts = static_cast<std::uint32_t>(hot->experts);
+  } else if (offset.kind != SourceKind::kGaussian) {
+    throw std::logic_error("synthetic_logits: the source is not synthetic");
+  }
+  return offset;
+}
+
 }  // namespace
 
 Buffer<float> synthetic_logits(System& system, const SourceConfig& source, std::uint64_t seed, std::int64_t tokens,
                                std::int64_t experts) {
-  if (source.kind == SourceKind::kTrace) throw std::logic_error("synthetic_logits: a trace is read, not made");
   Buffer<float> logits(system, static_cast<std::size_t>(tokens * experts));
-  const ExpertOffset offset{source.kind,
-                            seed,
-                            static_cast<float>(source.exponent),
-                            static_cast<float>(source.sigma),
-                            static_cast<float>(source.strength),
-                            static_cast<float>(source.boost),
-                            static_cast<std::uint32_t>(source.topics),
-                            static_cast<std::uint32_t>(source.run),
-                            static_cast<std::uint32_t>(source.hot_experts)};
+  const ExpertOffset offset = offset_of(source, seed);
   const auto blocks = static_cast<std::uint32_t>(ceil_div<std::int64_t>(experts, 4));
   const MakeFourLogits make{
       logits.data(), static_cast<std::uint32_t>(experts), blocks, static_cast<float>(source.deviation), seed, offset};

@@ -8,7 +8,8 @@
 
 namespace tatr {
 
-/// Router logits [tokens, experts] of a synthetic source, made on the system. The source must not be a trace.
+/// Router logits [tokens, experts] of a synthetic source, made on the system. Throws std::logic_error for
+/// a source of another kind.
 Buffer<float> synthetic_logits(System& system, const SourceConfig& source, std::uint64_t seed, std::int64_t tokens,
                                std::int64_t experts);
 

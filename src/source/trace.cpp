@@ -256,7 +256,7 @@ std::int64_t agreed_experts(const TraceFile& trace, const LayerEntry& layer, con
 /// One layer of an open trace, checked as far as headers go.
 class LayerReader {
  public:
-  LayerReader(const SourceConfig& source, TraceFile& trace, const LayerEntry& layer, std::int64_t tokens,
+  LayerReader(const TraceSource& source, TraceFile& trace, const LayerEntry& layer, std::int64_t tokens,
               std::int64_t experts)
       : source_(source), trace_(trace), layer_(layer) {
     const TraceInfo info = check_layer(trace_, layer_, source.values);
@@ -301,14 +301,14 @@ class LayerReader {
     throw InputError(place(trace_, layer_.values) + row, problem->found + "; allowed: " + problem->allowed);
   }
 
-  const SourceConfig& source_;
+  const TraceSource& source_;
   TraceFile& trace_;
   const LayerEntry& layer_;
   std::int64_t tokens_ = 0, experts_ = 0;
 };
 
 /// The layers that `source` names, all of one shape.
-TraceInfo inspect_layers(const TraceFile& trace, const SourceConfig& source) {
+TraceInfo inspect_layers(const TraceFile& trace, const TraceSource& source) {
   const std::vector<const LayerEntry*> layers = select_layers(trace, source.tensors);
   TraceInfo info = check_layer(trace, *layers[0], source.values);
   for (const LayerEntry* layer : layers) {
@@ -328,7 +328,7 @@ TraceInfo inspect_layers(const TraceFile& trace, const SourceConfig& source) {
 }  // namespace
 
 struct TraceReader::Opened {
-  SourceConfig source;
+  TraceSource source;
   TraceFile trace;
   std::unordered_map<std::string_view, const LayerEntry*> layers;  // by name
 
@@ -339,7 +339,7 @@ struct TraceReader::Opened {
   }
 };
 
-TraceReader::TraceReader(const SourceConfig& source) : opened_(new Opened{source, open_trace(source), {}}) {
+TraceReader::TraceReader(const TraceSource& source) : opened_(new Opened{source, open_trace(source), {}}) {
   for (const LayerEntry& layer : opened_->trace.layers) opened_->layers.emplace(layer.name, &layer);
 }
 
@@ -359,14 +359,14 @@ void TraceReader::check_start(std::int64_t tokens, std::int64_t experts) {
   }
 }
 
-TraceInfo inspect_trace(const SourceConfig& source) { return TraceReader(source).inspect(); }
+TraceInfo inspect_trace(const TraceSource& source) { return TraceReader(source).inspect(); }
 
-TraceLayer read_trace_layer(const SourceConfig& source, const std::string& tensor, std::int64_t tokens,
+TraceLayer read_trace_layer(const TraceSource& source, const std::string& tensor, std::int64_t tokens,
                             std::int64_t experts) {
   return TraceReader(source).read_layer(tensor, tokens, experts);
 }
 
-void check_trace_start(const SourceConfig& source, std::int64_t tokens, std::int64_t experts) {
+void check_trace_start(const TraceSource& source, std::int64_t tokens, std::int64_t experts) {
   TraceReader(source).check_start(tokens, experts);
 }
 

@@ -46,25 +46,25 @@ struct TraceInfo {
 
 /// Reads only the header and checks it against the file's size. All layers that `source.tensors` names have one shape.
 /// Throws InputError.
-TraceInfo inspect_trace(const SourceConfig& source);
+TraceInfo inspect_trace(const TraceSource& source);
 
 /// Reads rows first_token … first_token + tokens - 1 of the layer `tensor` (a name from TraceInfo) and no others;
 /// tokens = 0 means all that are left. `experts` is the config's number, 0 if it gives none. Checks that logits are
 /// finite, that ids are distinct within a row and below the number of experts, that scores are in 0…1 (above 1 by
 /// rounding alone is 1), and, unless source.values says what they are, that none of them look like something else
 /// (source/trace_values.hpp). No -0 is left. Throws InputError.
-TraceLayer read_trace_layer(const SourceConfig& source, const std::string& tensor, std::int64_t tokens,
+TraceLayer read_trace_layer(const TraceSource& source, const std::string& tensor, std::int64_t tokens,
                             std::int64_t experts = 0);
 
 /// Reads and checks the first megabyte of every layer as read_trace_layer would: so that what is no trace of logits or
 /// of top-k is refused before work starts. Throws InputError.
-void check_trace_start(const SourceConfig& source, std::int64_t tokens, std::int64_t experts);
+void check_trace_start(const TraceSource& source, std::int64_t tokens, std::int64_t experts);
 
 /// The same three of a file that is opened once, for many layers: its header, which names every tensor, is parsed when
 /// it is opened and not again for each of them. Throws as they do.
 class TraceReader {
  public:
-  explicit TraceReader(const SourceConfig& source);
+  explicit TraceReader(const TraceSource& source);
   ~TraceReader();
   TraceReader(const TraceReader&) = delete;
   TraceReader& operator=(const TraceReader&) = delete;

@@ -164,7 +164,7 @@ std::string some_names(const TraceFile& trace) {
 
 }  // namespace
 
-TraceFile open_trace(const SourceConfig& source) {
+TraceFile open_trace(const TraceSource& source) {
   TraceFile trace{.file = BinaryFile(source.path), .layers = {}, .lone = {}};
   trace.npy = is_npy(trace.file) || std::string_view(source.path).ends_with(".npy");
   if (trace.npy) {

@@ -33,7 +33,7 @@ struct TraceFile {
 };
 
 /// Reads the header of source.path. Throws InputError.
-TraceFile open_trace(const SourceConfig& source);
+TraceFile open_trace(const TraceSource& source);
 
 /// The layers that the patterns name, each once, in natural order; at least one. Throws InputError.
 std::vector<const LayerEntry*> select_layers(const TraceFile& trace, std::vector<std::string> patterns);

@@ -43,7 +43,7 @@ class Cli(ProgramTest):
         result = run("run", self.config(), "--device", "cpu", "--json", "-")
         self.assertEqual(result.returncode, 0, result.stderr)
         document = json.loads(result.stdout)
-        self.assertEqual(document["schema_version"], "1.0")
+        self.assertEqual(document["schema_version"], "2.0")
         experiment = document["experiments"][0]
         self.assertEqual(experiment["name"], "tiny")
         self.assertEqual([(s["label"], s["tile"]) for s in experiment["strategies"]],
@@ -169,8 +169,8 @@ class Cli(ProgramTest):
         self.assert_fails(run("report", self.config(), "--html", page), 2, "config.json", "schema_version")
         broken.write_text('{"schema_version": "1.0", "experiments": [{"name": "x", "strategies": [{"name": "none", "label": 3}]}]}')
         self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/experiments/0/strategies/0/label", "3")
-        broken.write_text('{"schema_version": "2.0", "experiments": []}')
-        self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/schema_version", "2.0", "1.0")
+        broken.write_text('{"schema_version": "3.0", "experiments": []}')
+        self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/schema_version", "3.0", "2.0")
         broken.write_text('{"schema_version": "1.0", "experiments": []}\n{"schema_version": "1.0"\n')
         self.assert_fails(run("report", broken, "--html", page), 2, "broken.json (line 2)", "not valid JSON")
         self.assert_fails(run("report", self.path / "missing.json", "--html", page), 2, "missing.json", "no such file")
@@ -314,7 +314,7 @@ class Cli(ProgramTest):
 
     def test_broken_inputs_are_refused(self):
         broken = self.path / "broken"
-        subprocess.run([sys.executable, SOURCE / "scripts/make_broken_inputs.py", broken], check=True, capture_output=True)
+        subprocess.run([sys.executable, SOURCE / "tests/oracle/make_broken_inputs.py", broken], check=True, capture_output=True)
         manifest = [line.split("\t")[0] for line in (broken / "manifest.tsv").read_text().splitlines()]
         self.assertGreaterEqual(len(manifest), 200)
         for config in manifest:

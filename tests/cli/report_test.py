@@ -148,7 +148,7 @@ class Report(unittest.TestCase):
         self.open("timed")
         def click():
             self.browser.evaluate("[...document.querySelectorAll('th button')].find((b) => b.textContent === 'Tiles').click()")
-            return [int(text.replace(",", "")) for text in self.texts("main > section:nth-child(2) td:nth-child(3)")]
+            return [int(text.replace(",", "")) for text in self.texts("main > section:nth-child(2) td:nth-child(5)")]
         tiles = [record["tiles"] for record in self.results["timed"]["experiments"][0]["strategies"]]
         self.assertNotEqual(tiles, sorted(tiles))
         self.assertEqual(click(), sorted(tiles))

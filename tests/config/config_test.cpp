@@ -76,7 +76,7 @@ TEST_CASE("every shipped config is valid") {
 TEST_CASE("defaults are filled in and part of the effective config") {
   const auto config = tatr::parse_experiment(valid(), "dir/x.json");
   CHECK(config.seed == 0);
-  CHECK(config.router.source.kind == tatr::SourceKind::kGaussian);
+  CHECK(config.router.source.kind() == tatr::SourceKind::kGaussian);
   CHECK(config.router.source.deviation == 1.0);
   CHECK(config.router.normalise_gates);
   CHECK(config.router.logits == tatr::LogitType::kFp32);
@@ -94,13 +94,13 @@ TEST_CASE("options of strategies reach the structs") {
       json::parse(R"(["capacity", "dynamic", {"name": "budget", "tiles": {"of_nearest": 1}, "label": "b"},
       {"name": "budget", "tiles": 12, "label": "c", "fill": "pad"}])");
   const auto strategies = tatr::parse_experiment(document, "x.json").strategies;
-  CHECK(strategies[0].factor == 1.25);
-  CHECK(strategies[0].then == tatr::StrategyKind::kUp);
-  CHECK(strategies[1].then == tatr::StrategyKind::kDown);
-  REQUIRE(strategies[1].tiles_by_load.size() == 3);
-  CHECK(strategies[1].tiles_by_load[1].below == 513);
-  CHECK(std::get<tatr::BudgetOfNearest>(strategies[2].tiles).factor == 1.0);
-  CHECK(std::get<tatr::BudgetTotalTiles>(strategies[3].tiles).tiles == 12);
+  CHECK(strategies[0].get<tatr::CapacityOptions>().factor == 1.25);
+  CHECK(strategies[0].get<tatr::CapacityOptions>().then == tatr::StrategyKind::kUp);
+  CHECK(strategies[1].get<tatr::DynamicOptions>().then == tatr::StrategyKind::kDown);
+  REQUIRE(strategies[1].get<tatr::DynamicOptions>().tiles_by_load.size() == 3);
+  CHECK(strategies[1].get<tatr::DynamicOptions>().tiles_by_load[1].below == 513);
+  CHECK(std::get<tatr::BudgetOfNearest>(strategies[2].get<tatr::BudgetOptions>().tiles).factor == 1.0);
+  CHECK(std::get<tatr::BudgetTotalTiles>(strategies[3].get<tatr::BudgetOptions>().tiles).tiles == 12);
   CHECK(strategies[3].fill == tatr::Fill::kPad);
 }
 
@@ -108,11 +108,11 @@ TEST_CASE("a trained source rounds to the experiment's first tile, and needs the
   json document = valid();
   document["router"]["source"] = {{"kind", "trained"}, {"rounding_weight", 0.5}};
   document["tile"] = {16, 8};
-  const tatr::TrainingConfig training = tatr::parse_experiment(document, "x.json").router.source.training;
+  const tatr::TrainedSource training = *tatr::parse_experiment(document, "x.json").router.source.trained();
   CHECK(training.tile == 16);
   CHECK(training.rounding_weight == 0.5);
   document["router"]["source"]["round_to"] = 64;
-  CHECK(tatr::parse_experiment(document, "x.json").router.source.training.tile == 64);
+  CHECK(tatr::parse_experiment(document, "x.json").router.source.trained()->tile == 64);
   const auto refuses = [&](const char* key, const json& value) {
     json changed = document;
     changed["router"][key] = value;
@@ -203,23 +203,23 @@ TEST_CASE("a trace gives tokens and experts, and its path is relative to the con
       json::parse(R"({"top_k": 2, "source": {"kind": "trace", "file": "t.npy", "tensor": ["a", "b"]}})");
   const auto router = tatr::parse_experiment(document, "dir/x.json").router;
   CHECK(router.tokens == 0);
-  CHECK(router.source.path == "dir/t.npy");
-  CHECK(router.source.tensors.size() == 2);
+  CHECK(router.source.trace()->path == "dir/t.npy");
+  CHECK(router.source.trace()->tensors.size() == 2);
 }
 
 TEST_CASE("a trace may be said to be logits or top-k; the effective config shows it, and only then") {
   json document = valid();
   document["router"] = json::parse(R"({"top_k": 2, "source": {"kind": "trace", "file": "t.npy"}})");
   const auto untold = tatr::parse_experiment(document, "x.json");
-  CHECK(untold.router.source.values == tatr::TraceValues::kTold);
+  CHECK(untold.router.source.trace()->values == tatr::TraceValues::kTold);
   CHECK(untold.effective_json.find("values") == std::string::npos);  // so that older results keep their hash
   document["router"]["source"]["values"] = "logits";
   const auto logits = tatr::parse_experiment(document, "x.json");
-  CHECK(logits.router.source.values == tatr::TraceValues::kLogits);
+  CHECK(logits.router.source.trace()->values == tatr::TraceValues::kLogits);
   CHECK(logits.effective_json.find(R"("values":"logits")") != std::string::npos);
   CHECK(logits.hash != untold.hash);
   document["router"]["source"]["values"] = "top_k";
-  CHECK(tatr::parse_experiment(document, "x.json").router.source.values == tatr::TraceValues::kTopK);
+  CHECK(tatr::parse_experiment(document, "x.json").router.source.trace()->values == tatr::TraceValues::kTopK);
 }
 
 TEST_CASE("broken configs are refused in clear words") {
@@ -267,7 +267,6 @@ TEST_CASE("broken configs are refused in clear words") {
       {"/strategies/1", R"({"name": "dynamic", "tiles_by_load": [{"below": 4, "tile": 8}]})",
        "/tiles_by_load/0: ", "last"},
       {"/layer/cpu", R"({"hidden": 128, "intermediate": 8})", "/layer/cpu/hidden: ", "at most the layer's own, 64"},
-      {"/layer/backend", "\"blas\"", "/layer/backend: ", "openblas"},
       {"/measure", R"({"samples": 9})", "/measure/samples: ", "from 10"},
       {"/documented", R"([{"metric": "rows", "strategy": "up", "value": 1, "source": "s"}])",
        "/documented/0/strategy: ", "no strategy of this experiment"},

@@ -39,7 +39,7 @@ void check(const tatr::TraceLayer& layer, std::int64_t tokens) {
 }
 
 /// Returns whether a layer was read; the first is used as a run would.
-bool read_all(const tatr::SourceConfig& source, bool use) {
+bool read_all(const tatr::TraceSource& source, bool use) {
   static const auto system = tatr::make_cpu_system(1);
   bool read = false;
   try {
@@ -67,7 +67,7 @@ bool read_all(const tatr::SourceConfig& source, bool use) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const int file = memfd_create("trace", 0);
   if (file < 0 || ftruncate(file, 0) != 0 || pwrite(file, data, size, 0) != static_cast<ssize_t>(size)) std::abort();
-  tatr::SourceConfig source;
+  tatr::TraceSource source;
   source.path = "/proc/self/fd/" + std::to_string(file);
   bool used = false;
   for (const std::int64_t first_token : {0, 1}) {

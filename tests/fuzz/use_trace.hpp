@@ -8,24 +8,21 @@
 #include <string>
 #include <vector>
 
+#include "any_options.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 #include "source/trace.hpp"
 
 namespace tatr {
 
-inline constexpr StrategyKind kAllStrategies[] = {
-    StrategyKind::kNone,   StrategyKind::kDown,     StrategyKind::kUp,       StrategyKind::kNearest,
-    StrategyKind::kScore,  StrategyKind::kBalance,  StrategyKind::kAdaptive, StrategyKind::kStochastic,
-    StrategyKind::kBudget, StrategyKind::kCapacity, StrategyKind::kDynamic};
-
 inline StrategyConfig strategy_of(StrategyKind kind, Fill fill, bool among_tiles) {
   StrategyConfig strategy;
   strategy.kind = kind;
   strategy.fill = fill;
-  strategy.then = kind == StrategyKind::kCapacity ? StrategyKind::kUp : StrategyKind::kNearest;
-  strategy.tiles_by_load = {{16, 8}, {std::nullopt, 16}};
-  strategy.candidates = among_tiles ? BudgetCandidates::kTiles : BudgetCandidates::kRemainders;
+  test::AnyOptions options;
+  options.dynamic = {StrategyKind::kNearest, {{16, 8}, {std::nullopt, 16}}};
+  if (among_tiles) options.budget.candidates = BudgetCandidates::kTiles;
+  strategy.options = options.of(kind);
   strategy.renormalise = fill == Fill::kPad;
   return strategy;
 }
@@ -71,7 +68,7 @@ inline std::string broken_promise(const Rounded& rounded, const Routing& routing
 
 /// Rounds with all strategies and fills at a small tile; the first broken promise, or empty.
 inline std::string round_all_ways(const Routing& routing, System& system) {
-  for (const StrategyKind kind : kAllStrategies) {
+  for (const auto& [kind, name, title, has_options, help] : kStrategies) {
     for (const Fill fill : {Fill::kNextBest, Fill::kDuplicate, Fill::kPad}) {
       for (const bool among_tiles : {false, true}) {
         const bool needs_scores = kind == StrategyKind::kScore || fill == Fill::kNextBest;

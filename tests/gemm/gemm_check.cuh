@@ -13,7 +13,7 @@
 
 #include "core/integer_math.hpp"
 #include "device/cuda_check.hpp"
-#include "gemm/tatr_gemm.hpp"
+#include "gemm/sm90/tatr_gemm.hpp"
 
 namespace tatr::testing {
 

@@ -1,4 +1,4 @@
-#include "gemm/tatr_plan.hpp"
+#include "gemm/sm90/tatr_plan.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 #include "catch.hpp"
 #include "core/error.hpp"
-#include "gemm/kernels/tile_scheduler.cuh"
+#include "gemm/sm90/tile_scheduler.cuh"
 
 namespace tatr {
 namespace {
@@ -92,7 +92,7 @@ TEST_CASE("What cannot run is refused with the value and what is needed") {
   problem = up_projection();
   problem.rows_bound = std::int64_t{1} << 31;
   CHECK(reason(problem).find("rows is 2147483648") == 0);
-  CHECK_THROWS_AS(make_plan(problem, kH100), ConfigError);
+  CHECK_THROWS_AS(make_plan(problem, kH100), EnvironmentError);
 }
 
 TEST_CASE("Candidates begin with the unmeasured choice and differ from it") {

@@ -28,7 +28,7 @@ RouterConfig router(std::int64_t tokens = 16384) {
   config.tokens = tokens;
   config.experts = 256;
   config.top_k = 8;
-  config.source.kind = SourceKind::kTrace;
+  config.source.options = TraceSource{};
   return config;
 }
 
@@ -230,10 +230,10 @@ TEST_CASE("estimates beyond the measurements say what is beyond", "[quality]") {
         Beyond{"strategy capacity"});
   StrategyConfig budget = strategy(StrategyKind::kBudget, "budget");
   CHECK(estimate(default_calibration(), budget, layer).beyond.empty());
-  budget.candidates = BudgetCandidates::kTiles;
+  budget.options = BudgetOptions{.candidates = BudgetCandidates::kTiles};
   CHECK(estimate(default_calibration(), budget, layer).beyond == Beyond{"budget among tiles"});
   RouterConfig synthetic = router();
-  synthetic.source.kind = SourceKind::kZipf;
+  synthetic.source.options = ZipfSource{};
   CHECK(estimate(default_calibration(), kNearest, {layer[0], layer[0]}, 128, synthetic).beyond ==
         Beyond{"logits of no network", "2 layers in place of 6"});
   CHECK(estimate(simple_calibration(), budget, layer).beyond.empty());  // it does not tell what was measured

@@ -5,8 +5,8 @@
 #include <sstream>
 
 #include "catch.hpp"
-#include "report/json.hpp"
-#include "report/sample_run.hpp"
+#include "records/result_writer.hpp"
+#include "sample_run.hpp"
 
 using namespace tatr;
 using namespace tatr::test;
@@ -32,7 +32,9 @@ PerplexityEstimate estimate(double value) { return {value, value - 0.001, value 
 /// Everything that a record may hold, held.
 RunRecord full_run() {
   ExperimentRecord record = timed_experiment();
-  record.config.router.source.file = "trace.npy";
+  TraceSource trace;
+  trace.file = "trace.npy";
+  record.config.router.source.options = trace;
   record.trace_digest = "00000000000000aa";
   record.routing[0].tensor = "router";
   record.routing[0].task_loss = 0.25;
@@ -51,8 +53,9 @@ RunRecord full_run() {
   timing.launches = 2;
   timing.up_variant = "wide";
   timing.down_variant = "tall";
-  timing.route_us = timing.round_us = timing.gather_ms = timing.activation_ms = timing.combine_ms = spread(1);
-  timing.layer_ms = timing.up_ms = timing.down_ms = spread(2);
+  timing.route_us = timing.round_us = spread(1);
+  timing.of(Stage::kGather) = timing.of(Stage::kActivation) = timing.of(Stage::kCombine) = spread(1);
+  timing.layer_ms = timing.of(Stage::kUp) = timing.of(Stage::kDown) = spread(2);
   timing.speedup = timing.end_to_end_speedup = RatioInterval{2.0, 1.9, 2.1};
   timing.output_error = timing.output_error_worst_percent = 0.5;
   timing.output_error_dropped = timing.output_error_added = timing.output_error_rescaled = 0.25;
@@ -62,7 +65,10 @@ RunRecord full_run() {
   timing.down_floor = GemmFloor{1.25, false};
   timing.uniform_ms = 2.5;
   timing.uniform_samples_ms = {2.5};
+  timing.end_to_end_counts = {"routing", "rounding", "layer"};
   RunRecord run = run_of(record);
+  const Interval change{0.1, 0.05, 0.15};
+  run.training = {{"periodic", 8, 2, {{0.5, {record.config.name}, 0.25, 0.5, 0.75, 0.125, change, change, change}}}};
   run.environment.driver = "580";
   run.environment.cuda = "13.0";
   run.environment.sm_clock_mhz = 1980;

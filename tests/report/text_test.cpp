@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <sstream>
 
+#include "analysis/documented.hpp"
 #include "catch.hpp"
-#include "report/documented.hpp"
-#include "report/format.hpp"
-#include "report/sample_run.hpp"
+#include "core/format.hpp"
+#include "sample_run.hpp"
 
 using namespace tatr;
 using namespace tatr::test;
@@ -137,6 +137,7 @@ TEST_CASE("the report of a small record", "[report][text]") {
   ExperimentRecord record = timed_experiment();
   record.config.documented = {{"tile_utilisation", "none", 8, 0.673, "example 04"},
                               {"speedup", "down", 8, 1.16, "example 04"}};
+  record.network = summarise_network(record);
   record.documented = compare_documented(record);
   record.warnings = {"clocks fell"};
   const std::string text = report(record);

@@ -1,3 +1,4 @@
+#include "analysis/training_effect.hpp"
 #include "catch.hpp"
 #include "report/text.hpp"
 #include "sample_run.hpp"
@@ -10,9 +11,10 @@ namespace {
 ExperimentRecord trained(double weight, std::uint64_t seed, double utilisation, double task_loss) {
   ExperimentRecord record = experiment();
   record.config.seed = seed;
-  record.config.router.source.kind = SourceKind::kTrained;
-  record.config.router.source.training.rounding_weight = weight;
-  record.config.router.source.training.tile = 8;
+  TrainedSource trained;
+  trained.rounding_weight = weight;
+  trained.tile = 8;
+  record.config.router.source.options = trained;
   record.config.effective_json =
       R"({"name":"n","seed":1,"router":{"source":{"surrogate":"periodic","round_to":8,"rounding_weight":1}}})";
   record.routing.front().task_loss = task_loss;
@@ -23,6 +25,8 @@ ExperimentRecord trained(double weight, std::uint64_t seed, double utilisation, 
 RunRecord run_with(const std::vector<ExperimentRecord>& experiments) {
   RunRecord run = tatr::test::run_of(experiments.front());
   run.experiments = experiments;
+  for (ExperimentRecord& experiment : run.experiments) experiment.network = summarise_network(experiment);
+  run.training = training_effects(run.experiments);
   return run;
 }
 

@@ -71,9 +71,8 @@ Choice choice_of(const RoundingMetrics& metrics) {
 StrategyConfig budget(BudgetObjective objective, BudgetTiles tiles) {
   StrategyConfig config;
   config.kind = StrategyKind::kBudget;
-  config.objective = objective;
-  config.tiles = tiles;
-  config.pointer = "test:/strategies/0";
+  config.options = BudgetOptions{objective, BudgetCandidates::kRemainders, tiles};
+  config.place = {"test", "/strategies/0"};
   return config;
 }
 
@@ -84,7 +83,7 @@ TEST_CASE("no choice of experts to round up loses less than budget's, for as man
   const auto cpu = make_cpu_system(1);
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     SourceConfig source;
-    source.kind = seed % 2 == 0 ? SourceKind::kZipf : SourceKind::kGaussian;
+    if (seed % 2 == 0) source.options = ZipfSource{};
     const std::int64_t tokens = 40 + static_cast<std::int64_t>(seed) * 3;
     const Routing routing =
         route(*cpu, synthetic_logits(*cpu, source, seed, tokens, kExperts), router_shape(tokens, kExperts, 2));
@@ -116,7 +115,7 @@ TEST_CASE("among tiles, no choice of as many carries more than budget's, and an 
   int full_tiles_lost = 0;
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     SourceConfig source;
-    source.kind = seed % 2 == 0 ? SourceKind::kZipf : SourceKind::kGaussian;
+    if (seed % 2 == 0) source.options = ZipfSource{};
     const std::int64_t tokens = 30 + static_cast<std::int64_t>(seed);
     const Routing routing =
         route(*cpu, synthetic_logits(*cpu, source, seed, tokens, kExperts), router_shape(tokens, kExperts, 2));
@@ -150,7 +149,7 @@ TEST_CASE("among tiles, no choice of as many carries more than budget's, and an 
       }
       for (std::size_t tiles = 0; tiles < best.size(); ++tiles) {
         StrategyConfig chosen = budget(objective, BudgetTotalTiles{static_cast<std::int64_t>(tiles)});
-        chosen.candidates = BudgetCandidates::kTiles;
+        std::get<BudgetOptions>(chosen.options).candidates = BudgetCandidates::kTiles;
         const RoundingMetrics metrics = round_routing(routing, chosen, kTile, 1, 0, *cpu).metrics;
         double sum = 0;
         for (std::size_t e = 0; e < kExperts; ++e) {

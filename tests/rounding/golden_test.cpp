@@ -1,5 +1,6 @@
-// Routing and rounding against golden.json: what scripts/reference.py, written independently in NumPy, says of many
-// small experiments. Made by make_golden.py. Integers, token lists and gates must agree bit for bit, metrics to 1e-12.
+// Routing and rounding against golden.json: what tests/oracle/reference.py, written independently in NumPy, says of
+// many small experiments. Made by make_golden.py. Integers, token lists and gates must agree bit for bit, metrics to
+// 1e-12.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>

@@ -18,7 +18,7 @@ namespace {
 StrategyConfig strategy(StrategyKind kind) {
   StrategyConfig config;
   config.kind = kind;
-  config.pointer = "test:/strategies/0";
+  config.place = {"test", "/strategies/0"};
   return config;
 }
 
@@ -57,7 +57,7 @@ TEST_CASE("the simple strategies pick the targets of the specification") {
   CHECK(targets(*cpu, counts, strategy(StrategyKind::kNearest), 8) == Counts{0, 0, 8, 8, 16, 32});
   StrategyConfig adaptive = strategy(StrategyKind::kAdaptive);
   CHECK(targets(*cpu, counts, adaptive, 8) == Counts{0, 0, 8, 8, 8, 24});
-  adaptive.threshold = 0.5;  // 4/8 is not above it, 5/8 is
+  adaptive.options = AdaptiveOptions{0.5};  // 4/8 is not above it, 5/8 is
   CHECK(targets(*cpu, counts, adaptive, 8) == Counts{0, 0, 8, 8, 16, 32});
 }
 
@@ -80,19 +80,17 @@ TEST_CASE("stochastic goes up about as often as the remainder says") {
 TEST_CASE("capacity limits an expert first, then rounds") {
   const auto cpu = make_cpu_system(1);
   StrategyConfig capacity = strategy(StrategyKind::kCapacity);
-  capacity.factor = 1.0;
-  capacity.then = StrategyKind::kUp;
+  capacity.options = CapacityOptions{1.0, StrategyKind::kUp};
   // 48 tokens on 3 experts: ceil(48 / (3 * 8)) * 8 = 16 rows.
   CHECK(targets(*cpu, {40, 5, 3}, capacity, 8) == Counts{16, 8, 8});
-  capacity.then = StrategyKind::kDown;
+  capacity.options = CapacityOptions{1.0, StrategyKind::kDown};
   CHECK(targets(*cpu, {40, 5, 3}, capacity, 8) == Counts{16, 0, 0});
 }
 
 TEST_CASE("dynamic gives each expert the tile of its load") {
   const auto cpu = make_cpu_system(1);
   StrategyConfig dynamic = strategy(StrategyKind::kDynamic);
-  dynamic.then = StrategyKind::kDown;
-  dynamic.tiles_by_load = {{10, 8}, {21, 16}, {std::nullopt, 32}};
+  dynamic.options = DynamicOptions{StrategyKind::kDown, {{10, 8}, {21, 16}, {std::nullopt, 32}}};
   const Rounded rounded = round_routing(routing_with_counts(*cpu, {9, 20, 21, 70}), dynamic, 8, 1, 0, *cpu);
   CHECK(rounded.metrics.counts_after == Counts{8, 16, 0, 64});
   CHECK(rounded.metrics.tiles_per_expert == Counts{1, 1, 0, 2});
@@ -104,13 +102,13 @@ TEST_CASE("budget rounds up where the most is at stake, as many as it is told") 
   StrategyConfig budget = strategy(StrategyKind::kBudget);
   const std::vector<int> counts = {10, 15, 8, 13, 9};  // remainders 2 7 0 5 1; nearest rounds two up
   CHECK(targets(*cpu, counts, budget, 8) == Counts{8, 16, 8, 16, 8});
-  budget.tiles = BudgetOfNearest{0.5};
+  budget.options = BudgetOptions{.tiles = BudgetOfNearest{0.5}};
   CHECK(targets(*cpu, counts, budget, 8) == Counts{8, 16, 8, 8, 8});
-  budget.tiles = BudgetOfNearest{100};
+  budget.options = BudgetOptions{.tiles = BudgetOfNearest{100}};
   CHECK(targets(*cpu, counts, budget, 8) == Counts{16, 16, 8, 16, 16});
-  budget.tiles = BudgetTotalTiles{8};  // down needs 5
+  budget.options = BudgetOptions{.tiles = BudgetTotalTiles{8}};  // down needs 5
   CHECK(targets(*cpu, counts, budget, 8) == Counts{16, 16, 8, 16, 8});
-  budget.tiles = BudgetTotalTiles{4};
+  budget.options = BudgetOptions{.tiles = BudgetTotalTiles{4}};
   try {
     targets(*cpu, counts, budget, 8);
     FAIL("no error");
@@ -125,7 +123,7 @@ TEST_CASE("budget with a limit on the dropped mass rounds up the fewest experts 
   StrategyConfig budget = strategy(StrategyKind::kBudget);
   double previous = 1e9;
   for (const double limit : {0.0, 0.02, 0.05, 0.1, 1.0}) {
-    budget.tiles = BudgetMaxDroppedMass{limit};
+    budget.options = BudgetOptions{.tiles = BudgetMaxDroppedMass{limit}};
     const RoundingMetrics metrics = round_routing(routing, budget, 8, 1, 0, *cpu).metrics;
     CHECK(metrics.dropped_gate_mass <= limit + 1e-12);
     CHECK(static_cast<double>(metrics.tiles) <= previous);
@@ -207,7 +205,7 @@ TEST_CASE("what an added row weighs decides what else looks at it") {
   CHECK(raw.added < normalised.added);
   // Among tiles, raw scores make partly filled tiles look fuller than full ones.
   StrategyConfig tiles = strategy(StrategyKind::kBudget);
-  tiles.candidates = BudgetCandidates::kTiles;
+  tiles.options = BudgetOptions{.candidates = BudgetCandidates::kTiles};
   const auto by_raw = round_routing(routing, tiles, 32, 1, 0, *cpu).metrics;
   tiles.added_gate = AddedGate::kNormalised;
   const auto by_normalised = round_routing(routing, tiles, 32, 1, 0, *cpu).metrics;
@@ -245,9 +243,10 @@ TEST_CASE("renormalise gives each token its sum of gates back") {
 
 TEST_CASE("properties of every strategy on every source") {
   const auto cpu = make_cpu_system();
-  for (const SourceKind source_kind : {SourceKind::kGaussian, SourceKind::kZipf, SourceKind::kTopics}) {
+  for (const SourceOptions& options :
+       {SourceOptions(GaussianSource{}), SourceOptions(ZipfSource{}), SourceOptions(TopicsSource{})}) {
     SourceConfig source;
-    source.kind = source_kind;
+    source.options = options;
     const Routing routing = route(*cpu, synthetic_logits(*cpu, source, 9, 700, 40), router_shape(700, 40, 4));
     const auto counts = routing.counts.to_host();
     for (const StrategyKind kind :

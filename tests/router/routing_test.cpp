@@ -162,15 +162,14 @@ TEST_CASE("each source gives the load it promises") {
   SourceConfig source;
   const auto uniform = spread(counts_of(source));  // mean 128
   CHECK(uniform < 70);
-  source.kind = SourceKind::kZipf;
+  source.options = ZipfSource{};
   const auto zipf = counts_of(source);
   CHECK(zipf[0] > 4 * zipf[32]);
-  source.kind = SourceKind::kLognormal;
+  source.options = LognormalSource{};
   CHECK(spread(counts_of(source)) > 2 * uniform);
-  source.kind = SourceKind::kTopics;
+  source.options = TopicsSource{};
   CHECK(spread(counts_of(source)) > 2 * uniform);
-  source.kind = SourceKind::kHot;
-  source.hot_experts = 4;
+  source.options = HotSource{.experts = 4};
   const auto hot = counts_of(source);
   CHECK(hot[3] > 3 * hot[4]);
 }

@@ -68,10 +68,9 @@ std::string npy(const std::string& header, const std::string& data, char major =
   return std::string("\x93NUMPY") + major + '\0' + length + header + data;
 }
 
-SourceConfig source_of(const std::string& path, std::vector<std::string> tensors = {"router_logits"},
-                       std::int64_t first_token = 0) {
-  SourceConfig source;
-  source.kind = SourceKind::kTrace;
+TraceSource source_of(const std::string& path, std::vector<std::string> tensors = {"router_logits"},
+                      std::int64_t first_token = 0) {
+  TraceSource source;
   source.path = path;
   source.tensors = std::move(tensors);
   source.first_token = first_token;
@@ -79,7 +78,7 @@ SourceConfig source_of(const std::string& path, std::vector<std::string> tensors
 }
 
 /// What is wrong with a trace, read as a run would read it; "" if nothing is.
-std::string fault(const SourceConfig& source, std::int64_t tokens = 0, std::int64_t experts = 0) {
+std::string fault(const TraceSource& source, std::int64_t tokens = 0, std::int64_t experts = 0) {
   try {
     for (const std::string& tensor : inspect_trace(source).tensors) read_trace_layer(source, tensor, tokens, experts);
   } catch (const InputError& error) {
@@ -129,7 +128,7 @@ TEST_CASE("safetensors logits: F32, BF16 and F16 hold the same values", "[trace]
 TEST_CASE("only the rows asked for are read and checked", "[trace]") {
   const Folder folder;
   const std::string path = folder.write("t", logits_file("[4,2]", {kNan, 0, -1, 2, 3, 4, kInf, 5}));
-  const SourceConfig source = source_of(path, {"router_logits"}, 1);
+  const TraceSource source = source_of(path, {"router_logits"}, 1);
   CHECK(inspect_trace(source).tokens == 3);
   CHECK(read_trace_layer(source, "router_logits", 2).logits == std::vector<float>{-1, 2, 3, 4});
   CHECK_HAS(fault(source, 3), "tensor 'router_logits', row 3, column 0 (byte ");
@@ -189,7 +188,7 @@ TEST_CASE("top-k ids and scores", "[trace]") {
   };
   const std::string metadata = R"("__metadata__":{"experts":"8"},)";
   const std::vector<float> scores = {0.5, 0.25, 1, 0};
-  const SourceConfig source = source_of(make({3, 0, 7, 1}, scores, metadata), {"layers.*"});
+  const TraceSource source = source_of(make({3, 0, 7, 1}, scores, metadata), {"layers.*"});
   const TraceInfo info = inspect_trace(source);
   CHECK(info.tensors == std::vector<std::string>{"layers.3"});
   CHECK(info.experts == 8);
@@ -228,14 +227,14 @@ TEST_CASE("scores that are odd are read as shares or refused", "[trace]") {
     const std::size_t size = values.size();
     const std::string header = "{" + entry("a.scores", dtype, "[1,2]", 0, size) + "," +
                                entry("a.indices", "U8", "[1,2]", size, size + 2) + "}";
-    SourceConfig source = source_of(folder.write("t", safetensors(header, values + std::string("\x03\x05"))), {"a"});
+    TraceSource source = source_of(folder.write("t", safetensors(header, values + std::string("\x03\x05"))), {"a"});
     if (said == "top_k") source.values = TraceValues::kTopK;
     if (said == "logits") source.values = TraceValues::kLogits;
     return source;
   };
   const auto f32 = [](std::uint32_t a, std::uint32_t b) { return bytes_of(std::vector<std::uint32_t>{a, b}); };
   const auto bits16 = [](std::uint16_t a, std::uint16_t b) { return bytes_of(std::vector<std::uint16_t>{a, b}); };
-  const auto bits = [&](const SourceConfig& source) {
+  const auto bits = [&](const TraceSource& source) {
     std::vector<std::uint32_t> result;
     for (const float score : read_trace_layer(source, "a", 1, 8).scores) {
       result.push_back(std::bit_cast<std::uint32_t>(score));
@@ -250,7 +249,7 @@ TEST_CASE("scores that are odd are read as shares or refused", "[trace]") {
   CHECK(bits(read("F32", f32(0x3f800001, 0x3f800002))) == Bits{0x3f800000, 0x3f800000});  // above 1 by rounding
   CHECK(bits(read("F16", bits16(0x3c01, 0x3c02))) == Bits{0x3f800000, 0x3f800000});
   CHECK(bits(read("BF16", bits16(0x3f81, 0x3f82))) == Bits{0x3f800000, 0x3f800000});
-  const auto refused = [&](const SourceConfig& source) { return fault(source, 0, 8); };
+  const auto refused = [&](const TraceSource& source) { return fault(source, 0, 8); };
   CHECK_HAS(refused(read("F32", f32(0x3f800003, 0))), "row 0, column 0");
   CHECK_HAS(refused(read("F16", bits16(0x3c03, 0))), "column 0");
   CHECK_HAS(refused(read("BF16", bits16(0, 0x3f83))), "column 1");
@@ -296,7 +295,7 @@ TEST_CASE("what looks like no logits is refused unless the config says it is", "
   };
   const std::vector<std::vector<float>> odd = {{0.25f, 0.75f, 0.5f, 0.5f}, {90, 40, 61, 7}};
   for (const auto& values : odd) {
-    SourceConfig source = source_with("[2,2]", values);
+    TraceSource source = source_with("[2,2]", values);
     CHECK_HAS(fault(source), "tensor 'router_logits': ");
     CHECK_HAS(fault(source), "\"values\": \"logits\" in the source says so");
     CHECK_THROWS_AS(check_trace_start(source, 0, 0), InputError);
@@ -309,7 +308,7 @@ TEST_CASE("what looks like no logits is refused unless the config says it is", "
   }
   std::vector<float> padded;
   for (int i = 0; i < 24; ++i) padded.push_back(i < 16 ? static_cast<float>(i % 5) - 2.0f : 0.0f);
-  SourceConfig source = source_with("[3,8]", padded);
+  TraceSource source = source_with("[3,8]", padded);
   CHECK_HAS(fault(source), "tensor 'router_logits', row 2: the same logit for all experts, as padding has");
   source.first_token = 1;
   CHECK_HAS(fault(source), "row 2: ");  // of the file
@@ -321,7 +320,7 @@ TEST_CASE("only a trace's first megabyte is looked at before work", "[trace]") {
   std::vector<float> values(2000 * 200, -1.0f);
   for (std::size_t i = 0; i < values.size(); i += 3) values[i] = 0.5f;
   values.back() = kNan;
-  const SourceConfig source = source_of(folder.write("t", logits_file("[2000,200]", values)));
+  const TraceSource source = source_of(folder.write("t", logits_file("[2000,200]", values)));
   CHECK_NOTHROW(check_trace_start(source, 0, 0));
   CHECK_HAS(fault(source), "row 1999, column 199");
   values.front() = kNan;

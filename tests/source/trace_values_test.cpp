@@ -90,8 +90,7 @@ TEST_CASE("equal logits are logits", "[trace-values]") {
 
 TEST_CASE("shipped traces of trained routers are logits", "[trace-values]") {
   for (const char* file : {"layer0", "network"}) {
-    SourceConfig source;
-    source.kind = SourceKind::kTrace;
+    TraceSource source;
     source.path = std::string(TATR_SOURCE_DIR) + "/configs/traces/" + file + ".safetensors";
     source.tensors = {"*"};
     for (const std::string& tensor : inspect_trace(source).tensors) {

@@ -17,14 +17,15 @@
 #include <thread>
 #include <vector>
 
+#include "any_options.hpp"
 #include "core/philox.hpp"
-#include "gemm/tatr_gemm.hpp"
-#include "gemm/wait_log.hpp"
-#include "layer/expert_layer.hpp"
+#include "gemm/sm90/tatr_gemm.hpp"
+#include "gemm/sm90/wait_log.hpp"
+#include "layer/forward.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 #include "source/synthetic.hpp"
-#include "tensor/elementwise.hpp"
+#include "tensor/tensor_values.hpp"
 
 namespace {
 
@@ -87,13 +88,14 @@ Case draw_case(std::uint64_t key) {
   if (draw.chance(0.3)) c.router.logits = LogitType::kBf16;
   if (draw.chance(0.3)) c.router.scoring = Scoring::kSigmoid;
   if (draw.chance(0.6)) {
-    c.router.source.kind = SourceKind::kLognormal;
-    c.router.source.sigma = draw.chance(0.5) ? 0.7 : 2.0;
+    c.router.source.options = LognormalSource{draw.chance(0.5) ? 0.7 : 2.0};
   }
-  c.strategy.kind = static_cast<StrategyKind>(draw.below(11));
-  c.strategy.then = static_cast<StrategyKind>(draw.below(4));
-  c.strategy.tiles_by_load = {{20, 32}, {100, 64}, {400, 128}, {std::nullopt, 256}};
-  if (draw.chance(0.2)) c.strategy.candidates = BudgetCandidates::kTiles;
+  c.strategy.kind = kStrategies[static_cast<std::size_t>(draw.below(kStrategies.size()))].kind;
+  tatr::test::AnyOptions strategy;
+  strategy.capacity.then = strategy.dynamic.then = static_cast<StrategyKind>(draw.below(4));
+  strategy.dynamic.tiles_by_load = {{20, 32}, {100, 64}, {400, 128}, {std::nullopt, 256}};
+  if (draw.chance(0.2)) strategy.budget.candidates = BudgetCandidates::kTiles;
+  c.strategy.options = strategy.of(c.strategy.kind);
   if (draw.chance(0.3)) c.strategy.fill = static_cast<Fill>(draw.below(3));
   c.strategy.renormalise = draw.chance(0.1);
   c.text = "case " + std::to_string(key) + ": T " + std::to_string(c.router.tokens) + " E " +
@@ -146,11 +148,10 @@ bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
   LayerOptions options = c.options;
   options.tile_of_expert = rounded.tile_of_expert;
   ExpertLayer layer(gpu, c.shape, c.seed);
-  LayerRun run(layer, rounded.dispatch, options);
-  const auto bytes = static_cast<std::size_t>(run.output_count()) * element_bytes(gpu);
-  Buffer<std::byte> first(gpu, bytes);
+  ForwardPass run(layer, rounded.dispatch, options);
+  Tensor first(gpu, layer.dtype, run.output().shape);
   run.run();
-  gpu.copy(first.data(), run.output(), bytes);
+  gpu.copy(first.data(), run.output().data, first.bytes());
   const std::vector<std::int32_t> token = rounded.dispatch.token.to_host();
   const auto recording = gpu.record([&] {
     route_again(gpu, routing, c.router);
@@ -180,7 +181,7 @@ bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
 
   run.poison_outputs();
   run.run();
-  const bool same = relative_difference(gpu, run.output(), first.data(), run.output_count()) == 0.0;
+  const bool same = relative_difference(gpu, run.output(), first.view()) == 0.0;
   recording->replay();
   gpu.synchronize();
   const Dispatch& again = round_routing(routing, c.strategy, c.options.tile_rows, c.seed, 0, gpu, scratch).dispatch;

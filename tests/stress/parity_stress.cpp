@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "any_options.hpp"
 #include "core/error.hpp"
 #include "core/philox.hpp"
 #include "rounding/rounding.hpp"
@@ -83,23 +84,34 @@ struct Case {
   std::string text;
 };
 
+/// Of the catalogue; `rules_only`: of those that may follow another strategy's own step.
+StrategyKind draw_kind(Draws& draw, bool rules_only) {
+  for (;;) {
+    const StrategyKind kind = kStrategies[static_cast<std::size_t>(draw.below(kStrategies.size()))].kind;
+    if (!rules_only || (kind != StrategyKind::kCapacity && kind != StrategyKind::kDynamic)) return kind;
+  }
+}
+
 StrategyConfig draw_strategy(Draws& draw) {
   StrategyConfig s;
-  s.kind = static_cast<StrategyKind>(draw.below(11));
+  s.kind = draw_kind(draw, /*rules_only=*/false);
   if (draw.chance(0.4)) s.fill = static_cast<Fill>(draw.below(3));
   if (draw.chance(0.5)) s.added_gate = AddedGate::kNormalised;
   s.renormalise = draw.chance(0.3);
-  s.threshold = draw.unit();
-  s.factor = 0.2 + 2 * draw.unit();
-  s.then = static_cast<StrategyKind>(draw.below(8));
-  if (draw.chance(0.2)) s.then = StrategyKind::kBudget;
+  test::AnyOptions options;
+  options.adaptive.threshold = draw.unit();
+  options.capacity.factor = 0.2 + 2 * draw.unit();
+  StrategyKind then = draw_kind(draw, /*rules_only=*/true);
+  if (draw.chance(0.2)) then = StrategyKind::kBudget;
+  options.capacity.then = options.dynamic.then = then;
   const std::int64_t first = 8 * draw.size(8), second = first + 8 * draw.size(16);
-  s.tiles_by_load = {{first * 2, first}, {second * 4, second}, {std::nullopt, second + 8 * draw.size(8)}};
-  s.objective = draw.chance(0.5) ? BudgetObjective::kMass : BudgetObjective::kMassSquared;
-  if (draw.chance(0.4)) s.candidates = BudgetCandidates::kTiles;
+  options.dynamic.tiles_by_load = {{first * 2, first}, {second * 4, second}, {std::nullopt, second + 8 * draw.size(8)}};
+  options.budget.objective = draw.chance(0.5) ? BudgetObjective::kMass : BudgetObjective::kMassSquared;
+  if (draw.chance(0.4)) options.budget.candidates = BudgetCandidates::kTiles;
   const double form = draw.unit();
-  if (form < 0.3) s.tiles = BudgetOfNearest{2 * draw.unit()};
-  if (form > 0.7) s.tiles = BudgetMaxDroppedMass{0.1 * draw.unit()};
+  if (form < 0.3) options.budget.tiles = BudgetOfNearest{2 * draw.unit()};
+  if (form > 0.7) options.budget.tiles = BudgetMaxDroppedMass{0.1 * draw.unit()};
+  s.options = options.of(s.kind);
   s.canonical = std::to_string(draw.bits());
   return s;
 }

@@ -91,7 +91,7 @@ function drawTiming(experiment, layer) {
 }
 
 const VERDICTS = {reproduced: 0, differs: 3, inconsistent: 2};  // the shape of each verdict's mark
-const isShare = (metric) => /_share$|utilisation$|^wasted_flops$|_change$/.test(metric);
+const isShare = (metric) => METRICS.some(({name, share}) => name === metric && share) || metric.endsWith("_change");
 
 function drawDocumented(experiment) {
   const figures = experiment.data.documented ?? [];

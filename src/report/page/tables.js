@@ -1,5 +1,5 @@
 // Tables whose heads sort them. A column is {title, value, text}: `value` of a row sorts, `text` shows; missing values
-// come last either way.
+// come last either way. A column may have a `help`.
 
 function compareValues(a, b, direction) {
   const missing = (value) => value === null || value === undefined;
@@ -15,8 +15,8 @@ function makeTable(caption, columns, rows) {
     return html("td", {class: typeof value(row) !== "string" ? "number" : shownText.length > 24 ? "prose" : "word"}, shownText);
   };
   const fill = (sorted) => body.replaceChildren(...sorted.map((row) => html("tr", {}, ...shown.map((column) => cell(row, column)))));
-  const heads = shown.map(({title, value}) => {
-    const button = html("button", {type: "button"}, title);
+  const heads = shown.map(({title, value, help}) => {
+    const button = html("button", {type: "button", ...(help ? {title: help} : {})}, title);
     const head = html("th", {scope: "col"}, button);
     button.addEventListener("click", () => {
       const direction = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
@@ -30,8 +30,11 @@ function makeTable(caption, columns, rows) {
   return html("div", {class: "scroll"}, html("table", {}, html("caption", {}, caption), html("thead", {}, html("tr", {}, ...heads)), body));
 }
 
-const metricColumn = (title, key, format = formatValue) =>
-  ({title, value: ({record}) => record[key] ?? null, text: ({record}) => format(record[key])});
+// A metric of the catalogue; its help is the head's tip.
+function metricColumn(name, title) {
+  const {share, help} = METRICS.find((metric) => metric.name === name), format = share ? formatPercent : formatValue;
+  return {title, help, value: ({record}) => record[name] ?? null, text: ({record}) => format(record[name])};
+}
 
 function settingsTable(caption, settings, several) {
   return makeTable(caption, [
@@ -39,13 +42,9 @@ function settingsTable(caption, settings, several) {
     {title: "Strategy", value: ({label}) => label},
     {title: "Tile", value: ({tile}) => tile, text: ({tile}) => (tile === null ? "by load" : String(tile))},
     {title: "Layer", value: ({record, experiment}) => (experiment.layers.length > 1 ? record.layer : null)},
-    metricColumn("Tiles", "tiles"),
-    metricColumn("Utilisation", "tile_utilisation", formatPercent),
-    metricColumn("Dropped", "dropped_share", formatPercent),
-    metricColumn("Added", "added_share", formatPercent),
-    metricColumn("Starved experts", "starved_experts"),
-    metricColumn("Dropped gate mass", "dropped_gate_mass"),
-    metricColumn("Mean square", "mean_square_dropped_mass"),
+    metricColumn("tile_utilisation", "Utilisation"),
+    ...METRICS.filter(({heading}) => heading).map(({name, heading}) => metricColumn(name, heading)),
+    metricColumn("mean_square_dropped_mass", "Mean square"),
     {title: "Perplexity (estimated)", value: ({record}) => record.estimated_perplexity_change?.value ?? null,
      text: ({record}) => formatInterval(record.estimated_perplexity_change ?? {}, formatPercent)},
     {title: "GEMM ms", value: ({gemmMs}) => gemmMs, text: ({gemmMs}) => formatValue(gemmMs)},

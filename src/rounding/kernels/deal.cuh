@@ -4,7 +4,7 @@
 
 #include "device/shared_memory.cuh"
 #include "rounding/kernels/decide.cuh"
-#include "rounding/kernels/fill.cuh"
+#include "rounding/kernels/find_fill.cuh"
 #include "rounding/rank_key.hpp"
 
 namespace tatr {

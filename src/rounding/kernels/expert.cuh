@@ -7,7 +7,7 @@
 
 #include "device/cuda_check.hpp"
 #include "rounding/dispatch.cuh"
-#include "rounding/kernels/fill.cuh"
+#include "rounding/kernels/find_fill.cuh"
 #include "rounding/kernels/sort.cuh"
 #include "rounding/targets.cuh"
 

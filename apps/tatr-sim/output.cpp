@@ -1,0 +1,30 @@
+#include "output.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <vector>
+
+#include "core/error.hpp"
+#include "core/version.hpp"
+#include "gemm/registry.hpp"
+
+namespace tatr {
+
+std::string version_text() {
+  std::vector<std::string_view> names;
+  for (const BackEnd& each : back_ends()) {
+    if (each.make != nullptr) names.push_back(each.name);
+  }
+  return fmt::format("tatr-sim {} ({}), back ends: {}", program_version(), program_commit(), fmt::join(names, ", "));
+}
+
+bool takes_colour(std::FILE* stream) { return isatty(fileno(stream)) == 1 && std::getenv("NO_COLOR") == nullptr; }
+
+void print_all(const std::string& text, std::FILE* stream) {
+  std::fputs(text.c_str(), stream);
+  if (std::fflush(stream) != 0) throw EnvironmentError("standard output: cannot write the report");
+}
+
+}  // namespace tatr

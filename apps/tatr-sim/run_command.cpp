@@ -1,0 +1,295 @@
+// tatr-sim run: runs experiments and reports them as text and JSON, or line by line as they finish.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "commands.hpp"
+#include "config/read.hpp"
+#include "core/output_file.hpp"
+#include "device_options.hpp"
+#include "experiment/export.hpp"
+#include "experiment/memory_estimate.hpp"
+#include "experiment/resume.hpp"
+#include "experiment/runner.hpp"
+#include "experiment/settings.hpp"
+#include "experiment/trace_checks.hpp"
+#include "json/json_text.hpp"
+#include "output.hpp"
+#include "progress.hpp"
+#include "report/text.hpp"
+#include "table_options.hpp"
+
+namespace tatr {
+
+namespace {
+
+struct RunArguments {
+  std::vector<std::string> configs, overrides;
+  std::string json, jsonl, shard = "1/1", devices, export_folder, experts = "4", calibration;
+  TablePaths tables;
+  DeviceOptions device;
+  bool resume = false, dry_run = false, quiet = false, quick = false, thorough = false;
+};
+
+/// "i/n": the i-th of n parts, from 1.
+struct Shard {
+  std::size_t part = 0, parts = 0;
+};
+
+Shard parse_shard(const std::string& text) {
+  Shard shard;
+  int used = 0;
+  const bool read = std::sscanf(text.c_str(), "%6zu/%6zu%n", &shard.part, &shard.parts, &used) == 2;
+  const bool whole = read && static_cast<std::size_t>(used) == text.size() && text.find_first_of(" +-") > text.size();
+  return whole && shard.part >= 1 && shard.part <= shard.parts ? shard : Shard{};
+}
+
+std::string check_shard(const std::string& text) {
+  if (parse_shard(text).parts > 0) return {};
+  return "'" + text + "' is no shard; allowed: i/n with i from 1 to n, such as 1/4 … 4/4";
+}
+
+std::string check_experts(const std::string& experts) {
+  if (experts == "all" ||
+      (!experts.empty() && experts.size() < 6 && experts.find_first_not_of("0123456789") == std::string::npos)) {
+    return {};
+  }
+  return "'" + experts + "' is no number of experts; allowed: a number or 'all'";
+}
+
+void print_plan(const std::vector<ExperimentConfig>& configs, const System& system) {
+  for (const ExperimentConfig& config : configs) check_settings(config, system.device());
+  for (const ExperimentConfig& config : configs) {
+    const MemoryEstimate memory = estimate_memory(config, system);
+    fmt::print("{}\n", nlohmann::ordered_json::parse(config.effective_json).dump(2));
+    const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / 1048576.0; };
+    fmt::print("{}: {} memory needed: {} bytes ({:.1f} MiB: routing and rounding {:.1f}, layer {:.1f})\n", config.file,
+               system.is_cuda() ? "device" : "host", memory.on_system(), mib(memory.on_system()),
+               mib(memory.routing_bytes), mib(memory.layer_bytes));
+    fmt::print("{}: host memory needed for input and results: {:.1f} MiB\n", config.file, mib(memory.host_bytes));
+  }
+}
+
+TextOptions text_options(const RunArguments& arguments, bool to_stdout) {
+  TextOptions options;
+  options.colour = takes_colour(to_stdout ? stdout : stderr);
+  options.experts = arguments.experts == "all" ? -1 : std::atoi(arguments.experts.c_str());
+  return options;
+}
+
+/// Results are told apart by the names of their experiments, and exports take them for names of files.
+[[noreturn]] void refuse_name(const ExperimentConfig& config, const std::string& other) {
+  throw ConfigError({config.file, "/name"},
+                    fmt::format("{} is also the name of another config of this run, of {}; expected a name of its own",
+                                brief_json(config.name), other));
+}
+
+/// All are read before any runs: a fault in the last costs no work.
+std::vector<ExperimentConfig> read_configs(const RunArguments& arguments) {
+  const Shard shard = parse_shard(arguments.shard);
+  std::vector<ExperimentConfig> configs;
+  std::map<std::string, std::pair<std::string, std::string>> names;  // hash and file of each
+  std::size_t number = 0;
+  for (const std::string& path : arguments.configs) {
+    for (ExperimentConfig& config : read_experiments(path, arguments.overrides)) {
+      const auto named = names.emplace(config.name, std::pair(config.hash, path)).first;
+      if (named->second.first != config.hash) refuse_name(config, named->second.second);
+      resolve_trace(config);
+      if (number++ % shard.parts == shard.part - 1) configs.push_back(std::move(config));
+    }
+  }
+  return configs;
+}
+
+/// Before work: one output at most on stdout, none in place of another file of the run, and a folder for exports that
+/// can be written.
+void check_outputs(const RunArguments& arguments, const std::vector<ExperimentConfig>& configs) {
+  const std::vector<std::string> outputs = {arguments.json, arguments.jsonl, arguments.tables.csv,
+                                            arguments.tables.markdown};
+  if (std::count(outputs.begin(), outputs.end(), "-") > 1) {
+    throw UsageError("more than one output goes to - (standard output); give the others a file");
+  }
+  std::vector<std::string> inputs = arguments.configs;
+  inputs.push_back(arguments.calibration);
+  for (const ExperimentConfig& config : configs) {
+    if (const TraceSource* trace = config.router.source.trace()) inputs.push_back(trace->path);
+  }
+  check_apart(outputs, inputs);
+  if (!arguments.export_folder.empty()) prepare_export(arguments.export_folder);
+}
+
+RunOptions run_options(const RunArguments& arguments) {
+  RunOptions options;
+  if (!arguments.calibration.empty()) options.calibration = read_calibration(arguments.calibration);
+  options.export_folder = arguments.export_folder;
+  return options;
+}
+
+/// Nothing else of a run goes to standard output.
+bool prints_to_stdout(const RunArguments& arguments) {
+  const auto is_stdout = [](const std::string& path) { return path == "-"; };
+  return !is_stdout(arguments.json) && !is_stdout(arguments.jsonl) && !is_stdout(arguments.tables.csv) &&
+         !is_stdout(arguments.tables.markdown);
+}
+
+std::vector<std::function<std::unique_ptr<System>()>> devices_of(const RunArguments& arguments) {
+  if (arguments.devices.empty()) return {[&arguments] { return make_system(arguments.device); }};
+  std::vector<std::function<std::unique_ptr<System>()>> devices;
+  for (int i = 0; i < std::max(cuda_device_count(), 1); ++i) {  // without a GPU the first says what is missing
+    devices.push_back([i] { return make_cuda_system(i); });
+  }
+  return devices;
+}
+
+std::string count_words(std::size_t count, const std::string& what) { return fmt::format(", {} {}", count, what); }
+
+/// "x.jsonl: 3 experiments finished, 2 done before"
+std::string lines_summary(const RunArguments& arguments, const RunState& state, std::size_t others) {
+  return fmt::format("{}: {} experiment{} finished{}{}{}", arguments.jsonl == "-" ? "standard output" : arguments.jsonl,
+                     state.finished, state.finished == 1 ? "" : "s",
+                     state.done_before > 0 ? count_words(state.done_before, "done before") : "",
+                     state.failed > 0 && !state.interrupted ? count_words(state.failed, "failed") : "",
+                     others > 0 ? fmt::format("; the file keeps {} of other names", others) : "");
+}
+
+/// Results line by line as they end.
+ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> configs) {
+  Progress progress;
+  RunPlan plan;
+  plan.configs = without_repeats(std::move(configs));
+  plan.options = run_options(arguments);
+  plan.devices = devices_of(arguments);
+  plan.watcher = &progress;
+  plan.tell_at_once = true;
+  std::vector<std::string> devices;
+  for (const auto& make : plan.devices) devices.push_back(make()->device().name);
+  TableFiles tables(arguments.tables);
+  LineFile file(arguments.jsonl);
+  if (!arguments.resume && !file.is_empty()) {
+    throw UsageError(arguments.jsonl + ": holds results already; --resume goes on with them, or name another file");
+  }
+  std::function<void(std::size_t, const nlohmann::json&)> visit;
+  if (arguments.tables.wanted()) {
+    visit = [&](std::size_t place, const nlohmann::json& result) { tables.add(place, result); };
+  }
+  const DoneBefore done = read_done(file, arguments.jsonl, {plan.configs, devices, plan.options.calibration}, visit);
+  plan.done = done.configs;
+  LinesSink lines(file);
+  TablesSink table_sink(tables, /*one_by_one=*/true);
+  plan.sinks = {&lines, &table_sink};
+  plan.state_words = [&](const RunState& state) {
+    return state.interrupted || state.failed == 0
+               ? "; " + lines_summary(arguments, state, done.others) + "; --resume goes on"
+               : std::string();
+  };
+  const RunResult result = run_all(plan);
+  if (!arguments.quiet && !result.state.interrupted) {
+    fmt::print(prints_to_stdout(arguments) ? stdout : stderr, "{}\n",
+               lines_summary(arguments, result.state, done.others));
+  }
+  return result.code;
+}
+
+/// Results together at the end: text, one JSON document, tables.
+ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig> configs) {
+  if (arguments.dry_run) {
+    print_plan(configs, *make_system(arguments.device));
+    return ExitCode::kDone;
+  }
+  Progress progress;
+  RunPlan plan;
+  plan.configs = std::move(configs);
+  plan.options = run_options(arguments);
+  plan.devices = devices_of(arguments);
+  plan.watcher = &progress;
+  std::optional<JsonSink> json;
+  if (!arguments.json.empty()) plan.sinks.push_back(&json.emplace(arguments.json));  // first: nothing may cost it
+  TableFiles tables(arguments.tables);
+  TablesSink table_sink(tables, /*one_by_one=*/false);
+  if (arguments.tables.wanted()) plan.sinks.push_back(&table_sink);
+  const bool to_stdout = prints_to_stdout(arguments);
+  TextSink text([&](const RunRecord& run) { return text_report(run, text_options(arguments, to_stdout)); },
+                [&](const std::string& report) { print_all(report, to_stdout ? stdout : stderr); });
+  if (!arguments.quiet) plan.sinks.push_back(&text);
+  plan.state_words = [&](const RunState& state) {
+    if (state.finished == state.experiments || state.experiments == 1) return std::string();
+    return fmt::format("; {} of {} experiments {} finished{}", state.finished, state.experiments,
+                       state.finished == 1 ? "is" : "are",
+                       state.finished > 0 && json ? " and in " + arguments.json : "");
+  };
+  return run_all(plan).code;
+}
+
+ExitCode run(const RunArguments& arguments) {
+  std::vector<ExperimentConfig> configs = read_configs(arguments);
+  check_outputs(arguments, configs);
+  if (!arguments.dry_run) check_traces(configs);
+  if (arguments.jsonl.empty() || arguments.dry_run) return run_report(arguments, std::move(configs));
+  return run_lines(arguments, std::move(configs));
+}
+
+/// How long to measure, as overrides that any --set of the user's own goes before. They are part of the config and of
+/// its hash, so results of one kind are never taken for another.
+constexpr std::array kQuick = {"/measure/samples=10", "/measure/precision=0.02", "/measure/warm_up_ms=200"};
+constexpr std::array kThorough = {"/measure/samples=100", "/measure/precision=0.002", "/measure/warm_up_ms=3000"};
+
+}  // namespace
+
+void add_run(CLI::App& app, Action& action) {
+  const auto arguments = std::make_shared<RunArguments>();
+  CLI::App* command = app.add_subcommand("run", "Run experiments and report them");
+  command->add_option("CONFIG", arguments->configs, "Experiment files")->type_name("FILE")->required();
+  add_device_options(*command, arguments->device);
+  CLI::Option* jsonl =
+      command->add_option("--jsonl", arguments->jsonl, "Append each result as it finishes, one a line; no text report")
+          ->type_name("FILE");
+  command->add_flag("--resume", arguments->resume, "Go on with the file of --jsonl: skip the configs that it holds")
+      ->needs(jsonl);
+  command->add_option("--devices", arguments->devices, "all: spread the experiments over all GPUs of this machine")
+      ->type_name("all")
+      ->check(CLI::IsMember({"all"}).description(""))
+      ->needs(jsonl)
+      ->excludes("--device");
+  command->add_option("--shard", arguments->shard, "Run only the i-th of n parts of the experiments: 1/4 … 4/4")
+      ->type_name("i/n")
+      ->check(check_shard);
+  command->add_option("--json", arguments->json, "Write the result to this file; - is stdout (text goes to stderr)")
+      ->type_name("FILE")
+      ->excludes(jsonl);
+  add_table_options(*command, arguments->tables);
+  command->add_option("--set", arguments->overrides, "Override a value of every config: --set /router/tokens=1024")
+      ->type_name("POINTER=VALUE")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--calibration", arguments->calibration, "Estimate perplexity by this file of scripts/calibrate.py")
+      ->type_name("FILE");
+  command->add_flag("--dry-run", arguments->dry_run, "Print the effective config and the memory it needs, run nothing");
+  command->add_option("--experts", arguments->experts, "Experts to list in the text: a number or 'all'")
+      ->type_name("N")
+      ->check(check_experts);
+  command->add_option("--export", arguments->export_folder, "Write targets and dispatch lists to this folder as .npy")
+      ->type_name("FOLDER");
+  command->add_flag("--quiet", arguments->quiet, "No text report");
+  CLI::Option* quick = command->add_flag("--quick", arguments->quick, "Measure briefly: 10 samples, 0.2 s of warm-up");
+  command->add_flag("--thorough", arguments->thorough, "Measure at length: up to 100 samples, 3 s of warm-up")
+      ->excludes(quick);
+  command->callback([arguments, &action] {
+    std::vector<std::string>& overrides = arguments->overrides;
+    if (arguments->quick) overrides.insert(overrides.begin(), kQuick.begin(), kQuick.end());
+    if (arguments->thorough) overrides.insert(overrides.begin(), kThorough.begin(), kThorough.end());
+    action = [arguments] { return run(*arguments); };
+  });
+}
+
+}  // namespace tatr

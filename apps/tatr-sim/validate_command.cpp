@@ -1,0 +1,55 @@
+// tatr-sim validate: checks configs and the headers of their traces without running anything.
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "commands.hpp"
+#include "config/read.hpp"
+#include "experiment/settings.hpp"
+#include "experiment/trace_checks.hpp"
+
+namespace tatr {
+
+namespace {
+
+struct ValidateOptions {
+  std::vector<std::string> configs, overrides;
+};
+
+ExitCode validate(const ValidateOptions& options) {
+  ExitCode code = ExitCode::kDone;
+  for (const std::string& path : options.configs) {
+    try {
+      std::vector<ExperimentConfig> configs = read_experiments(path, options.overrides);
+      for (ExperimentConfig& config : configs) {
+        resolve_trace(config);
+        check_settings(config);
+      }
+      const ExperimentConfig& first = configs.front();
+      fmt::print("{}: valid ({}{} tokens, {} experts, top-{}, {} strategies, {} tiles)\n", path,
+                 configs.size() > 1 ? fmt::format("{} experiments; the first: ", configs.size()) : "",
+                 first.router.tokens, first.router.experts, first.router.top_k, first.strategies.size(),
+                 first.tiles.size());
+    } catch (const Error& error) {  // every file is looked at; the worst outcome decides
+      fmt::print(stderr, "tatr-sim: error: {}\n", error.what());
+      code = error.code();
+    }
+  }
+  return code;
+}
+
+}  // namespace
+
+void add_validate(CLI::App& app, Action& action) {
+  const auto options = std::make_shared<ValidateOptions>();
+  CLI::App* command = app.add_subcommand("validate", "Check configs without running them");
+  command->add_option("CONFIG", options->configs, "Experiment files")->type_name("FILE")->required();
+  command->add_option("--set", options->overrides, "Override a value: --set /router/tokens=1024")
+      ->type_name("POINTER=VALUE")
+      ->allow_extra_args(false);
+  command->callback([options, &action] { action = [options] { return validate(*options); }; });
+}
+
+}  // namespace tatr

@@ -1,0 +1,191 @@
+#include "analysis/advice.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "core/error.hpp"
+#include "core/format.hpp"
+#include "model/tile_cost.hpp"
+
+namespace tatr {
+
+namespace {
+
+constexpr double kWorthwhile = 1.02;  // less is within what clocks and placement change from day to day
+
+/// Milliseconds of all layers with their rounding; absent unless every layer was timed at its whole shape.
+std::optional<double> measured_ms(const ExperimentRecord& experiment, const NetworkRecord& network) {
+  if (!network.layer_ms || network.cpu_reduced) return std::nullopt;
+  double sum = *network.layer_ms;
+  for (const std::size_t place : network.layers) sum += experiment.strategies[place].timing->round_us.median / 1000;
+  return sum;
+}
+
+/// Of all layers: FLOPs are proportional to them.
+double tile_rows_of(const ExperimentRecord& experiment, const NetworkRecord& network) {
+  double rows = 0;
+  for (const std::size_t place : network.layers) rows += tile_rows(experiment.strategies[place].metrics);
+  return rows;
+}
+
+bool is_none(const AdviceChoice& choice) { return choice.network->kind == StrategyKind::kNone; }
+
+bool cheaper(const AdviceChoice& a, const AdviceChoice& b) {
+  return a.cost != b.cost ? a.cost < b.cost : a.quality < b.quality;
+}
+
+bool better(const AdviceChoice& a, const AdviceChoice& b) {
+  return a.quality != b.quality ? a.quality < b.quality : a.cost < b.cost;
+}
+
+std::vector<AdviceChoice> make_choices(const ExperimentRecord& experiment, Advice& advice) {
+  const std::vector<NetworkRecord>& candidates = experiment.network;
+  advice.measured = std::all_of(candidates.begin(), candidates.end(), [&](const NetworkRecord& network) {
+    return measured_ms(experiment, network).has_value();
+  });
+  advice.candidates = candidates.size();
+  const AdviceLimits& limits = advice.limits;
+  advice.by_perplexity = limits.perplexity || !limits.dropped_mass;
+  if (limits.time_ms && !advice.measured) {
+    throw UsageError("--max-time in ms needs measured times: a layer in the config, and a GPU; or give a share, 90%");
+  }
+  std::vector<AdviceChoice> choices;
+  for (const NetworkRecord& network : candidates) {
+    const auto& estimate = network.quality.post_hoc;
+    if (advice.by_perplexity && !estimate) {
+      advice.not_estimated.push_back(&network);
+      continue;
+    }
+    AdviceChoice choice;
+    choice.network = &network;
+    choice.cost = advice.measured ? *measured_ms(experiment, network) : tile_rows_of(experiment, network);
+    choice.quality = advice.by_perplexity ? estimate->value : network.metrics.dropped_gate_mass;
+    choice.calibrated = !advice.by_perplexity || network.quality.beyond.empty();
+    choices.push_back(choice);
+  }
+  std::stable_sort(choices.begin(), choices.end(), cheaper);  // ties stay in the order of the candidates
+  return choices;
+}
+
+bool keeps(const AdviceLimits& limits, const AdviceChoice& choice, bool measured) {
+  const NetworkRecord& network = *choice.network;
+  if (limits.perplexity && !(network.quality.post_hoc && network.quality.post_hoc->value <= *limits.perplexity))
+    return false;
+  if (limits.dropped_mass && !(network.metrics.dropped_gate_mass <= *limits.dropped_mass)) return false;
+  if (limits.time_ms && !(measured && choice.cost <= *limits.time_ms)) return false;
+  return !limits.time_share || 1 <= *limits.time_share * choice.speedup;
+}
+
+bool same_outcome(const AdviceChoice& a, const AdviceChoice& b) { return a.cost == b.cost && a.quality == b.quality; }
+
+/// The cheapest that keeps a limit on quality; where only time is limited, the best that keeps it.
+void choose(const std::vector<AdviceChoice>& choices, Advice& advice) {
+  std::vector<AdviceChoice> kept;
+  for (const AdviceChoice& choice : choices) {
+    if (keeps(advice.limits, choice, advice.measured)) kept.push_back(choice);
+  }
+  const bool only_time = !advice.limits.perplexity && !advice.limits.dropped_mass;
+  std::stable_sort(kept.begin(), kept.end(), only_time ? better : cheaper);
+  if (!kept.empty() && !kept.front().calibrated) advice.uncalibrated = kept.front();
+  std::erase_if(kept, [](const AdviceChoice& choice) { return !choice.calibrated; });
+  if (kept.empty()) return;
+  advice.best = kept.front();
+  const auto other = std::find_if(kept.begin(), kept.end(),
+                                  [&](const AdviceChoice& choice) { return !same_outcome(choice, kept.front()); });
+  if (other != kept.end()) advice.runner_up = *other;
+}
+
+/// Whether every setting that rounds was left out for want of an estimate.
+bool none_estimated(const std::vector<AdviceChoice>& choices, const Advice& advice) {
+  return !advice.not_estimated.empty() && std::all_of(choices.begin(), choices.end(), is_none);
+}
+
+std::string place_words(const NetworkRecord& network) {
+  return network.own_tiles ? network.label : fmt::format("{} at tile {}", network.label, network.tile);
+}
+
+/// Why nothing is advised: no calibrated setting keeps the limits, or only plain top-k.
+std::string verdict_without(const Advice& advice) {
+  if (!advice.uncalibrated) return "Nothing keeps the limits; the front shows what is nearest.";
+  return fmt::format(
+      "Only settings beyond what the estimate is calibrated on {}: measure them on your model before use.",
+      advice.best ? "beat plain top-k within the limits" : "keep the limits");
+}
+
+std::string verdict_with(Advice& advice) {
+  const bool unrounded_keeps = keeps(advice.limits, advice.unrounded, advice.measured);
+  const bool limits_time = advice.limits.time_ms || advice.limits.time_share;
+  if (is_none(*advice.best)) {
+    return fmt::format("Rounding is not worth it: no strategy within the limits{} beats plain top-k at tile {}.",
+                       advice.not_estimated.empty() ? "" : ", of those that the estimate covers,",
+                       advice.best->network->tile);
+  }
+  if (limits_time && unrounded_keeps) return "Rounding is not needed: plain top-k keeps the limit on time.";
+  if (advice.best->speedup < kWorthwhile) {
+    return fmt::format(
+        "Rounding is not worth it: the best within the limits is {:.2f} times as fast as plain top-k at "
+        "tile {}.",
+        advice.best->speedup, advice.unrounded.network->tile);
+  }
+  advice.worth_it = true;
+  return fmt::format("Rounding is worth it: {:.2f} times as fast as plain top-k at tile {}, {}.", advice.best->speedup,
+                     advice.unrounded.network->tile, advice.measured ? "measured, rounding included" : "modelled");
+}
+
+void judge(const std::vector<AdviceChoice>& choices, Advice& advice) {
+  if (none_estimated(choices, advice)) {
+    advice.verdict = fmt::format(
+        "No advice: none of the {} settings that round has an estimate ({}). --max-dropped-mass needs none, "
+        "--calibration takes one of your own.",
+        advice.not_estimated.size(), advice.not_estimated.front()->quality.why_not);
+    return;
+  }
+  advice.certain = advice.best && !(is_none(*advice.best) && advice.uncalibrated);
+  advice.verdict = advice.certain ? verdict_with(advice) : verdict_without(advice);
+  if (!advice.certain) return;
+  const auto& limit = advice.limits.perplexity;
+  if (limit && advice.best->network->quality.post_hoc->high > *limit) {
+    advice.verdict += fmt::format(" The estimate's interval reaches {}: above the limit.",
+                                  format_change(advice.best->network->quality.post_hoc->high));
+  }
+  if (advice.uncalibrated) {
+    advice.verdict += fmt::format(
+        " By an estimate beyond its calibration {} would be better, {:.2f} times as fast as "
+        "plain top-k: measure it before use.",
+        place_words(*advice.uncalibrated->network), advice.uncalibrated->speedup);
+  }
+}
+
+/// Along rising cost, what is better than all before; an uncalibrated estimate hides no calibrated one.
+std::vector<AdviceChoice> front_of(const std::vector<AdviceChoice>& choices) {
+  double lowest = std::numeric_limits<double>::infinity(), lowest_calibrated = lowest;
+  std::vector<AdviceChoice> front;
+  for (const AdviceChoice& choice : choices) {
+    if (choice.quality >= (choice.calibrated ? lowest_calibrated : lowest)) continue;
+    lowest = std::min(lowest, choice.quality);
+    if (choice.calibrated) lowest_calibrated = choice.quality;
+    front.push_back(choice);
+  }
+  return front;
+}
+
+}  // namespace
+
+Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits) {
+  Advice advice;
+  advice.limits = limits;
+  std::vector<AdviceChoice> choices = make_choices(experiment, advice);
+  const auto unrounded = std::find_if(choices.begin(), choices.end(), is_none);  // the cheapest: choices are sorted
+  if (unrounded == choices.end()) throw UsageError("advice needs plain top-k, strategy none, among its candidates");
+  const double base = unrounded->cost;
+  for (AdviceChoice& choice : choices) choice.speedup = choice.cost > 0 ? base / choice.cost : 1.0;
+  advice.unrounded = *unrounded;
+  advice.front = front_of(choices);
+  choose(choices, advice);
+  judge(choices, advice);
+  return advice;
+}
+
+}  // namespace tatr

@@ -1,0 +1,53 @@
+// Which strategy and tile to use under a limit on quality or on time. Decides what is better than what, and that
+// nothing is advised by an estimate beyond the measurements that it is calibrated on; the candidates come measured or
+// counted from elsewhere.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/network.hpp"
+
+namespace tatr {
+
+/// At least one is set. Shares are parts of 1.
+struct AdviceLimits {
+  std::optional<double> perplexity;    // highest estimated perplexity change
+  std::optional<double> dropped_mass;  // highest dropped gate mass, mean over tokens and layers
+  std::optional<double> time_ms;       // highest time of all layers, rounding included; needs measured times
+  std::optional<double> time_share;    // the same as a share of the fastest unrounded layers' time
+};
+
+/// A candidate and what it costs.
+struct AdviceChoice {
+  const NetworkRecord* network = nullptr;
+  double cost = 0;         // ms, rounding included; or rows of whole tiles where times are modelled
+  double speedup = 1;      // cost of the cheapest `none` over this one's
+  double quality = 0;      // what is traded against cost: lower is better
+  bool calibrated = true;  // quality is counted, or an estimate of what its calibration measured
+};
+
+struct Advice {
+  AdviceLimits limits;
+  bool measured = false;       // costs are times of this device; else modelled by rows of whole tiles
+  bool by_perplexity = true;   // quality is the estimated perplexity change; else the dropped gate mass
+  std::size_t candidates = 0;  // all that were looked at
+  std::vector<const NetworkRecord*> not_estimated;  // left out: perplexity decides, and theirs cannot be estimated
+  AdviceChoice unrounded;                           // the cheapest `none`
+  std::vector<AdviceChoice> front;  // nothing is cheaper and as good, or only by an uncalibrated estimate; cost rising
+  std::optional<AdviceChoice> best, runner_up;  // of the calibrated
+  std::optional<AdviceChoice> uncalibrated;  // keeps the limits and is better than `best`, if its estimate were right
+  bool certain =
+      false;  // `best` is advised: not plain top-k only because what is better is not calibrated or estimated
+  bool worth_it = false;
+  std::string verdict;  // the answer in a sentence or two
+};
+
+/// The candidates are the experiment's network records: a `none` must be among them, and they must outlive the advice.
+/// Times count only where every candidate has them, of the layer's whole shape. Throws UsageError where the limits need
+/// what the candidates lack.
+Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits);
+
+}  // namespace tatr

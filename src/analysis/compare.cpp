@@ -1,0 +1,361 @@
+#include "analysis/compare.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "analysis/compare_timing.hpp"
+#include "core/error.hpp"
+#include "json/json_text.hpp"
+#include "records/metric_catalogue.hpp"
+
+namespace tatr {
+namespace {
+
+using nlohmann::json;
+using Index = std::map<std::pair<std::string, std::string>, std::size_t>;  // by name and config hash
+using StrategyKey = std::tuple<std::int64_t, std::string, std::int64_t>;   // layer, label, tile (0: its own)
+
+std::string word(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+Index index_of(const std::vector<ResultKey>& keys, const char* side) {
+  Index index;
+  for (const ResultKey& key : keys) {
+    if (!index.emplace(std::pair(key.name, key.config_hash), index.size()).second) {
+      throw InputError(side, fmt::format("experiment {} with config {} is there twice; allowed: once",
+                                         brief_json(key.name), key.config_hash));
+    }
+  }
+  return index;
+}
+
+/// Other versions count and time other things under the same names.
+void check_versions(const ResultKey& base, const ResultKey& next) {
+  if (base.schema_version == next.schema_version) return;
+  throw EnvironmentError(
+      fmt::format("experiment {}: another schema version: {} in BASE and {} in NEW; run both with one "
+                  "version of tatr-sim",
+                  brief_json(base.name), brief_json(base.schema_version), brief_json(next.schema_version)));
+}
+
+/// Times and memory of another device say nothing. On a CPU, threads are part of the device.
+void check_device(const json& base, const json& next, const std::string& name) {
+  const auto differs = [&](const char* key) { return base[key] != next[key]; };
+  const bool on_cpu = base["device"] == "cpu" && next["device"] == "cpu";
+  for (const char* key : {"device", "cpu", "threads"}) {
+    if (!differs(key) || (key != std::string("device") && !on_cpu)) continue;
+    throw EnvironmentError(fmt::format("experiment {}: another device: {} is {} in BASE and {} in NEW",
+                                       brief_json(name), key, brief_json(base[key]), brief_json(next[key])));
+  }
+}
+
+/// "3: 512 → 384 and 5 more" of two lists by expert; empty where they are equal.
+std::string list_difference(const json& base, const json& next) {
+  if (base.size() != next.size()) return fmt::format("{} experts → {}", base.size(), next.size());
+  std::string first;
+  std::size_t others = 0;
+  for (std::size_t i = 0; i < base.size(); ++i) {
+    if (base[i] == next[i]) continue;
+    if (first.empty()) {
+      first = fmt::format("expert {}: {} → {}", i, base[i].dump(), next[i].dump());
+    } else {
+      ++others;
+    }
+  }
+  return first.empty() || others == 0 ? first : fmt::format("{} and {} more", first, others);
+}
+
+/// What differs between two values that should be equal, or within a relative tolerance; empty: nothing.
+std::string difference(const json& base, const json& next, double tolerance) {
+  if (base == next) return {};
+  if (base.is_array() && next.is_array()) return list_difference(base, next);
+  if (base.is_number() && next.is_number() && tolerance > 0) {
+    const double a = base.get<double>(), b = next.get<double>();
+    if (std::abs(a - b) <= tolerance * std::max(std::abs(a), std::abs(b))) return {};
+  }
+  return fmt::format("{} → {}", brief_json(base), brief_json(next));
+}
+
+MetricChange exact(MetricChange change, const std::string& metric, const json& base, const json& next,
+                   double tolerance = 0) {
+  change.metric = metric;
+  change.reason = difference(base, next, tolerance);
+  change.change = change.reason.empty() ? Change::kSame : Change::kChanged;
+  if (change.reason.empty()) change.reason = tolerance > 0 ? "equal within the tolerance" : "equal";
+  return change;
+}
+
+/// Counts and means of a strategy. They follow from config and seed, so that any difference is a change.
+void compare_exact(const json& base, const json& next, const MetricChange& place, const CompareThresholds& thresholds,
+                   std::vector<MetricChange>& changes) {
+  for (const RoundingMetric& metric : kRoundingMetrics) {
+    const std::string name(metric.name);
+    changes.push_back(exact(place, name, base[name], next[name], metric.is_count() ? 0 : thresholds.mean_tolerance));
+  }
+  for (const char* list : {"counts_before", "counts_after", "tiles_per_expert"}) {
+    changes.push_back(exact(place, list, base[list], next[list]));
+  }
+  if (base["timing"].is_null() || next["timing"].is_null() || base["timing"]["output_error"].is_null()) return;
+  changes.push_back(exact(place, "output_error", base["timing"]["output_error"], next["timing"]["output_error"],
+                          thresholds.output_error_tolerance));
+}
+
+void compare_routing(const json& base, const json& next, std::vector<MetricChange>& changes) {
+  MetricChange place;
+  changes.push_back(exact(place, "layers", base.size(), next.size()));
+  for (std::size_t i = 0; i < std::min(base.size(), next.size()); ++i) {
+    place.layer = base[i]["layer"];
+    for (const char* key : {"tokens", "experts", "top_k", "assignments", "counts"}) {
+      changes.push_back(exact(place, std::string("routing ") + key, base[i][key], next[i][key]));
+    }
+  }
+}
+
+/// 0: each expert has its own.
+std::int64_t tile_of(const json& strategy) {
+  return strategy["tile"].is_null() ? 0 : strategy["tile"].get<std::int64_t>();
+}
+
+StrategyKey key_of(const json& strategy) { return {strategy["layer"], strategy["label"], tile_of(strategy)}; }
+
+/// `none` of each layer and tile.
+class NoneIndex {
+ public:
+  explicit NoneIndex(const json& strategies) {
+    for (const json& strategy : strategies) {
+      if (strategy["name"] != "none") continue;
+      const std::int64_t layer = strategy["layer"];
+      first_.emplace(layer, &strategy);
+      beside_.emplace(std::pair(layer, tile_of(strategy)), &strategy);
+    }
+  }
+
+  /// Of the same layer and tile, or of the first tile for a strategy with its own; null where there is none.
+  const json* beside(const json& strategy) const {
+    const std::int64_t layer = strategy["layer"], tile = tile_of(strategy);
+    return tile == 0 ? found(first_, layer) : found(beside_, {layer, tile});
+  }
+
+ private:
+  template <class Map>
+  static const json* found(const Map& map, const typename Map::key_type& key) {
+    const auto entry = map.find(key);
+    return entry == map.end() ? nullptr : entry->second;
+  }
+
+  std::map<std::int64_t, const json*> first_;
+  std::map<std::pair<std::int64_t, std::int64_t>, const json*> beside_;
+};
+
+void add_note(ExperimentComparison& comparison, const std::string& note) {
+  std::vector<std::string>& notes = comparison.notes;
+  if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+}
+
+/// What else differs and may explain a verdict: of the run, never judged.
+void note_setup(const json& base, const json& next, std::initializer_list<const char*> keys,
+                ExperimentComparison& comparison) {
+  for (const char* key : keys) {
+    if (base[key] == next[key]) continue;
+    add_note(comparison, fmt::format("{}: {} → {}", key, brief_json(base[key]), brief_json(next[key])));
+  }
+}
+
+/// Traces and calibrations that held something else; results of versions that did not record them say nothing.
+void note_inputs(const json& base, const json& next, ExperimentComparison& comparison) {
+  if (base.contains("inputs") && next.contains("inputs")) {
+    note_setup(base["inputs"], next["inputs"], {"trace", "calibration"}, comparison);
+  }
+}
+
+void compare_strategy(const StrategyPair& pair, ExperimentComparison& comparison, const MetricChange& place,
+                      const TimeRules& rules) {
+  compare_exact(pair.base, pair.next, place, rules.thresholds, comparison.metrics);
+  for (MetricChange& change : compare_times(pair, place, rules)) comparison.metrics.push_back(std::move(change));
+  if (pair.base["timing"].is_null() || pair.next["timing"].is_null()) return;
+  note_setup(pair.base["timing"], pair.next["timing"], {"backend", "granule_rows", "fused", "shape"}, comparison);
+}
+
+/// The yardstick's own change, of the first strategy that has one.
+void note_yardstick(const StrategyPair& pair, ExperimentComparison& comparison, bool& noted) {
+  if (noted || pair.base["timing"].is_null() || pair.next["timing"].is_null()) return;
+  const std::optional<YardstickChange> change = yardstick_change(pair);
+  if (!change) return;
+  noted = true;
+  add_note(comparison, fmt::format("yardstick {}: it took {:.3f} [{:.3f}, {:.3f}] of its time in BASE{}", change->name,
+                                   change->ratio.value, change->ratio.low, change->ratio.high,
+                                   change->name == "none" ? "; what slows every strategy alike is not seen" : ""));
+}
+
+void compare_strategies(const json& base, const json& next, ExperimentComparison& comparison, bool on_cpu,
+                        const CompareThresholds& thresholds) {
+  const TimeRules rules = rules_for(base, on_cpu, thresholds);
+  std::map<StrategyKey, const json*> index;
+  for (const json& strategy : next) index.emplace(key_of(strategy), &strategy);
+  const NoneIndex base_nones(base), next_nones(next);
+  bool noted = false;
+  for (const json& strategy : base) {
+    MetricChange place;
+    place.label = strategy["label"];
+    place.layer = strategy["layer"];
+    if (!strategy["tile"].is_null()) place.tile = strategy["tile"].get<std::int64_t>();
+    const auto found = index.find(key_of(strategy));
+    if (found == index.end()) {
+      place.metric = "all metrics";
+      place.change = Change::kMissing;
+      place.reason = "NEW lacks the strategy at this tile and layer";
+      comparison.metrics.push_back(place);
+      continue;
+    }
+    const StrategyPair pair{strategy, *found->second, base_nones.beside(strategy), next_nones.beside(*found->second)};
+    compare_strategy(pair, comparison, place, rules);
+    note_yardstick(pair, comparison, noted);
+  }
+}
+
+ExperimentComparison compare_experiment(const ResultExperiment& base, const ResultExperiment& next,
+                                        const CompareThresholds& thresholds) {
+  ExperimentComparison comparison;
+  comparison.name = base.experiment["name"];
+  comparison.config_hash = base.experiment["config_hash"];
+  comparison.device = word(base.environment[base.environment["device"] == "cpu" ? "cpu" : "device"]);
+  check_device(base.environment, next.environment, comparison.name);
+  note_setup(base.environment, next.environment, {"host", "cpu", "driver", "cuda"}, comparison);
+  note_setup(base.experiment["memory"], next.experiment["memory"], {"peak_bytes"}, comparison);
+  note_inputs(base.experiment, next.experiment, comparison);
+  const json &base_error = base.experiment["error"], &next_error = next.experiment["error"];
+  if (!base_error.is_null() || !next_error.is_null()) {
+    MetricChange change;
+    change.metric = "all metrics";
+    change.change = base_error.is_null() ? Change::kChanged : Change::kMissing;
+    change.reason = base_error.is_null() ? "NEW failed: " + word(next_error) : "BASE failed: " + word(base_error);
+    comparison.metrics.push_back(change);
+    return comparison;
+  }
+  compare_routing(base.experiment["routing"], next.experiment["routing"], comparison.metrics);
+  compare_strategies(base.experiment["strategies"], next.experiment["strategies"], comparison,
+                     base.environment["device"] == "cpu", thresholds);
+  return comparison;
+}
+
+/// An experiment of BASE that NEW lacks.
+ExperimentComparison missing_experiment(const ResultKey& base, const Index& next) {
+  ExperimentComparison comparison;
+  comparison.name = base.name;
+  comparison.config_hash = base.config_hash;
+  MetricChange change;
+  change.metric = "all metrics";
+  change.change = Change::kMissing;
+  change.reason = "NEW lacks the experiment";
+  const auto other = next.lower_bound({base.name, ""});
+  if (other != next.end() && other->first.first == base.name) {
+    change.reason = "NEW ran it with another config, " + other->first.second;
+  }
+  comparison.metrics.push_back(change);
+  return comparison;
+}
+
+/// Only counts what is the same, but for the layer's times, which are shown.
+void leave_out_same(ExperimentComparison& comparison) {
+  std::erase_if(comparison.metrics, [&](const MetricChange& metric) {
+    if (metric.change != Change::kSame || (metric.time && metric.metric == "layer_ms")) return false;
+    ++comparison.same_left_out;
+    if (metric.time) ++comparison.same_times_left_out;
+    return true;
+  });
+}
+
+}  // namespace
+
+std::size_t Comparison::count(Change change) const {
+  std::size_t count = 0;
+  for (const ExperimentComparison& experiment : experiments) {
+    for (const MetricChange& metric : experiment.metrics) count += metric.change == change;
+    if (change == Change::kSame) count += experiment.same_left_out;
+  }
+  return count;
+}
+
+std::size_t Comparison::count_times(Change change) const {
+  std::size_t count = 0;
+  for (const ExperimentComparison& experiment : experiments) {
+    for (const MetricChange& metric : experiment.metrics) count += metric.time && metric.change == change;
+    if (change == Change::kSame) count += experiment.same_times_left_out;
+  }
+  return count;
+}
+
+std::size_t Comparison::times_not_judged() const {
+  std::size_t count = 0;
+  for (const ExperimentComparison& experiment : experiments) {
+    for (const MetricChange& metric : experiment.metrics) count += metric.time && !metric.change;
+  }
+  return count;
+}
+
+ExperimentSource source_of(ResultFile& file) {
+  return {file.keys(), [&file](std::size_t i) {
+            StoredResult result = file.load(i);
+            return ResultExperiment{std::move(result.document["environment"]),
+                                    std::move(result.document["experiments"][0])};
+          }};
+}
+
+ExperimentSource source_of(const std::vector<ResultExperiment>& results) {
+  ExperimentSource source;
+  for (const ResultExperiment& result : results) {
+    ResultKey& key = source.keys.emplace_back();
+    key.name = word(result.experiment["name"]);
+    key.config_hash = word(result.experiment["config_hash"]);
+  }
+  source.load = [&results](std::size_t i) { return results[i]; };
+  return source;
+}
+
+Comparison compare_results(const std::vector<ResultExperiment>& base, const std::vector<ResultExperiment>& next,
+                           const CompareThresholds& thresholds) {
+  return compare_results(source_of(base), source_of(next), thresholds, /*list_same=*/true);
+}
+
+Comparison compare_results(const ExperimentSource& base, const ExperimentSource& next,
+                           const CompareThresholds& thresholds, bool list_same) {
+  const Index base_index = index_of(base.keys, "BASE"), next_index = index_of(next.keys, "NEW");
+  const auto place_in_next = [&](const ResultKey& key) { return next_index.find({key.name, key.config_hash}); };
+  const bool any = std::any_of(base.keys.begin(), base.keys.end(),
+                               [&](const ResultKey& key) { return place_in_next(key) != next_index.end(); });
+  if (!any) throw InputError("NEW", "has no experiment of BASE with the same name and config: nothing to compare");
+  Comparison comparison;
+  for (std::size_t i = 0; i < base.keys.size(); ++i) {
+    const auto found = place_in_next(base.keys[i]);
+    if (found != next_index.end()) check_versions(base.keys[i], next.keys[found->second]);
+    comparison.experiments.push_back(found == next_index.end()
+                                         ? missing_experiment(base.keys[i], next_index)
+                                         : compare_experiment(base.load(i), next.load(found->second), thresholds));
+    if (!list_same) leave_out_same(comparison.experiments.back());
+  }
+  for (const auto& [key, place] : next_index) {
+    if (base_index.count(key) == 0) {
+      comparison.notes.push_back(fmt::format("only in NEW: {} (config {})", key.first, key.second));
+    }
+  }
+  return comparison;
+}
+
+bool is_regression(Change change, bool strict) {
+  if (change == Change::kSlower || change == Change::kChanged) return true;
+  return strict && (change == Change::kAmbiguous || change == Change::kMissing);
+}
+
+bool regressed(const Comparison& comparison, bool strict) {
+  for (std::size_t i = 0; i < kChangeNames.size(); ++i) {
+    const auto change = static_cast<Change>(i);
+    if (is_regression(change, strict) && comparison.count(change) > 0) return true;
+  }
+  return false;
+}
+
+}  // namespace tatr

@@ -1,0 +1,174 @@
+#include "analysis/compare_timing.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "records/metric_catalogue.hpp"
+
+namespace tatr {
+namespace {
+
+using nlohmann::json;
+
+/// The samples of a series, or none where it is null; those that are null count as not taken.
+std::vector<double> samples_of(const json& list) {
+  std::vector<double> samples;
+  if (!list.is_array()) return samples;
+  for (const json& sample : list) {
+    if (sample.is_number()) samples.push_back(sample.get<double>());
+  }
+  return samples;
+}
+
+std::vector<double> series_of(const json& strategy, std::string_view metric) {
+  const json& timing = strategy["timing"];
+  return timing.is_null() || timing[metric].is_null() ? std::vector<double>{} : samples_of(timing[metric]["samples"]);
+}
+
+std::vector<double> uniform_of(const json& strategy) {
+  const json& timing = strategy["timing"];
+  return timing.contains("uniform_samples_ms") ? samples_of(timing["uniform_samples_ms"]) : std::vector<double>{};
+}
+
+/// What the times of a pair are divided by, sample by sample.
+struct Yardstick {
+  std::string name;
+  std::vector<double> base, next;
+};
+
+bool all_positive(const std::vector<double>& samples) {
+  return !samples.empty() && *std::min_element(samples.begin(), samples.end()) > 0;
+}
+
+/// Without a name where there is none.
+Yardstick yardstick_of(const StrategyPair& pair) {
+  Yardstick uniform{"cublas_uniform", uniform_of(pair.base), uniform_of(pair.next)};
+  if (all_positive(uniform.base) && all_positive(uniform.next)) return uniform;
+  if (pair.base_none == nullptr || pair.next_none == nullptr || pair.base_none == &pair.base) return {};
+  Yardstick none{"none", series_of(*pair.base_none, "layer_ms"), series_of(*pair.next_none, "layer_ms")};
+  return all_positive(none.base) && all_positive(none.next) ? none : Yardstick{};
+}
+
+/// Sample by sample; empty where the series do not pair or a time is not positive.
+std::vector<double> divided(std::vector<double> times, const std::vector<double>& yardstick) {
+  if (times.size() != yardstick.size() || !all_positive(times)) return {};
+  for (std::size_t i = 0; i < times.size(); ++i) times[i] /= yardstick[i];
+  return times;
+}
+
+/// Neither the layer nor one of its GEMMs: memory and launches pace it.
+bool is_stage(std::string_view metric) { return metric != "layer_ms" && metric != "up_ms" && metric != "down_ms"; }
+
+double margin_of(std::string_view metric, const CompareThresholds& thresholds) {
+  if (is_stage(metric)) return thresholds.stage_margin;
+  return metric == "layer_ms" ? thresholds.layer_margin : thresholds.gemm_margin;
+}
+
+/// Whether a series of this metric has samples and is not too short to be judged.
+bool is_long_enough(const std::vector<double>& samples, std::string_view metric, const CompareThresholds& thresholds) {
+  const double ms = metric.ends_with("_us") ? 1e-3 : 1.0;
+  return !samples.empty() && ms * quantile(samples, 0.5) >= thresholds.least_ms;
+}
+
+/// Sets verdict and reason from intervals alone: the ordinary one, which is shown and says how much, and the one that
+/// is sure that there is a difference at all.
+void judge(MetricChange& change, const Interval& sure, double margin, const std::string& yardstick) {
+  const Interval& ratio = *change.time->ratio;
+  const double most = 1 + margin, least = 1 / most;
+  const char* why = "neither within nor beyond";
+  change.change = Change::kAmbiguous;
+  if (ratio.low >= least && ratio.high <= most) {
+    change.change = Change::kSame;
+    why = "within";
+  } else if (ratio.low > most || ratio.high < least) {
+    why = "not surely, among so many times, beyond";
+    if (sure.low > 1 || sure.high < 1) {
+      change.change = sure.low > 1 ? Change::kSlower : Change::kFaster;
+      why = "beyond";
+    }
+  }
+  change.reason = fmt::format("{:.3f} [{:.3f}, {:.3f}] of BASE, over {}: {} {:.3g} %", ratio.value, ratio.low,
+                              ratio.high, yardstick, why, margin * 100);
+}
+
+void judge_series(MetricChange& change, const std::vector<double>& base, const std::vector<double>& next,
+                  const StrategyPair& pair, const Yardstick& yardstick, const TimeRules& rules) {
+  const auto ambiguous = [&](const std::string& reason) {
+    change.change = Change::kAmbiguous;
+    change.reason = reason;
+  };
+  if (yardstick.name.empty() && pair.base_none == &pair.base) {
+    change.reason = "is the yardstick itself: shown, not judged";
+    return;
+  }
+  if (rules.on_cpu && is_stage(change.metric)) {
+    change.reason = "on a CPU it moves more from run to run than a run's samples tell: shown, not judged";
+    return;
+  }
+  if (yardstick.name.empty()) return ambiguous("no yardstick in both: neither cublas_uniform nor none");
+  const double fewest = static_cast<double>(std::min(base.size(), next.size()));
+  if (fewest < rules.thresholds.least_samples) {
+    return ambiguous(fmt::format("{} samples; at least {} needed", fewest, rules.thresholds.least_samples));
+  }
+  if (pair.base["rows"] != pair.next["rows"]) {
+    return ambiguous(fmt::format("rows changed: {} → {}; times are of other work", pair.base["rows"].dump(),
+                                 pair.next["rows"].dump()));
+  }
+  const std::vector<double> base_ratios = divided(base, yardstick.base);
+  const std::vector<double> next_ratios = divided(next, yardstick.next);
+  if (base_ratios.empty() || next_ratios.empty()) {
+    return ambiguous("samples do not pair with those of " + yardstick.name);
+  }
+  change.time->ratio = independent_ratio(base_ratios, next_ratios);
+  judge(change, independent_ratio(base_ratios, next_ratios, rules.sure), margin_of(change.metric, rules.thresholds),
+        yardstick.name);
+}
+
+}  // namespace
+
+TimeRules rules_for(const json& strategies, bool on_cpu, const CompareThresholds& thresholds) {
+  std::size_t judged = 0;
+  for (const json& strategy : strategies) {
+    for (const TimeMetric& metric : kTimeMetrics) {
+      if (on_cpu && is_stage(metric.name)) continue;
+      judged += is_long_enough(series_of(strategy, metric.name), metric.name, thresholds);
+    }
+  }
+  // The share of a two-sided interval that lies on one side is half of what it leaves out.
+  return {thresholds, 1 - 2 * thresholds.false_alarm / static_cast<double>(std::max<std::size_t>(judged, 1)), on_cpu};
+}
+
+std::vector<MetricChange> compare_times(const StrategyPair& pair, const MetricChange& place, const TimeRules& rules) {
+  std::vector<MetricChange> changes;
+  if (pair.base["timing"].is_null()) return changes;
+  const Yardstick yardstick = pair.next["timing"].is_null() ? Yardstick{} : yardstick_of(pair);
+  for (const TimeMetric& metric : kTimeMetrics) {
+    const std::vector<double> base = series_of(pair.base, metric.name), next = series_of(pair.next, metric.name);
+    if (base.empty()) continue;
+    MetricChange change = place;
+    change.metric = metric.name;
+    if (next.empty()) {
+      change.change = Change::kMissing;
+      change.reason = "NEW did not measure it";
+    } else {
+      if (!is_long_enough(base, metric.name, rules.thresholds) &&
+          !is_long_enough(next, metric.name, rules.thresholds)) {
+        continue;
+      }
+      change.time = TimeChange{quantile(base, 0.5), quantile(next, 0.5), std::nullopt};
+      judge_series(change, base, next, pair, yardstick, rules);
+    }
+    changes.push_back(std::move(change));
+  }
+  return changes;
+}
+
+std::optional<YardstickChange> yardstick_change(const StrategyPair& pair) {
+  const Yardstick yardstick = yardstick_of(pair);
+  if (yardstick.name.empty()) return std::nullopt;
+  return YardstickChange{yardstick.name, independent_ratio(yardstick.base, yardstick.next)};
+}
+
+}  // namespace tatr

@@ -1,0 +1,43 @@
+// The part of a comparison that judges times.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/compare.hpp"
+
+namespace tatr {
+
+/// Both results of one strategy, and of the `none` it stands beside (null: none); all as in result.schema.json.
+struct StrategyPair {
+  const nlohmann::json &base, &next;
+  const nlohmann::json *base_none, *next_none;
+};
+
+/// What verdicts on the times of one experiment share.
+struct TimeRules {
+  CompareThresholds thresholds;
+  double sure = 0.95;   // confidence of the interval that must not hold 1 where a time is slower or faster
+  bool on_cpu = false;  // there only the layer and its GEMMs are judged
+};
+
+/// Rules under which noise alone calls any time of an experiment slower with the probability that the thresholds allow
+/// (Bonferroni). `strategies` are BASE's.
+TimeRules rules_for(const nlohmann::json& strategies, bool on_cpu, const CompareThresholds& thresholds);
+
+/// Every series of samples that BASE has. `place` names strategy, tile and layer in what is returned. The yardstick is
+/// the uniform GEMMs of the same strategy where both runs kept their samples, else the layer time of `none`; sample i
+/// is divided by the yardstick's sample i, which was taken in the same round.
+std::vector<MetricChange> compare_times(const StrategyPair& pair, const MetricChange& place, const TimeRules& rules);
+
+/// How much more time the yardstick itself took in NEW: what changed in the machine, or in the library.
+struct YardstickChange {
+  std::string name;
+  Interval ratio;
+};
+
+/// Of the yardstick that divides this pair's times; absent without one.
+std::optional<YardstickChange> yardstick_change(const StrategyPair& pair);
+
+}  // namespace tatr

@@ -1,0 +1,29 @@
+// Totals and means over the layers, one record per strategy label and tile. Decides what adds up (counts, times) and
+// what is averaged (shares, masses); one layer is a network of one.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "records/records.hpp"
+
+namespace tatr {
+
+/// In order of first appearance, which is tile, then strategy as in the config.
+std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment);
+
+/// The tile that a record is set beside: its own, or the experiment's first for `dynamic`, which runs once; 0: none.
+std::int64_t tile_group(const StrategyRecord& record, const ExperimentConfig& config);
+
+/// Whether times of the two may be compared or added: same back end, same shape.
+bool same_shape(const LayerTiming& a, const LayerTiming& b);
+
+/// Time of both GEMMs, medians of `up` and `down` added; absent where either was not measured.
+std::optional<double> gemm_ms(const LayerTiming& timing);
+
+/// Median of a series; absent where nothing was sampled.
+std::optional<double> median_of(const TimingSeries& series);
+
+}  // namespace tatr

@@ -1,0 +1,80 @@
+#include "analysis/ranking.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+
+#include "analysis/network.hpp"
+#include "core/statistics.hpp"
+
+namespace tatr {
+namespace {
+
+/// Sample i of every layer, added: drift within a layer's rounds still hits all strategies alike.
+std::vector<double> summed_samples(const ExperimentRecord& experiment, const NetworkRecord& network,
+                                   std::size_t count) {
+  std::vector<double> sums(count);
+  for (const std::size_t place : network.layers) {
+    for (std::size_t i = 0; i < count; ++i) sums[i] += experiment.strategies[place].timing->layer_ms.samples[i];
+  }
+  return sums;
+}
+
+std::size_t fewest_samples(const ExperimentRecord& experiment, const NetworkRecord& network) {
+  std::size_t fewest = first_layer(experiment, network).timing->layer_ms.samples.size();
+  for (const std::size_t place : network.layers) {
+    fewest = std::min(fewest, experiment.strategies[place].timing->layer_ms.samples.size());
+  }
+  return fewest;
+}
+
+bool separated(const ExperimentRecord& experiment, const NetworkRecord& faster, const NetworkRecord& slower) {
+  const std::size_t count = std::min(fewest_samples(experiment, faster), fewest_samples(experiment, slower));
+  const Interval ratio =
+      paired_ratio(summed_samples(experiment, slower, count), summed_samples(experiment, faster, count));
+  return ratio.low > 1 || ratio.high < 1;
+}
+
+/// "up and none; nearest, budget and half": runs of neighbours that are not separated; empty where all are.
+std::string unseparated(const ExperimentRecord& experiment, const std::vector<const NetworkRecord*>& ranked) {
+  std::string text;
+  for (std::size_t first = 0, last = 0; first < ranked.size(); first = ++last) {
+    while (last + 1 < ranked.size() && !separated(experiment, *ranked[last], *ranked[last + 1])) ++last;
+    for (std::size_t i = first; last > first && i <= last; ++i) {
+      const char* joint = i > first ? (i == last ? " and " : ", ") : text.empty() ? "" : "; ";
+      text += joint + ranked[i]->label;
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> ranking_warnings(const ExperimentRecord& experiment) {
+  std::map<std::int64_t, std::vector<std::vector<const NetworkRecord*>>> tiles;  // and, within, comparable times
+  for (const NetworkRecord& network : experiment.network) {
+    if (!network.layer_ms) continue;
+    auto& tables = tiles[network.tile];
+    const auto table = std::find_if(tables.begin(), tables.end(), [&](const auto& ranked) {
+      return same_shape(*first_layer(experiment, *ranked.front()).timing, *first_layer(experiment, network).timing);
+    });
+    (table == tables.end() ? tables.emplace_back() : *table).push_back(&network);
+  }
+  std::vector<std::string> warnings;
+  for (auto& [tile, tables] : tiles) {
+    for (auto& ranked : tables) {
+      std::stable_sort(ranked.begin(), ranked.end(),
+                       [](const NetworkRecord* a, const NetworkRecord* b) { return *a->layer_ms < *b->layer_ms; });
+      const std::string labels = unseparated(experiment, ranked);
+      if (labels.empty()) continue;
+      warnings.push_back(fmt::format(
+          "tile {}: the samples do not rank {}: the 95 % interval of neighbours' layer times, paired, holds 1", tile,
+          labels));
+    }
+  }
+  return warnings;
+}
+
+}  // namespace tatr

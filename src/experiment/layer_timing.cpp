@@ -1,0 +1,278 @@
+#include "experiment/layer_timing.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "core/error.hpp"
+#include "core/interrupt.hpp"
+#include "core/statistics.hpp"
+#include "layer/verify.hpp"
+#include "measure/clocks.hpp"
+#include "measure/stopwatch.hpp"
+#include "model/floors.hpp"
+#include "model/tile_cost.hpp"
+
+namespace tatr {
+
+namespace {
+
+TimingSeries series_of(std::vector<double> samples, double scale = 1.0) {
+  TimingSeries series;
+  for (double& sample : samples) sample *= scale;
+  series.median = quantile(samples, 0.5);
+  series.lower_quartile = quantile(samples, 0.25);
+  series.upper_quartile = quantile(samples, 0.75);
+  series.samples = std::move(samples);
+  return series;
+}
+
+std::vector<double> sum_of(std::vector<double> a, const std::vector<double>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] += b[i];
+  return a;
+}
+
+template <class T>
+bool same_bits(const Buffer<T>& a, const std::vector<T>& b) {
+  const std::vector<T> own = a.to_host();
+  return own.size() == b.size() && (own.empty() || std::memcmp(own.data(), b.data(), own.size() * sizeof(T)) == 0);
+}
+
+/// Overwrites a buffer, so that a replay that does not write it, or not whole, shows.
+template <class T>
+void overwrite(System& system, Buffer<T>& buffer) {
+  const std::vector<unsigned char> ones(buffer.size() * sizeof(T), 0xFF);
+  system.copy_from_host(buffer.data(), ones.data(), ones.size());
+}
+
+[[noreturn]] void fail_replay(const std::string& what) {
+  throw VerificationError(what + ": what would be timed does not give what was decided");
+}
+
+SamplingRules rules_of(const MeasureConfig& measure) {
+  SamplingRules rules;
+  rules.most_rounds = static_cast<int>(measure.samples);
+  rules.cold_caches = measure.cold_l2;
+  rules.enough_width = measure.precision;
+  rules.least_warm_up_ms = measure.warm_up_ms;
+  return rules;
+}
+
+void add_rates(LayerTiming& timing, const RoundingMetrics& metrics) {
+  const double seconds = timing.layer_ms.median * 1e-3;
+  if (seconds <= 0.0) return;
+  const double flops = row_flops(timing.hidden, timing.intermediate);
+  timing.useful_tflops = useful_rows(metrics) * flops / seconds * 1e-12;
+  timing.hardware_tflops = tile_rows(metrics) * flops / seconds * 1e-12;
+}
+
+void add_output_error(LayerTiming& timing, const OutputError& error) {
+  timing.output_error = error.overall;
+  timing.output_error_worst_percent = error.worst_percent;
+  timing.output_error_dropped = error.dropped;
+  timing.output_error_added = error.added;
+  timing.output_error_rescaled = error.rescaled;
+}
+
+}  // namespace
+
+LayerTimer::LayerTimer(TimingRequest request, System& system, Routing& routing, RoundingScratch& scratch)
+    : request_(std::move(request)),
+      system_(system),
+      routing_(routing),
+      scratch_(scratch),
+      layer_(system, layer_shape(request_.config, system.device()), request_.config.seed) {
+  if (routing.has_all_scores()) add_router();
+  for (std::size_t i = 0; i < request_.settings.size(); ++i) add_setting(i);
+}
+
+std::vector<LayerTiming> LayerTimer::run() {
+  verify_outputs();
+  request_.progress("checking what will be timed");
+  if (router_) verify_routing();
+  for (std::size_t i = 0; i < settings_.size(); ++i) verify_rounding(i);
+  sample();
+  std::vector<LayerTiming> timings;
+  for (std::size_t i = 0; i < settings_.size(); ++i) {
+    timings.push_back(describe(i));
+    warn_of(i, timings.back());
+  }
+  return timings;
+}
+
+std::size_t LayerTimer::add(const std::string& name, std::vector<SampledStage> stages) {
+  candidates_.push_back({name, std::move(stages)});
+  return candidates_.size() - 1;
+}
+
+/// Records work and gives what replays it.
+std::function<void()> LayerTimer::replay_of(std::function<void()> work) {
+  recordings_.push_back(system_.record(std::move(work)));
+  Recording* recording = recordings_.back().get();
+  return [recording] {
+    stop_if_interrupted();
+    recording->replay();
+  };
+}
+
+void LayerTimer::add_router() {
+  const auto route = [this] { route_again(system_, routing_, request_.config.router); };
+  router_ = add("the router", {{"routing", replay_of(route)}});
+}
+
+void LayerTimer::add_setting(std::size_t index) {
+  const Setting& setting = request_.settings[index];
+  const Rounded& rounded = request_.rounded[index];
+  const std::string name = name_of(setting);
+  Sampled& sampled = settings_.emplace_back();
+  const auto round = [this, &setting] {
+    round_into(routing_, *setting.strategy, setting.tile, request_.config.seed, request_.layer, system_, scratch_);
+  };
+  sampled.rounding = add(name, {{"rounding", replay_of(round)}});
+  sampled.pass = std::make_unique<ForwardPass>(layer_, rounded.dispatch,
+                                               layer_options(request_.config, setting, rounded.tile_of_expert));
+  std::vector<SampledStage> stages;
+  for (const PassStage& stage : sampled.pass->stages()) {
+    stages.push_back({std::string(info_of(stage.stage).name), stage.run});
+  }
+  sampled.layer = add(name, std::move(stages));
+  if (!UniformYardstick::runs_on(system_.device())) return;
+  sampled.yardstick = std::make_unique<UniformYardstick>(layer_, rounded.dispatch);
+  UniformYardstick* yardstick = sampled.yardstick.get();
+  sampled.uniform = add(name, {{"up-projection of the yardstick", [yardstick] { yardstick->up(); }},
+                               {"down-projection of the yardstick", [yardstick] { yardstick->down(); }}});
+}
+
+/// Every setting, and its output's distance to that of `none`, where there is one.
+void LayerTimer::verify_outputs() {
+  std::optional<std::size_t> none;  // its rows are the same at every tile
+  for (std::size_t i = 0; i < settings_.size(); ++i) {
+    request_.progress("checking the outputs of " + name_of(request_.settings[i]));
+    ForwardPass& pass = *settings_[i].pass;
+    verify(pass);
+    if (!none && request_.settings[i].strategy->kind == StrategyKind::kNone) none = i;
+    if (!request_.config.layer->autotune) continue;
+    pass.tune();
+    verify(pass);  // what will be timed may be another variant
+  }
+  if (!none) return;
+  OutputReference reference(layer_, *settings_[*none].pass, request_.rounded[*none].dispatch);
+  for (std::size_t i = 0; i < settings_.size(); ++i) {
+    request_.progress("comparing the outputs of " + name_of(request_.settings[i]));
+    settings_[i].output_error = reference.compare(*settings_[i].pass, request_.rounded[i].dispatch);
+  }
+}
+
+/// What is timed is what was decided and verified: a recording, replayed once, gives the same bits.
+void LayerTimer::verify_routing() {
+  const auto chosen = routing_.chosen.to_host(), counts = routing_.counts.to_host();
+  const auto gates = routing_.gates.to_host();
+  overwrite(system_, routing_.chosen);
+  overwrite(system_, routing_.gates);
+  overwrite(system_, routing_.counts);
+  candidates_[*router_].stages[0].work();
+  const bool same =
+      same_bits(routing_.chosen, chosen) && same_bits(routing_.gates, gates) && same_bits(routing_.counts, counts);
+  if (!same) fail_replay("the router, routing");
+}
+
+void LayerTimer::verify_rounding(std::size_t index) {
+  const Candidate& candidate = candidates_[settings_[index].rounding];
+  poison_dispatch(system_, scratch_);
+  candidate.stages[0].work();
+  const Dispatch replayed = dispatch_of(system_, scratch_);
+  const Dispatch& decided = request_.rounded[index].dispatch;
+  const bool same = same_bits(replayed.offsets, decided.offsets.to_host()) &&
+                    same_bits(replayed.token, decided.token.to_host()) &&
+                    same_bits(replayed.gate, decided.gate.to_host());
+  if (!same) fail_replay(candidate.name + ", rounding");
+}
+
+void LayerTimer::sample() {
+  request_.progress("timing");
+  const auto watch = make_stopwatch(system_);
+  const auto monitor = system_.is_cuda() ? make_device_monitor(system_.index()) : nullptr;
+  const auto read_state = [&] { return monitor ? monitor->read() : DeviceState{}; };
+  DeviceState before;
+  series_ = sample_interleaved(candidates_, rules_of(request_.config.measure), *watch, [&] { before = read_state(); });
+  const DeviceState after = read_state();
+  sm_clock_mhz_ = after.sm_clock_mhz;
+  power_w_ = after.power_w;
+  if (const auto warning = clock_warning(before, after)) warnings_.push_back(*warning);
+  if (const auto warning = drift_warning(round_drift(series_))) warnings_.push_back(*warning);
+  if (system_.is_cuda() && !UniformYardstick::runs_on(system_.device())) {
+    warnings_.push_back("libcublas is not found: no uniform yardstick");
+  }
+}
+
+LayerTiming LayerTimer::describe(std::size_t index) const {
+  const Sampled& sampled = settings_[index];
+  const ForwardPass& pass = *sampled.pass;
+  const LayerConfig& asked = *request_.config.layer;
+  LayerTiming timing;
+  timing.backend = pass.backend();
+  timing.fuses_gather = pass.fuses_gather();
+  timing.fuses_swiglu = pass.fuses_swiglu();
+  timing.granule_rows = pass.granule_rows();
+  timing.launches = pass.launches();
+  timing.up_variant = pass.up_variant();
+  timing.down_variant = pass.down_variant();
+  timing.hidden = layer_.shape.hidden;
+  timing.intermediate = layer_.shape.intermediate;
+  timing.cpu_reduced = timing.hidden != asked.hidden || timing.intermediate != asked.intermediate;
+  if (router_) timing.route_us = series_of(series_[*router_].total_ms, 1e3);
+  timing.round_us = series_of(series_[sampled.rounding].total_ms, 1e3);
+  timing.layer_ms = series_of(series_[sampled.layer].total_ms);
+  for (std::size_t i = 0; i < pass.stages().size(); ++i) {
+    timing.of(pass.stages()[i].stage) = series_of(series_[sampled.layer].stage_ms[i]);
+  }
+  if (sampled.yardstick) {
+    timing.uniform_samples_ms = series_[sampled.uniform].total_ms;
+    timing.uniform_ms = quantile(timing.uniform_samples_ms, 0.5);
+  }
+  if (sampled.output_error) add_output_error(timing, *sampled.output_error);
+  timing.sm_clock_mhz = sm_clock_mhz_;
+  timing.power_w = power_w_;
+  add_rates(timing, request_.rounded[index].metrics);
+  add_floors(timing, request_.rounded[index].metrics);
+  add_speedups(timing, index);
+  return timing;
+}
+
+void LayerTimer::add_floors(LayerTiming& timing, const RoundingMetrics& metrics) const {
+  const std::optional<DeviceRates> rates = rates_of(system_.device().name);
+  if (!rates) return;
+  const std::int64_t hidden = timing.hidden, intermediate = timing.intermediate;
+  const std::int64_t up_out = timing.fuses_swiglu ? intermediate : 2 * intermediate;
+  timing.up_floor = floor_of(*rates, metrics, {hidden, 2 * intermediate, up_out}, layer_.dtype);
+  timing.down_floor = floor_of(*rates, metrics, {intermediate, hidden, hidden}, layer_.dtype);
+}
+
+/// Against `none` at the same tile, from pairs of the same round.
+void LayerTimer::add_speedups(LayerTiming& timing, std::size_t index) const {
+  const auto& settings = request_.settings;
+  const auto none = std::find_if(settings.begin(), settings.end(), [&](const Setting& setting) {
+    return setting.strategy->kind == StrategyKind::kNone && setting.tile == settings[index].tile;
+  });
+  if (none == settings.end()) return;
+  const Sampled &base = settings_[static_cast<std::size_t>(none - settings.begin())], &own = settings_[index];
+  timing.speedup = paired_ratio(series_[base.layer].total_ms, series_[own.layer].total_ms);
+  const auto end_to_end = [&](const Sampled& sampled) {
+    const std::vector<double> rounded = sum_of(series_[sampled.layer].total_ms, series_[sampled.rounding].total_ms);
+    return router_ ? sum_of(rounded, series_[*router_].total_ms) : rounded;
+  };
+  timing.end_to_end_speedup = paired_ratio(end_to_end(base), end_to_end(own));
+  timing.end_to_end_counts = {"rounding", "layer"};
+  if (router_) timing.end_to_end_counts.insert(timing.end_to_end_counts.begin(), "routing");
+}
+
+void LayerTimer::warn_of(std::size_t index, const LayerTiming& timing) {
+  if (const auto warning = outlier_warning(timing.layer_ms.samples)) {
+    warnings_.push_back(request_.settings[index].strategy->label + ": " + *warning);
+  }
+  const std::string note = settings_[index].pass->note();
+  if (!note.empty() && std::find(warnings_.begin(), warnings_.end(), note) == warnings_.end())
+    warnings_.push_back(note);
+}
+
+}  // namespace tatr

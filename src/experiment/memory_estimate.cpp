@@ -1,0 +1,77 @@
+#include "experiment/memory_estimate.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "core/error.hpp"
+#include "core/memory.hpp"
+#include "device/cache_flush.hpp"
+#include "experiment/settings.hpp"
+#include "router/routing.hpp"
+#include "source/routing_source.hpp"
+#include "source/trace.hpp"
+
+namespace tatr {
+
+namespace {
+
+/// Tensors and workspace that timing the layer allocates on the system, for so many settings.
+std::size_t timing_bytes(const ExperimentConfig& config, std::size_t settings, const System& system) {
+  const LayerShape shape = layer_shape(config, system.device());
+  const DType dtype = gemm_dtype(system.device());
+  const auto tokens = static_cast<std::size_t>(shape.tokens);
+  const std::size_t assignments = tokens * static_cast<std::size_t>(config.router.top_k);
+  const std::size_t by_token = (tokens + assignments) * 4 * settings;
+  const std::size_t reference = tokens * static_cast<std::size_t>(shape.hidden) * bytes_of(dtype);
+  const std::size_t comparing = static_cast<std::size_t>(shape.most_rows) * 4 + tokens * 8;
+  return layer_bytes(shape, dtype) + reference + comparing + by_token + CacheFlush::bytes(system);
+}
+
+std::size_t layer_count(const ExperimentConfig& config) {
+  const TraceSource* trace = config.router.source.trace();
+  return trace == nullptr ? 1 : inspect_trace(*trace).tensors.size();
+}
+
+}  // namespace
+
+MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& system) {
+  const RouterConfig& router = config.router;
+  const auto tokens = static_cast<std::size_t>(router.tokens), experts = static_cast<std::size_t>(router.experts);
+  const std::size_t assignments = tokens * static_cast<std::size_t>(router.top_k);
+  const std::size_t settings = settings_of(config).size();
+  const std::int64_t tile = most_tile(config);
+  MemoryEstimate estimate;
+  const std::size_t logit_bytes = keeps_bf16(system, router) ? 2 : 4;
+  const std::size_t routing =
+      tokens * experts * logit_bytes + assignments * 12 + tokens * ((experts + 31) / 32) * 4 + tokens * 8;
+  const std::size_t scratch = RoundingScratch::bytes(system, router.tokens, router.experts, router.top_k, tile);
+  const std::size_t sums = (assignments + tokens) * 4 + tokens / 2;
+  const std::size_t dispatches = settings * (assignments + experts * static_cast<std::size_t>(tile)) * 8;
+  // A source is done before the rest is needed.
+  estimate.routing_bytes = std::max(routing + scratch + sums + dispatches, source_bytes(router));
+  if (config.layer) estimate.layer_bytes = timing_bytes(config, settings, system);
+  // A result is held as records, as a JSON document and as text; tests/cli/limits_test.py measures it.
+  constexpr std::size_t kResultCopies = 3;
+  estimate.host_bytes = kResultCopies * estimate_result_bytes(config) + source_host_bytes(router);
+  return estimate;
+}
+
+void check_memory(const ExperimentConfig& config, const System& system) {
+  const MemoryEstimate need = estimate_memory(config, system);
+  const std::size_t on_host = need.host_bytes + (system.is_cuda() ? 0 : need.on_system());
+  const auto check = [&](const std::string& device, std::size_t needed, std::size_t available) {
+    if (needed > available) throw OutOfMemoryError::before_work(device, needed, available);
+  };
+  if (system.is_cuda()) check(system.name(), need.on_system(), system.available_bytes());
+  check(system.is_cuda() ? "host" : system.name(), on_host, available_host_bytes());
+}
+
+std::size_t estimate_result_bytes(const ExperimentConfig& config) {
+  constexpr std::size_t kFixed = 4096, kPerExpert = 100, kPerSample = 300;  // four lists by expert, eight series
+  const std::size_t samples = config.layer ? static_cast<std::size_t>(config.measure.samples) : 0;
+  const std::size_t setting =
+      kFixed + kPerExpert * static_cast<std::size_t>(config.router.experts) + kPerSample * samples;
+  return kFixed + config.effective_json.size() + layer_count(config) * settings_of(config).size() * setting;
+}
+
+}  // namespace tatr

@@ -1,0 +1,38 @@
+// Goes on with a file of JSON lines: what of a run's experiments it holds already, and whether it may be gone on with.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/output_file.hpp"
+#include "options/options.hpp"
+#include "quality/calibration.hpp"
+
+namespace tatr {
+
+/// A file holds each config once.
+std::vector<ExperimentConfig> without_repeats(std::vector<ExperimentConfig> configs);
+
+/// What the results of a run must have in common with those that the file holds.
+struct ResumedRun {
+  const std::vector<ExperimentConfig>& configs;  // each name and config once
+  const std::vector<std::string>& devices;       // by name, as results have it
+  const Calibration& calibration;
+};
+
+struct DoneBefore {
+  std::set<std::size_t> configs;  // of the run, that the file holds
+  std::size_t others = 0;         // experiments of other names, which stay where they are
+};
+
+/// Reads a file and mends its last line. `visit` gets the result of each experiment that is done, where it is wanted.
+/// Throws UsageError where the file holds an experiment of the same name but of another config, one whose trace or
+/// calibration held something else, or one of another device; the file is left as it is.
+DoneBefore read_done(LineFile& file, const std::string& path, const ResumedRun& run,
+                     const std::function<void(std::size_t, const nlohmann::json&)>& visit);
+
+}  // namespace tatr

@@ -1,0 +1,101 @@
+#include "experiment/settings.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "model/waves.hpp"
+#include "rounding/rounding.hpp"
+#include "source/trace.hpp"
+
+namespace tatr {
+
+std::string name_of(const Setting& setting) {
+  return setting.strategy->label + " at tile " + std::to_string(setting.tile);
+}
+
+std::vector<Setting> settings_of(const ExperimentConfig& config) {
+  std::vector<Setting> settings;
+  for (const std::int64_t tile : config.tiles) {
+    for (const StrategyConfig& strategy : config.strategies) {
+      if (strategy.kind == StrategyKind::kDynamic && tile != config.tiles.front()) continue;
+      settings.push_back({&strategy, tile});
+    }
+  }
+  return settings;
+}
+
+std::int64_t most_tile(const ExperimentConfig& config) {
+  const std::int64_t largest = *std::max_element(config.tiles.begin(), config.tiles.end());
+  std::int64_t most = largest;
+  for (const StrategyConfig& strategy : config.strategies) most = std::max(most, most_tile_of(strategy, largest));
+  return most;
+}
+
+LayerShape layer_shape(const ExperimentConfig& config, const DeviceInfo& device) {
+  const LayerConfig& layer = *config.layer;
+  const std::int64_t most_rows =
+      config.router.tokens * config.router.top_k + config.router.experts * (most_tile(config) - 1);
+  return {config.router.tokens, config.router.experts, device.is_gpu ? layer.hidden : layer.cpu_hidden,
+          device.is_gpu ? layer.intermediate : layer.cpu_intermediate, most_rows};
+}
+
+LayerOptions layer_options(const ExperimentConfig& config, const Setting& setting,
+                           std::vector<std::int32_t> tile_of_expert) {
+  const LayerConfig& layer = *config.layer;
+  LayerOptions options;
+  options.backend = layer.backend;
+  options.tile_rows = setting.tile;
+  options.fuse_gather = layer.fuse_gather;
+  options.fuse_swiglu = layer.fuse_swiglu;
+  options.tile_of_expert = std::move(tile_of_expert);
+  options.launch_per_tile = layer.launch_per_tile;
+  options.backend_place = layer.place.child("backend");
+  return options;
+}
+
+namespace {
+
+void check_strategies(const ExperimentConfig& config, const DeviceInfo& device) {
+  ExperimentConfig resolved = config;
+  resolve_waves(resolved, device);
+  const TraceSource* trace = config.router.source.trace();
+  const bool all_scores = trace == nullptr || inspect_trace(*trace).top_k == 0;
+  for (const StrategyConfig& strategy : config.strategies) check_strategy(strategy, all_scores);
+}
+
+/// Calls check(shape, options) for the layer of every setting.
+template <class Check>
+void for_each_layer(const ExperimentConfig& config, const DeviceInfo& device, Check check) {
+  if (!config.layer) return;
+  const LayerShape shape = layer_shape(config, device);
+  for (const Setting& setting : settings_of(config)) {
+    std::vector<std::int32_t> tiles;  // one expert of each size stands for all
+    if (setting.strategy->kind == StrategyKind::kDynamic) {
+      for (const TileByLoad& step : setting.strategy->get<DynamicOptions>().tiles_by_load) {
+        tiles.push_back(static_cast<std::int32_t>(step.tile));
+      }
+    }
+    check(shape, layer_options(config, setting, tiles));
+  }
+}
+
+}  // namespace
+
+void check_settings(const ExperimentConfig& config, const DeviceInfo& device) {
+  check_strategies(config, device);
+  for_each_layer(config, device,
+                 [&](const LayerShape& shape, const LayerOptions& options) { plan_forward(shape, options, device); });
+}
+
+void check_settings(const ExperimentConfig& config) {
+  const DeviceInfo hopper{"a Hopper GPU", true, 90, 132, std::nullopt};
+  check_strategies(config, hopper);
+  if (!config.layer || config.layer->backend == "auto") return;
+  const BackEnd* back_end = find_back_end(config.layer->backend);
+  const DeviceInfo device = back_end != nullptr && back_end->on_gpu ? hopper : DeviceInfo{};
+  for_each_layer(config, device, [&](const LayerShape& shape, const LayerOptions& options) {
+    could_run(options.backend, gemm_problems(shape, options, device), device, options.backend_place);
+  });
+}
+
+}  // namespace tatr

@@ -1,0 +1,110 @@
+#include "gemm/sm90/tatr_backend.hpp"
+
+#include <cuda_runtime_api.h>
+
+#include <limits>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "device/cache_flush.hpp"
+#include "device/cuda_handles.hpp"
+#include "gemm/sm90/tatr_gemm.hpp"
+
+namespace tatr {
+
+namespace {
+
+/// The granules of each launch [E]: of all experts in one, or of the experts of one tile size in each and 0 for the
+/// rest.
+std::vector<std::vector<std::int32_t>> granules_of(const GroupedGemmProblem& shape) {
+  const std::set<std::int32_t> tiles(shape.tile_of_expert.begin(), shape.tile_of_expert.end());
+  std::map<std::int32_t, std::vector<std::int32_t>> by_launch;
+  const std::vector<std::int32_t> none(shape.tile_of_expert.size(), 0);
+  for (std::size_t e = 0; e < none.size(); ++e) {
+    const std::int32_t granule = granule_of(shape.tile_of_expert[e]);
+    by_launch.try_emplace(shape.launch_per_tile ? granule : 0, none).first->second[e] = granule;
+  }
+  std::vector<std::vector<std::int32_t>> launches;
+  for (auto& [granule, granules] : by_launch) launches.push_back(std::move(granules));
+  return launches;
+}
+
+class TatrBackend final : public GroupedGemm {
+ public:
+  TatrBackend(System& system, const GroupedGemmProblem& shape, const GroupedGemmData& data)
+      : system_(system), queue_(system, std::vector<std::int32_t>{0, 0}), device_(tatr_device_of(system.device())) {
+    TatrProblem problem = tatr_problem_of(shape);
+    buffers_ = {data.a, data.token_index, data.w, data.offsets, data.c, queue_.data()};
+    if (!shape.tile_of_expert.empty()) problem.tile_rows = shape.tile_of_expert.back();
+    for (const std::vector<std::int32_t>& launch : granules_of(shape)) granules_.emplace_back(system, launch);
+    use(make_plan(problem, device_));
+  }
+
+  void run() override {
+    for (const TatrGemm& gemm : gemms_) gemm.launch(system_.stream());
+  }
+
+  void tune() override {
+    constexpr int kRuns = 5;  // the first warms up; the least of the others counts
+    CacheFlush flush(system_);
+    float least = std::numeric_limits<float>::infinity();
+    TatrPlan best = gemms_.front().plan();
+    for (const TatrPlan& plan : candidate_plans(best.problem, device_)) {
+      use(plan);
+      for (int i = 0; i < kRuns; ++i) {
+        flush.run();
+        const float ms = time_ms();
+        if (i == 0 || ms >= least) continue;
+        least = ms;
+        best = plan;
+      }
+    }
+    use(best);
+  }
+
+  std::optional<int> launches() const override { return static_cast<int>(gemms_.size()); }
+  std::optional<std::int64_t> granule_rows() const override {
+    return granules_.empty() ? std::optional<std::int64_t>(gemms_.front().plan().granule_rows) : std::nullopt;
+  }
+  std::string variant() const override { return describe(gemms_.front().plan()); }
+  std::string note() const override { return gemms_.front().plan().note; }
+
+ private:
+  void use(const TatrPlan& plan) {
+    gemms_.clear();
+    if (granules_.empty()) gemms_.emplace_back(plan, buffers_);
+    for (const Buffer<std::int32_t>& granules : granules_) {
+      buffers_.granules = granules.data();
+      gemms_.emplace_back(plan, buffers_);
+    }
+  }
+
+  float time_ms() {
+    const CudaEvent start = make_cuda_event(), stop = make_cuda_event();
+    TATR_CUDA_CHECK(cudaEventRecord(start.get(), system_.stream()));
+    run();
+    TATR_CUDA_CHECK(cudaEventRecord(stop.get(), system_.stream()));
+    system_.synchronize();
+    float milliseconds = 0.0f;
+    TATR_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start.get(), stop.get()));
+    return milliseconds;
+  }
+
+  System& system_;
+  Buffer<std::int32_t> queue_;
+  TatrDevice device_;
+  std::vector<Buffer<std::int32_t>> granules_;  // of each launch, where experts have tiles of their own
+  TatrBuffers buffers_;
+  std::vector<TatrGemm> gemms_;  // launched one after the other
+};
+
+}  // namespace
+
+std::unique_ptr<GroupedGemm> make_tatr_backend(System& system, const GroupedGemmProblem& problem,
+                                               const std::vector<std::int32_t>&, const GroupedGemmData& data) {
+  return std::make_unique<TatrBackend>(system, problem, data);
+}
+
+}  // namespace tatr

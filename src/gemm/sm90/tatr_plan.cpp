@@ -1,0 +1,112 @@
+#include "gemm/sm90/tatr_plan.hpp"
+
+#include <limits>
+#include <set>
+
+#include "core/error.hpp"
+#include "core/integer_math.hpp"
+#include "gemm/sm90/tatr_backend.hpp"
+
+namespace tatr {
+namespace {
+
+// 2048 rows of A are 16 MB at k = 4096: they stay in L2 (50 MB) beside the weights of the columns that are walked
+// meanwhile.
+constexpr std::int32_t kBandPairs = 8;
+
+// Up to here tiles end so often that storing them in turns pays: with k = 512 the down-projection of layers of 256 and
+// 512 experts takes 6 and 2 % less; with 1024 3 % less to 2 % more; with 4096 10 % more, for L2 binds.
+constexpr std::int64_t kPingPongMost = 512, kPingPongWorthMeasuring = 2048;
+
+bool has_ping_pong(const TatrProblem& problem) { return !problem.gather && !problem.swiglu; }
+
+std::string why_not(const TatrProblem& problem, const TatrDevice& device) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max() - 2 * kBlockRows;
+  const std::int64_t unit = problem.swiglu ? 16 : 8, tile = problem.tile_rows;
+  const auto is = [](std::int64_t value) { return " is " + std::to_string(value) + ", needs "; };
+  if (device.compute_capability != 90) return "compute capability" + is(device.compute_capability) + "90 (H100, H200)";
+  if (device.multiprocessors < kCluster)
+    return "multiprocessors" + is(device.multiprocessors) + std::to_string(kCluster);
+  if (problem.experts < 1) return "experts" + is(problem.experts) + "1 or more";
+  if (tile != 32 && tile != 64 && tile != 128 && tile != 256) return "tile" + is(tile) + "32, 64, 128 or 256";
+  // Rows of bulk copies begin at multiples of 16 bytes.
+  if (problem.k < 8 || problem.k % 8 != 0 || problem.k > kMost) return "k" + is(problem.k) + "a multiple of 8";
+  if (problem.n < unit || problem.n % unit != 0 || problem.n > kMost) {
+    return "n" + is(problem.n) + "a multiple of " + std::to_string(unit);
+  }
+  if (problem.rows_bound < 0 || problem.rows_bound > kMost) return "rows" + is(problem.rows_bound) + "0 to 2^31 - 257";
+  return "";
+}
+
+}  // namespace
+
+TatrProblem tatr_problem_of(const GroupedGemmProblem& problem) {
+  return {static_cast<std::int32_t>(problem.experts),
+          problem.n,
+          problem.k,
+          static_cast<std::int32_t>(problem.tile_rows),
+          problem.rows_bound,
+          problem.gather,
+          problem.swiglu};
+}
+
+TatrDevice tatr_device_of(const DeviceInfo& device) { return {device.compute_capability, device.multiprocessors}; }
+
+std::string why_not_tatr(const GroupedGemmProblem& problem, const DeviceInfo& device) {
+  if (problem.kind != GemmKind::kRaggedRows) return "it multiplies each expert's own rows only";
+  if (problem.dtype != DType::kBf16) return "it takes bf16";
+  std::set<std::int32_t> tiles(problem.tile_of_expert.begin(), problem.tile_of_expert.end());
+  TatrProblem own = tatr_problem_of(problem);
+  if (tiles.empty()) tiles.insert(own.tile_rows);
+  for (const std::int32_t tile : tiles) {
+    own.tile_rows = tile;
+    if (const std::string why = why_not(own, tatr_device_of(device)); !why.empty()) return why;
+  }
+  return {};
+}
+
+bool can_run(const TatrProblem& problem, const TatrDevice& device, std::string* reason) {
+  const std::string why = why_not(problem, device);
+  if (reason != nullptr) *reason = why;
+  return why.empty();
+}
+
+std::int32_t granule_of(std::int32_t tile_rows) { return std::max(tile_rows, 64); }
+
+TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device) {
+  if (const std::string why = why_not(problem, device); !why.empty()) throw EnvironmentError("back end tatr: " + why);
+  TatrPlan plan;
+  plan.problem = problem;
+  plan.granule_rows = granule_of(problem.tile_rows);
+  plan.clusters = device.multiprocessors / kCluster;
+  plan.band_pairs = kBandPairs;
+  if (has_ping_pong(problem) && problem.k <= kPingPongMost) plan.schedule = Schedule::kPingPong;
+  if (problem.tile_rows == 32) plan.note = "tiles of 32 rows run as 64, the fewest that a matrix instruction takes";
+  return plan;
+}
+
+std::string describe(const TatrPlan& plan) {
+  const auto text = [](std::int32_t number) { return std::to_string(number); };
+  std::string words = plan.schedule == Schedule::kPingPong ? "ping-pong" : "cooperative";
+  words += ", tiles of " + text(kBlockRows) + " x " + text(block_columns(plan.schedule)) + " x " + text(kBlockDepth);
+  words += ", " + text(stages(plan.schedule)) + " stages, clusters of " + text(kCluster);
+  if (plan.k_stagger != 0) words += ", k stagger " + std::to_string(plan.k_stagger);
+  if (plan.band_pairs != kBandPairs) words += ", bands of " + std::to_string(plan.band_pairs) + " pairs";
+  return words;
+}
+
+std::vector<TatrPlan> candidate_plans(const TatrProblem& problem, const TatrDevice& device) {
+  std::vector<TatrPlan> plans{make_plan(problem, device)};
+  TatrPlan staggered = plans[0];
+  staggered.k_stagger = 3;
+  if (ceil_div<std::int64_t>(problem.k, kBlockDepth) > staggered.k_stagger) plans.push_back(staggered);
+  TatrPlan other = plans[0];
+  other.schedule = other.schedule == Schedule::kPingPong ? Schedule::kCooperative : Schedule::kPingPong;
+  if (has_ping_pong(problem) && problem.k <= kPingPongWorthMeasuring) plans.push_back(other);
+  TatrPlan narrow = plans[0];
+  narrow.band_pairs = 2;
+  if (problem.rows_bound > 2LL * kCluster * kBlockRows * problem.experts) plans.push_back(narrow);
+  return plans;
+}
+
+}  // namespace tatr

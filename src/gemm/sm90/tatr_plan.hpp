@@ -1,0 +1,60 @@
+// Decides whether and how the project's own grouped GEMM runs a problem: pure host arithmetic from shapes and the
+// device, never from counts. What the kernel does with a plan: kernels/sm90_bf16_grouped_gemm.cuh.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "device/device_info.hpp"
+#include "gemm/problem.hpp"
+#include "gemm/sm90/gemm_config.hpp"
+
+namespace tatr {
+
+/// C[rows, n] = A[rows, k] * W[expert, n, k]^T, rows sorted by expert. With `swiglu`, C[rows, n / 2] = silu(first half)
+/// * second.
+struct TatrProblem {
+  std::int32_t experts = 0;
+  std::int64_t n = 0, k = 0;     // rows and columns of an expert's weights
+  std::int32_t tile_rows = 128;  // that the user asks for
+  std::int64_t rows_bound = 0;   // rows that A (or the token list) and C have room for
+  bool gather = false;           // A's rows are picked from [tokens, k] by a list; a negative index is a row of zeros
+  bool swiglu = false;
+};
+
+struct TatrDevice {
+  std::int32_t compute_capability = 0;  // 90 for 9.0
+  std::int32_t multiprocessors = 0;
+};
+
+struct TatrPlan {
+  TatrProblem problem;
+  std::int32_t granule_rows = 0;  // what an expert's rows are rounded up to: the tile that the time depends on
+  Schedule schedule = Schedule::kCooperative;  // and with it the tile's columns and the stages: gemm_config.hpp
+  std::int32_t clusters = 0;                   // pairs of CTAs, all resident at once
+  std::int32_t band_pairs = 0;                 // pairs of row tiles walked at all columns before the next ones
+  std::int32_t k_stagger = 0;  // k blocks by which each expert's start in k is shifted against the one before
+  std::string note;            // what differs from what was asked, for the report; or empty
+};
+
+/// Of the problem of any back end, at the tile that all experts share.
+TatrProblem tatr_problem_of(const GroupedGemmProblem& problem);
+TatrDevice tatr_device_of(const DeviceInfo& device);
+
+/// False, with the reason in one line, if this kernel cannot run the problem on the device.
+bool can_run(const TatrProblem& problem, const TatrDevice& device, std::string* reason = nullptr);
+
+/// What the kernel rounds an expert's rows up to where tiles of `tile_rows` are asked.
+std::int32_t granule_of(std::int32_t tile_rows);
+
+/// The plan to use unmeasured. Throws EnvironmentError where can_run is false.
+TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device);
+
+/// What a plan chooses, in words: "cooperative, tiles of 128 x 256 x 64, 4 stages, clusters of 2, k stagger 3".
+std::string describe(const TatrPlan& plan);
+
+/// All plans worth measuring, the unmeasured choice first.
+std::vector<TatrPlan> candidate_plans(const TatrProblem& problem, const TatrDevice& device);
+
+}  // namespace tatr

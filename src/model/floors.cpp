@@ -1,0 +1,25 @@
+#include "model/floors.hpp"
+
+#include <algorithm>
+
+#include "model/tile_cost.hpp"
+
+namespace tatr {
+
+std::optional<DeviceRates> rates_of(const std::string& device) {
+  if (device == "NVIDIA H100 80GB HBM3") return DeviceRates{790e12, 3.0e12};
+  return std::nullopt;
+}
+
+GemmFloor floor_of(const DeviceRates& rates, const RoundingMetrics& metrics, const GemmWidths& widths, DType dtype) {
+  const auto used = static_cast<double>(std::count_if(metrics.tiles_per_expert.begin(), metrics.tiles_per_expert.end(),
+                                                      [](std::int32_t tiles) { return tiles > 0; }));
+  const double weights = static_cast<double>(widths.in * widths.columns);
+  const double flops = 2.0 * tile_rows(metrics) * weights;
+  const double bytes = static_cast<double>(bytes_of(dtype)) *
+                       (used * weights + static_cast<double>(metrics.rows * (widths.in + widths.out)));
+  const double by_flops = flops / rates.flops * 1e3, by_bytes = bytes / rates.bytes * 1e3;
+  return {std::max(by_flops, by_bytes), by_bytes > by_flops};
+}
+
+}  // namespace tatr

@@ -1,0 +1,36 @@
+// What a GEMM cannot beat on a device, and what the device is known to reach. Modelled from measured ceilings.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "rounding/rounding.hpp"
+#include "tensor/tensor.hpp"
+
+namespace tatr {
+
+/// What a device reaches on dense work, measured: 8192^3 bf16 by cuBLAS, and a device-to-device copy, read and written
+/// bytes.
+struct DeviceRates {
+  double flops = 0, bytes = 0;  // a second
+};
+
+/// By product name; nothing for a device that was never measured.
+std::optional<DeviceRates> rates_of(const std::string& device);
+
+/// The larger of the FLOPs of whole tiles and of bytes, over the device's rates.
+struct GemmFloor {
+  double ms = 0;
+  bool by_bytes = false;  // bytes bind, not FLOPs
+};
+
+/// Rows [R, in] times weights [E, columns, in] of the experts that have rows, into [R, out] (fewer than columns where
+/// SwiGLU is fused).
+struct GemmWidths {
+  std::int64_t in = 0, columns = 0, out = 0;
+};
+
+GemmFloor floor_of(const DeviceRates& rates, const RoundingMetrics& metrics, const GemmWidths& widths, DType dtype);
+
+}  // namespace tatr

@@ -1,0 +1,26 @@
+// What rows cost in whole tiles, and what a row costs in FLOPs. Modelled: counted from shapes, never measured.
+#pragma once
+
+#include <cstdint>
+
+#include "rounding/rounding.hpp"
+
+namespace tatr {
+
+/// Rows that are neither padding nor duplicates.
+inline double useful_rows(const RoundingMetrics& metrics) {
+  return static_cast<double>(metrics.rows - metrics.padded - metrics.duplicated);
+}
+
+/// Rows of whole tiles, empty ones included: what a GEMM that works in such tiles multiplies.
+inline double tile_rows(const RoundingMetrics& metrics) {
+  if (metrics.tile > 0) return static_cast<double>(metrics.tiles * metrics.tile);
+  return metrics.tile_utilisation > 0 ? useful_rows(metrics) / metrics.tile_utilisation : 0.0;
+}
+
+/// FLOPs of one row through the forward layer: 2 a multiply-add, 3 I H of them.
+inline double row_flops(std::int64_t hidden, std::int64_t intermediate) {
+  return 6.0 * static_cast<double>(hidden) * static_cast<double>(intermediate);
+}
+
+}  // namespace tatr

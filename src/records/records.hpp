@@ -1,0 +1,152 @@
+// The records that an experiment leaves and every report reads. Plain values: no CUDA, no Thrust, nothing computed
+// here.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/statistics.hpp"
+#include "layer/stage.hpp"
+#include "model/floors.hpp"
+#include "model/waves.hpp"
+#include "options/options.hpp"
+#include "quality/estimate.hpp"
+#include "rounding/rounding.hpp"
+
+namespace tatr {
+
+/// Samples of one quantity with their statistics; unit in the name of the member that holds it.
+struct TimingSeries {
+  std::vector<double> samples;  // in the order taken; sample i of all strategies belongs to the same round
+  double median = 0, lower_quartile = 0, upper_quartile = 0;
+};
+
+/// Of interleaved pairs.
+using RatioInterval = Interval;
+
+struct LayerTiming {
+  std::string backend;                              // "openblas", "cublas_grouped", "tatr", …
+  bool fuses_gather = false, fuses_swiglu = false;  // into the up-projection: they have no times of their own
+  std::optional<std::int64_t> granule_rows;   // what the kernel really rounds an expert's rows up to; absent: by load
+  std::optional<int> launches;                // of each GEMM, where the back end has a say in it
+  std::string up_variant, down_variant;       // the back end's kernel that ran; empty: not known
+  bool cpu_reduced = false;                   // measured on a smaller layer than the config's
+  std::int64_t hidden = 0, intermediate = 0;  // the shape that ran
+  TimingSeries route_us, round_us, layer_ms;  // without samples: there was nothing to do
+  std::array<TimingSeries, kStages.size()> stage_ms;  // likewise
+
+  const TimingSeries& of(Stage stage) const { return stage_ms[index_of(stage)]; }
+  TimingSeries& of(Stage stage) { return stage_ms[index_of(stage)]; }
+
+  std::optional<double> useful_tflops, hardware_tflops;
+  std::optional<RatioInterval> speedup, end_to_end_speedup;
+  std::vector<std::string> end_to_end_counts;  // what the latter adds up: "routing" where it ran, "rounding", "layer"
+  // Distance of the output to that of `none` over its norm: overall, over the 1 % of tokens furthest off, and of its
+  // parts.
+  std::optional<double> output_error, output_error_worst_percent;
+  std::optional<double> output_error_dropped, output_error_added, output_error_rescaled;
+  std::optional<double> sm_clock_mhz, power_w;  // of the GPU, at the end of the samples
+
+  std::optional<GemmFloor> up_floor, down_floor;  // modelled; null where the device's ceilings are not known
+  std::optional<double> uniform_ms;               // the yardstick: equal counts, strided batched GEMMs
+  std::vector<double> uniform_samples_ms;         // its samples, each taken right after the layer's of the same round
+};
+
+struct StrategyRecord {
+  StrategyConfig strategy;
+  std::int64_t layer = 0;
+  RoundingMetrics metrics;
+  QualityEstimate quality;  // as if all layers of the network were like this one
+  std::optional<LayerTiming> timing;
+  std::vector<std::string> warnings;
+  std::optional<WaveRecord> waves;
+};
+
+/// Totals and means over the layers of one strategy label and tile (analysis/network.hpp).
+struct NetworkRecord {
+  std::string name, label;
+  StrategyKind kind = StrategyKind::kNone;
+  std::int64_t tile = 0;    // the experiment's tile that the strategy stands beside; 0: none is known
+  bool own_tiles = false;   // each expert has its own tile (dynamic)
+  RoundingMetrics metrics;  // counts are sums, all else are means; no lists by expert
+  QualityEstimate quality;  // of a network of these layers
+  double lowest_utilisation = 1.0, highest_dropped_mass = 0.0;  // of any layer
+  bool cpu_reduced = false;                                     // any layer was timed on a reduced CPU shape
+  std::optional<double> layer_ms, gemm_ms;                      // sums of medians; absent unless every layer was timed
+  std::optional<double> speedup;    // `none` at the same tile: its layer_ms sum over this one's (no interval)
+  std::vector<std::size_t> layers;  // places in the experiment's list of strategies
+};
+
+struct RoutingRecord {
+  std::int64_t layer = 0, tokens = 0, experts = 0, top_k = 0, assignments = 0;
+  std::string tensor;  // name in the trace; empty for synthetic logits
+  std::int64_t count_min = 0, count_max = 0;
+  double count_median = 0, count_cv = 0;
+  std::optional<double> task_loss;  // of a trained router: share of the target that the layer misses
+};
+
+enum class Verdict { kReproduced, kDiffers, kInconsistent, kNotMeasured };
+
+struct DocumentedRecord {
+  DocumentedFigure figure;
+  std::optional<double> measured;
+  Verdict verdict = Verdict::kNotMeasured;
+  std::string why;
+};
+
+struct Environment {
+  std::string host, cpu, date;
+  int threads = 0;
+  std::string device;  // "cpu" or the GPU's name
+  std::optional<std::string> driver, cuda;
+  std::optional<double> sm_clock_mhz, power_w;
+  std::vector<std::string> back_ends;
+};
+
+struct ExperimentRecord {
+  ExperimentConfig config;
+  std::optional<Calibration> calibration;  // what perplexity is estimated by
+  std::string trace_digest;                // of what was read of the trace; empty without one
+  std::vector<RoutingRecord> routing;      // one per layer
+  std::vector<StrategyRecord> strategies;  // layer-major, then tile, then strategy in config order
+  std::vector<NetworkRecord> network;      // in order of first appearance, which is tile, then strategy
+  std::vector<DocumentedRecord> documented;
+  std::size_t estimated_bytes = 0, peak_bytes = 0;  // of the system's memory: what --dry-run says and what it was
+  std::vector<std::string> warnings;
+  std::optional<std::string> error;  // set where the experiment could not be finished (out of memory)
+};
+
+/// Routers trained with one weight on the rounding loss, over several seeds. Means over seeds; changes against the
+/// lowest weight, seed by seed, absent of the lowest itself and of one seed.
+struct TrainingWeightRecord {
+  double weight = 0;
+  std::vector<std::string> experiments;  // by name
+  double rounding_loss = 0, tile_utilisation = 0, task_loss = 0;
+  std::optional<double> moved;  // by nearest, dropped or added: a share of assignments
+  std::optional<Interval> tile_utilisation_change, task_loss_change, moved_change;  // the task's is relative
+};
+
+/// Trainings that are the same but for weight and seed.
+struct TrainingRecord {
+  std::string surrogate;
+  std::int64_t tile = 0;
+  std::size_t seeds = 0;                      // of the lowest weight
+  std::vector<TrainingWeightRecord> weights;  // rising; at least two
+};
+
+/// The first layer of a network's.
+inline const StrategyRecord& first_layer(const ExperimentRecord& experiment, const NetworkRecord& network) {
+  return experiment.strategies[network.layers.front()];
+}
+
+struct RunRecord {
+  std::string version, git;
+  Environment environment;
+  std::vector<ExperimentRecord> experiments;
+  std::vector<TrainingRecord> training = {};
+};
+
+}  // namespace tatr

@@ -1,0 +1,69 @@
+#include "records/result_upgrade.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "records/metric_catalogue.hpp"
+#include "records/result_writer.hpp"
+
+namespace tatr {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kFirstVersion = "1.0";
+
+void add_missing_metrics(json& record) {
+  for (const RoundingMetric& metric : kRoundingMetrics) record.emplace(std::string(metric.name), nullptr);
+}
+
+/// In 1.0 a stage that did not run had times of 0.
+void drop_if_zero(json& timing, std::string_view metric) {
+  const auto series = timing.find(std::string(metric));
+  if (series == timing.end() || !series->is_object()) return;
+  const auto samples = series->find("samples");
+  if (samples == series->end() || !samples->is_array()) return;
+  if (std::all_of(samples->begin(), samples->end(), [](const json& sample) { return sample == 0; })) *series = nullptr;
+}
+
+void upgrade_timing(json& timing) {
+  if (!timing.is_object()) return;
+  for (const TimeMetric& metric : kTimeMetrics) drop_if_zero(timing, metric.name);
+  if (timing.contains("end_to_end_counts")) return;
+  json counts = json::array();
+  const bool measured = timing.contains("end_to_end_speedup") && timing["end_to_end_speedup"].is_object();
+  if (measured && timing.contains("route_us") && !timing["route_us"].is_null()) counts.push_back("routing");
+  if (measured) counts.insert(counts.end(), {"rounding", "layer"});
+  timing["end_to_end_counts"] = counts;
+}
+
+/// The list of objects under a key; nothing where there is none.
+template <class Change>
+void change_each(json& from, const char* key, Change change) {
+  if (!from.is_object() || !from.contains(key) || !from[key].is_array()) return;
+  for (json& item : from[key]) {
+    if (item.is_object()) change(item);
+  }
+}
+
+}  // namespace
+
+bool reads_version(std::string_view version) { return version == kFirstVersion || version == kResultSchemaVersion; }
+
+void upgrade_result(json& document) {
+  if (!document.is_object() || !document.contains("schema_version") || document["schema_version"] != kFirstVersion) {
+    return;
+  }
+  document["schema_version"] = kResultSchemaVersion;
+  change_each(document, "experiments", [](json& experiment) {
+    change_each(experiment, "strategies", [](json& strategy) {
+      add_missing_metrics(strategy);
+      if (strategy.contains("timing")) upgrade_timing(strategy["timing"]);
+    });
+    change_each(experiment, "network", add_missing_metrics);
+  });
+}
+
+}  // namespace tatr

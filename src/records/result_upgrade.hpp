@@ -1,0 +1,15 @@
+// Results of earlier versions of the program, read as if this one had written them. What they do not know becomes null.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string_view>
+
+namespace tatr {
+
+/// Schema versions that can be read: 1.0, and this program's.
+bool reads_version(std::string_view version);
+
+/// Leaves what is no result of schema version 1.0 as it is.
+void upgrade_result(nlohmann::json& document);
+
+}  // namespace tatr

@@ -1,0 +1,193 @@
+#include "report/advice_text.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/format.hpp"
+#include "records/result_writer.hpp"
+#include "report/text_sections.hpp"
+
+namespace tatr {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string limit_words(const AdviceLimits& limits) {
+  std::string words;
+  const auto add = [&](const std::string& one) { words += (words.empty() ? "" : "; ") + one; };
+  if (limits.perplexity) add("estimated perplexity change at most " + format_change(*limits.perplexity));
+  if (limits.dropped_mass) add("dropped gate mass at most " + format_value(*limits.dropped_mass));
+  if (limits.time_ms) add("time at most " + format_value(*limits.time_ms) + " ms");
+  if (limits.time_share) add("time at most " + format_percent(*limits.time_share) + " of unrounded");
+  return words;
+}
+
+std::string tile_words(const NetworkRecord& network) {
+  return network.own_tiles ? "by load" : std::to_string(network.tile);
+}
+
+std::string cost_cell(const Advice& advice, const AdviceChoice& choice) {
+  return advice.measured ? format_value(choice.cost) : format_percent(1 / choice.speedup);
+}
+
+/// How a config asks for it.
+const std::string& strategy_text(const ExperimentRecord& experiment, const NetworkRecord& network) {
+  return first_layer(experiment, network).strategy.canonical;
+}
+
+/// "budget among tiles; 4 layers in place of 6"
+std::string joined(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : "; ") + part;
+  return text;
+}
+
+/// What of a setting no measurement of the calibration had, in brackets; empty where all is covered.
+std::string beyond_words(const NetworkRecord& network) {
+  const auto& beyond = network.quality.beyond;
+  return network.quality.post_hoc && !beyond.empty() ? fmt::format(" (not calibrated: {})", joined(beyond)) : "";
+}
+
+/// Reasons with the labels of those that they go for, each once, in order of appearance.
+std::string reason_lines(const std::vector<std::pair<std::string, std::string>>& reasons, const std::string& title) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> groups;
+  for (const auto& [reason, label] : reasons) {
+    auto found = std::find_if(groups.begin(), groups.end(), [&](const auto& group) { return group.first == reason; });
+    if (found == groups.end()) found = groups.insert(found, {reason, {}});
+    std::vector<std::string>& labels = found->second;
+    if (std::find(labels.begin(), labels.end(), label) == labels.end()) labels.push_back(label);
+  }
+  std::string text;
+  for (const auto& [reason, labels] : groups) {
+    text += wrap(fmt::format("{}{} ({}).", title, reason, fmt::join(labels, ", ")), 2, 2);
+  }
+  return text;
+}
+
+/// The part of a reason before its colon: "out of range".
+std::string brief_reason(const std::string& why) { return why.empty() ? "not told" : why.substr(0, why.find(':')); }
+
+/// What the advice leaves out or marks, and why.
+std::string reservations(const Advice& advice) {
+  std::vector<std::pair<std::string, std::string>> missing, beyond;
+  for (const NetworkRecord* network : advice.not_estimated) {
+    missing.emplace_back(brief_reason(network->quality.why_not), network->label);
+  }
+  for (const AdviceChoice& choice : advice.front) {
+    if (!choice.calibrated) beyond.emplace_back(joined(choice.network->quality.beyond), choice.network->label);
+  }
+  std::string text;
+  if (!missing.empty()) {
+    text += wrap(fmt::format("Left out: {} of {} settings, whose change of perplexity cannot be estimated:",
+                             advice.not_estimated.size(), advice.candidates),
+                 2) +
+            reason_lines(missing, "- ");
+  }
+  return text + reason_lines(beyond, "*: not calibrated, never advised: ");
+}
+
+std::string choice_text(const std::string& what, const Advice& advice, const AdviceChoice& choice,
+                        const ExperimentRecord& experiment) {
+  const NetworkRecord& network = *choice.network;
+  std::string text =
+      wrap(fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, perplexity {}{}, lost mass {}", what, network.label,
+                       tile_words(network), format_count(network.metrics.tiles), choice.speedup,
+                       advice.measured ? "measured" : "modelled", perplexity_words(network.quality),
+                       beyond_words(network), format_value(network.metrics.dropped_gate_mass)),
+           2, 2);
+  return text + wrap("as a config says it: " + strategy_text(experiment, network), 4, 2);
+}
+
+Json choice_json(const Advice& advice, const std::optional<AdviceChoice>& choice, const ExperimentRecord& experiment) {
+  if (!choice) return nullptr;
+  const NetworkRecord& network = *choice->network;
+  const Json strategy = Json::parse(strategy_text(experiment, network), nullptr, /*allow_exceptions=*/false);
+  return {{"strategy", strategy.is_object() ? strategy : Json(nullptr)},
+          {"label", network.label},
+          {"tile", network.own_tiles ? Json(nullptr) : Json(network.tile)},
+          {"tiles", network.metrics.tiles},
+          {"speedup", choice->speedup},
+          {"time_ms", advice.measured ? Json(choice->cost) : Json(nullptr)},
+          {"estimated_perplexity_change", perplexity_json(network.quality.post_hoc)},
+          {"estimate_beyond", network.quality.beyond},
+          {"dropped_gate_mass", network.metrics.dropped_gate_mass}};
+}
+
+Json not_estimated_json(const NetworkRecord& network) {
+  return {{"label", network.label},
+          {"tile", network.own_tiles ? Json(nullptr) : Json(network.tile)},
+          {"why", network.quality.why_not}};
+}
+
+}  // namespace
+
+std::string advice_text(const Advice& advice, const ExperimentRecord& experiment, const TextOptions& options) {
+  std::string text = heading("Advice: " + experiment.config.name, options);
+  text += wrap("Wanted: " + limit_words(advice.limits), 2, 2);
+  if (advice.certain) text += choice_text("Use", advice, *advice.best, experiment);
+  if (advice.certain && advice.runner_up) text += choice_text("Runner-up", advice, *advice.runner_up, experiment);
+  if (!advice.certain && advice.uncalibrated) {
+    text += choice_text("Not advised, for its estimate is not calibrated", advice, *advice.uncalibrated, experiment);
+  }
+  text += wrap(advice.verdict, 2);
+  text += "\nPareto Front (none of " + std::to_string(advice.candidates) + " settings is cheaper and as good):\n";
+  Table table({"Strategy", "Tile", "Tiles", advice.measured ? "ms" : "Modelled cost", "Speedup", "Perplexity [90%]",
+               "Lost mass"});
+  for (const AdviceChoice& choice : advice.front) {
+    const NetworkRecord& network = *choice.network;
+    table.add_row({strategy_cell(network.label) + (choice.calibrated ? "" : " *"), tile_words(network),
+                   format_count(network.metrics.tiles), cost_cell(advice, choice),
+                   fmt::format("{:.2f}×", choice.speedup),
+                   advice.by_perplexity ? perplexity_words(network.quality) : "",
+                   advice.by_perplexity ? "" : format_value(network.metrics.dropped_gate_mass)});
+  }
+  text += table.render();
+  text +=
+      wrap(advice.measured
+               ? "ms: layer and rounding, medians; speed-ups against plain top-k at its fastest tile, measured."
+               : "Cost is modelled, not measured: rows of whole tiles, as if every row took the same time at any "
+                 "tile, against plain top-k at the tile that needs the fewest. On a GPU, with a layer, it is measured.",
+           2);
+  text += reservations(advice);
+  if (advice.by_perplexity) {
+    text += wrap(fmt::format("Perplexity: of a model trained with plain top-k, {}; calibrated on '{}'.",
+                             experiment.routing.size() > 1 ? "its layers counting alike"
+                                                           : "if all its layers were like this one",
+                             experiment.calibration->name),
+                 2);
+  }
+  return text;
+}
+
+Json advice_json(const Advice& advice, const ExperimentRecord& experiment) {
+  const auto limit = [](const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); };
+  Json front = Json::array();
+  for (const AdviceChoice& choice : advice.front) front.push_back(choice_json(advice, choice, experiment));
+  Json not_estimated = Json::array();
+  for (const NetworkRecord* network : advice.not_estimated) not_estimated.push_back(not_estimated_json(*network));
+  return {{"limits",
+           {{"perplexity", limit(advice.limits.perplexity)},
+            {"dropped_gate_mass", limit(advice.limits.dropped_mass)},
+            {"time_ms", limit(advice.limits.time_ms)},
+            {"time_share", limit(advice.limits.time_share)}}},
+          {"cost", advice.measured ? "measured" : "modelled"},
+          {"quality", advice.by_perplexity ? "estimated_perplexity_change" : "dropped_gate_mass"},
+          {"candidates", advice.candidates},
+          {"without_estimate", advice.not_estimated.size()},
+          {"not_estimated", not_estimated},
+          {"unrounded", choice_json(advice, advice.unrounded, experiment)},
+          {"best", choice_json(advice, advice.best, experiment)},
+          {"runner_up", choice_json(advice, advice.runner_up, experiment)},
+          {"uncalibrated", choice_json(advice, advice.uncalibrated, experiment)},
+          {"certain", advice.certain},
+          {"worth_it", advice.worth_it},
+          {"verdict", advice.verdict},
+          {"front", front}};
+}
+
+}  // namespace tatr

@@ -1,0 +1,50 @@
+// Where routing inputs come from: one interface for all sources of options/sources.hpp. A new source is a class in a
+// file of its own and a case in make_source.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "router/routing_input.hpp"
+
+namespace tatr {
+
+/// What a source is made for.
+struct SourceRequest {
+  const RouterConfig& router;  // with the shape that a trace has
+  std::uint64_t seed = 0;
+  std::function<void(const std::string&)> progress = [](const std::string&) {};  // may throw
+};
+
+class RoutingSource {
+ public:
+  virtual ~RoutingSource() = default;
+
+  /// Of the tensors that the layers are read from; one without a name where they are made.
+  virtual std::vector<std::string> layers() const { return {""}; }
+
+  /// Throws InputError.
+  virtual RoutingInput read(System& system, std::size_t layer) = 0;
+
+  /// Of a trained router: share of the target that the layer misses.
+  virtual std::optional<double> task_loss() const { return std::nullopt; }
+
+  /// Of all that was read of files so far; empty where there are none.
+  virtual std::string digest() const { return {}; }
+};
+
+/// The request must outlive the source. Throws InputError where a file cannot be opened.
+std::unique_ptr<RoutingSource> make_source(const SourceRequest& request);
+
+/// Bytes of the system's memory that a source takes while it makes its input, beyond the input itself.
+std::size_t source_bytes(const RouterConfig& router);
+
+/// Bytes of the host's memory that a source takes to hold one layer.
+std::size_t source_host_bytes(const RouterConfig& router);
+
+}  // namespace tatr

@@ -1,0 +1,258 @@
+// What is advised for hand-made candidates: limits, ties, the front, and when rounding is not worth it.
+#include "analysis/advice.hpp"
+
+#include <map>
+
+#include "catch.hpp"
+#include "core/error.hpp"
+#include "report/advice_text.hpp"
+#include "sample_run.hpp"
+
+using namespace tatr;
+using namespace tatr::test;
+
+namespace {
+
+/// Candidates of one layer.
+class Candidates {
+ public:
+  Candidates() {
+    experiment_.calibration = default_calibration();
+    experiment_.config.tiles = {8, 16};
+  }
+
+  /// The estimate of the last one added is beyond its calibration.
+  void mark_beyond(const std::string& what) { beyond_[perplexities_.size() - 1] = what; }
+
+  void add(StrategyKind kind, const std::string& label, std::int64_t tile, std::int64_t tiles, double perplexity,
+           double mass, std::optional<double> ms = std::nullopt) {
+    StrategyRecord record = plain_record();
+    record.strategy = strategy(kind, label);
+    record.strategy.canonical = R"({"name":")" + label + R"("})";
+    record.metrics.tile = tile;
+    record.metrics.tiles = tiles;
+    record.metrics.dropped_gate_mass = mass;
+    if (ms) {
+      record.timing = timing(*ms, /*cpu_reduced=*/false);
+      record.timing->round_us = series({100.0}, 100.0);
+    }
+    experiment_.strategies.push_back(record);
+    perplexities_.push_back(perplexity);
+  }
+
+  Advice advise(const AdviceLimits& limits) {
+    experiment_.network = summarise_network(experiment_);
+    std::vector<NetworkRecord>& networks = experiment_.network;
+    for (std::size_t i = 0; i < networks.size(); ++i) {
+      networks[i].quality = {};
+      if (perplexities_[i] > 100) {
+        networks[i].quality.why_not = "out of range";
+        continue;
+      }
+      networks[i].quality.post_hoc =
+          PerplexityEstimate{perplexities_[i], perplexities_[i] - 0.001, perplexities_[i] + 0.001, "by hand"};
+      if (beyond_.count(i) > 0) networks[i].quality.beyond = {beyond_[i]};
+    }
+    return tatr::advise(experiment_, limits);
+  }
+
+  const ExperimentRecord& experiment() const { return experiment_; }
+
+ private:
+  ExperimentRecord experiment_ = [] {
+    ExperimentRecord record = test::experiment();
+    record.strategies.clear();
+    return record;
+  }();
+  std::vector<double> perplexities_;
+  std::map<std::size_t, std::string> beyond_;
+};
+
+/// Rows of whole tiles: none 96 and 112, down 64, nearest 80, budget 80, up 96.
+Candidates usual() {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0);
+  candidates.add(StrategyKind::kDown, "down", 8, 8, 0.04, 0.1);
+  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 0.003, 0.02);
+  candidates.add(StrategyKind::kBudget, "budget", 8, 10, 0.0005, 0.03);
+  candidates.add(StrategyKind::kNone, "none", 16, 7, 0, 0);
+  candidates.add(StrategyKind::kUp, "up", 16, 6, -0.001, 0);
+  candidates.add(StrategyKind::kDown, "down", 16, 2, 1000, 0.6);
+  return candidates;
+}
+
+AdviceLimits perplexity(double most) {
+  AdviceLimits limits;
+  limits.perplexity = most;
+  return limits;
+}
+
+std::vector<std::string> labels(const std::vector<AdviceChoice>& choices) {
+  std::vector<std::string> labels;
+  for (const AdviceChoice& choice : choices) labels.push_back(choice.network->label);
+  return labels;
+}
+
+}  // namespace
+
+TEST_CASE("the cheapest within a limit on quality", "[report][advice]") {
+  Candidates candidates = usual();
+  const Advice advice = candidates.advise(perplexity(0.001));
+  REQUIRE(advice.best.has_value());
+  CHECK(advice.best->network->label == "budget");
+  CHECK(advice.best->speedup == Approx(1.2));  // 96 rows over 80: the cheapest none is the one at tile 8
+  CHECK(advice.unrounded.network->tile == 8);
+  CHECK(advice.runner_up->network->label == "up");  // as many rows as none, and better
+  CHECK(advice.worth_it);
+  CHECK(!advice.measured);
+  CHECK(advice.candidates == 7);
+  CHECK(advice.not_estimated.size() == 1);
+  CHECK(labels(advice.front) == std::vector<std::string>{"down", "budget", "up"});
+  CHECK(advice.verdict.find("1.20 times") != std::string::npos);
+  CHECK(advice.verdict.find("above the limit") != std::string::npos);  // 0.0005 + 0.001
+
+  const Advice loose = candidates.advise(perplexity(0.05));
+  CHECK(loose.best->network->label == "down");
+  CHECK(loose.verdict.find("above the limit") == std::string::npos);
+}
+
+TEST_CASE("by the dropped mass, estimates or not", "[report][advice]") {
+  Candidates candidates = usual();
+  AdviceLimits limits;
+  limits.dropped_mass = 0.025;
+  const Advice advice = candidates.advise(limits);
+  CHECK(advice.best->network->label == "nearest");
+  CHECK(!advice.by_perplexity);
+  CHECK(advice.not_estimated.empty());
+  CHECK(labels(advice.front) == std::vector<std::string>{"down", "down", "nearest", "none"});
+  limits.perplexity = 0.001;  // both must be kept
+  CHECK(candidates.advise(limits).best->network->label == "up");
+}
+
+TEST_CASE("the best quality within a limit on time", "[report][advice]") {
+  Candidates candidates = usual();
+  AdviceLimits limits;
+  limits.time_share = 0.9;
+  const Advice advice = candidates.advise(limits);
+  CHECK(advice.best->network->label == "budget");
+  CHECK(advice.runner_up->network->label == "nearest");
+  limits.time_share = 1.0;
+  CHECK(candidates.advise(limits).verdict.find("not needed") != std::string::npos);
+  CHECK(!candidates.advise(limits).worth_it);
+  limits.time_share = 0.5;
+  CHECK(!candidates.advise(limits).best.has_value());
+  CHECK(candidates.advise(limits).verdict.find("Nothing keeps the limits") != std::string::npos);
+}
+
+TEST_CASE("rounding is not worth it", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", 8, 100, 0, 0);
+  candidates.add(StrategyKind::kDown, "down", 8, 50, 0.04, 0.1);
+  Advice advice = candidates.advise(perplexity(0.001));
+  CHECK(advice.best->network->label == "none");
+  CHECK(!advice.worth_it);
+  CHECK(advice.verdict.find("not worth it") != std::string::npos);
+  candidates.add(StrategyKind::kBudget, "budget", 8, 99, 0, 0.01);
+  advice = candidates.advise(perplexity(0.001));
+  CHECK(advice.best->network->label == "budget");
+  CHECK(!advice.worth_it);
+  CHECK(advice.verdict.find("1.01 times") != std::string::npos);
+}
+
+TEST_CASE("times count only where all candidates have them", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0, 6.0);
+  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 0.0005, 0.02, 4.9);  // 5 ms with its rounding
+  AdviceLimits limits;
+  limits.time_ms = 5.1;
+  const Advice advice = candidates.advise(limits);
+  CHECK(advice.measured);
+  CHECK(advice.best->network->label == "nearest");
+  CHECK(advice.best->cost == Approx(5.0));
+  CHECK(advice.best->speedup == Approx(6.1 / 5.0));
+  const auto json = advice_json(advice, candidates.experiment());
+  CHECK(json["cost"] == "measured");
+  CHECK(json["best"]["time_ms"].get<double>() == Approx(5.0));
+  CHECK(json["best"]["strategy"]["name"] == "nearest");
+  candidates.add(StrategyKind::kDown, "down", 8, 8, 0.04, 0.1);  // not timed
+  CHECK_THROWS_AS(candidates.advise(limits), UsageError);
+  CHECK(!candidates.advise(perplexity(0.001)).measured);
+}
+
+TEST_CASE("advice in words keeps to the width and says what is modelled", "[report][advice]") {
+  Candidates candidates = usual();
+  const Advice advice = candidates.advise(perplexity(0.001));
+  const std::string text = advice_text(advice, candidates.experiment(), {});
+  CHECK(text.find("Use: budget, tile 8, 10 tiles: 1.20× modelled") != std::string::npos);
+  CHECK(text.find("Runner-up: up, tile 16, 6 tiles") != std::string::npos);
+  CHECK(text.find("Cost is modelled, not measured") != std::string::npos);
+  CHECK(text.find("1 of 7 settings") != std::string::npos);
+  CHECK(advice_json(advice, candidates.experiment())["best"]["time_ms"].is_null());
+}
+
+TEST_CASE("an estimate beyond its calibration never wins in silence", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0);
+  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 0.0005, 0.02);
+  candidates.add(StrategyKind::kBudget, "tiles", 8, 9, 0.0002, 0.03);
+  candidates.mark_beyond("budget among tiles");
+  const Advice advice = candidates.advise(perplexity(0.001));
+  CHECK(advice.best->network->label == "nearest");
+  CHECK(advice.uncalibrated->network->label == "tiles");
+  CHECK(advice.certain);
+  CHECK(labels(advice.front) == std::vector<std::string>{"tiles", "nearest", "none"});  // it hides neither
+  CHECK(advice.verdict.find("beyond its calibration tiles at tile 8 would be better") != std::string::npos);
+  const std::string text = advice_text(advice, candidates.experiment(), {});
+  CHECK(text.find("Use: nearest") != std::string::npos);
+  CHECK(text.find("  tiles *") != std::string::npos);
+  CHECK(text.find("*: not calibrated, never advised: budget among tiles (tiles)") != std::string::npos);
+  const auto json = advice_json(advice, candidates.experiment());
+  CHECK(json["uncalibrated"]["estimate_beyond"][0] == "budget among tiles");
+  CHECK(json["certain"] == true);
+
+  AdviceLimits time;
+  time.time_share = 0.8;  // only "tiles" is as cheap
+  const Advice only = candidates.advise(time);
+  CHECK(!only.best.has_value());
+  CHECK(!only.certain);
+  CHECK(!only.worth_it);
+  CHECK(only.verdict.find("Only settings beyond what the estimate is calibrated on") == 0);
+  const std::string words = advice_text(only, candidates.experiment(), {});
+  CHECK(words.find("Use: ") == std::string::npos);
+  CHECK(words.find("Not advised, for its estimate is not calibrated: tiles") != std::string::npos);
+  CHECK(words.find("(not calibrated:") != std::string::npos);
+
+  const Advice plain = candidates.advise(perplexity(0.0003));  // nearest is too bad
+  CHECK(plain.best->network->label == "none");
+  CHECK(!plain.certain);
+  CHECK(plain.verdict.find("beat plain top-k within the limits") != std::string::npos);
+  CHECK(advice_text(plain, candidates.experiment(), {}).find("Use: ") == std::string::npos);
+
+  AdviceLimits mass;
+  mass.dropped_mass = 0.05;  // is counted: no estimate decides
+  CHECK(candidates.advise(mass).best->network->label == "tiles");
+  CHECK(candidates.advise(mass).certain);
+}
+
+TEST_CASE("without any estimate nothing is advised, and the reasons are told", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0);
+  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 1000, 0.02);
+  candidates.add(StrategyKind::kDown, "down", 8, 8, 1000, 0.1);
+  const Advice advice = candidates.advise(perplexity(0.001));
+  CHECK(!advice.certain);
+  CHECK(!advice.worth_it);
+  CHECK(advice.verdict.find("No advice: none of the 2 settings that round has an estimate (out of range)") == 0);
+  CHECK(advice_text(advice, candidates.experiment(), {}).find("- out of range (nearest, down)") != std::string::npos);
+  CHECK(advice_json(advice, candidates.experiment())["not_estimated"][1]["why"] == "out of range");
+  AdviceLimits mass;
+  mass.dropped_mass = 0.05;
+  CHECK(candidates.advise(mass).best->network->label == "nearest");
+
+  candidates.add(StrategyKind::kUp, "up", 8, 13, -0.001, 0);  // some are known, though not to be cheaper
+  const Advice some = candidates.advise(perplexity(0.001));
+  CHECK(some.certain);
+  CHECK(some.best->network->label == "none");
+  CHECK(advice_text(some, candidates.experiment(), {}).find("Use: none") != std::string::npos);
+  CHECK(some.verdict.find("of those that the estimate covers") != std::string::npos);
+}

@@ -1,0 +1,109 @@
+#include <set>
+
+#include "catch.hpp"
+#include "core/error.hpp"
+#include "gemm/registry.hpp"
+#include "layer/forward.hpp"
+#include "layer/verify.hpp"
+#include "router/routing.hpp"
+#include "source/synthetic.hpp"
+#include "tensor/tensor_values.hpp"
+
+using namespace tatr;
+
+namespace {
+
+Routing skewed_routing(System& system, std::int64_t tokens, std::int64_t experts, std::int64_t top_k) {
+  RouterConfig router;
+  router.tokens = tokens;
+  router.experts = experts;
+  router.top_k = top_k;
+  SourceConfig source;
+  source.options = ZipfSource{1.5};
+  return route(system, synthetic_logits(system, source, 1, tokens, experts), router);
+}
+
+}  // namespace
+
+TEST_CASE("every back end passes the layer's verification, with empty experts and every fill") {
+  const auto gpu = make_cuda_system();
+  const Routing routing = skewed_routing(*gpu, 500, 24, 4);
+  for (const BackEnd& back_end : back_ends()) {
+    const std::string backend(back_end.name);
+    if (!back_end.on_gpu || backend == "cublas_uniform") continue;
+    for (const StrategyKind kind :
+         {StrategyKind::kNone, StrategyKind::kDown, StrategyKind::kUp, StrategyKind::kNearest}) {
+      for (const Fill fill : {Fill::kNextBest, Fill::kDuplicate, Fill::kPad}) {
+        StrategyConfig strategy;
+        strategy.kind = kind;
+        strategy.fill = fill;
+        const Rounded rounded = round_routing(routing, strategy, 64, 1, 0, *gpu);
+        ExpertLayer layer(*gpu, {500, 24, 264, 136, rounded.dispatch.rows}, 5);
+        for (const bool fused : {true, false}) {
+          INFO(backend << " strategy " << static_cast<int>(kind) << " fill " << static_cast<int>(fill) << " fused "
+                       << fused);
+          ForwardPass run(layer, rounded.dispatch, {backend, 64, fused, fused});
+          REQUIRE_NOTHROW(verify(run));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("tiles of several sizes pass verification in one launch and in one each, with the same bits") {
+  const auto gpu = make_cuda_system();
+  const Routing routing = skewed_routing(*gpu, 900, 24, 4);
+  StrategyConfig strategy;
+  strategy.kind = StrategyKind::kDynamic;
+  for (const StrategyKind then : {StrategyKind::kNone, StrategyKind::kDown, StrategyKind::kUp}) {
+    strategy.options = DynamicOptions{then, {{40, 32}, {120, 64}, {500, 128}, {std::nullopt, 256}}};
+    const Rounded rounded = round_routing(routing, strategy, 64, 1, 0, *gpu);
+    const std::set<std::int32_t> sizes(rounded.tile_of_expert.begin(), rounded.tile_of_expert.end());
+    REQUIRE(sizes == std::set<std::int32_t>{32, 64, 128, 256});
+    ExpertLayer layer(*gpu, {900, 24, 264, 136, rounded.dispatch.rows}, 5);
+    std::vector<std::vector<float>> outputs;
+    for (const bool launch_per_tile : {false, true}) {
+      ForwardPass run(layer, rounded.dispatch, {"tatr", 64, true, true, rounded.tile_of_expert, launch_per_tile});
+      INFO("then " << static_cast<int>(then) << " launch per tile " << launch_per_tile);
+      CHECK(run.launches() == (launch_per_tile ? 3 : 1));  // 32 runs as 64
+      CHECK_FALSE(run.granule_rows());
+      REQUIRE_NOTHROW(verify(run));
+      run.run();
+      outputs.push_back(to_host(*gpu, run.output()));
+      run.tune();
+      REQUIRE_NOTHROW(verify(run));
+    }
+    CHECK(outputs[0] == outputs[1]);
+  }
+}
+
+TEST_CASE("the layer's output has the same bits on every run, and nearly the CPU's values") {
+  const auto gpu = make_cuda_system();
+  const auto cpu = make_cpu_system();
+  const Routing on_gpu = skewed_routing(*gpu, 200, 8, 2), on_cpu = skewed_routing(*cpu, 200, 8, 2);
+  const Rounded a = round_routing(on_gpu, {}, 32, 1, 0, *gpu), b = round_routing(on_cpu, {}, 32, 1, 0, *cpu);
+  ExpertLayer gpu_layer(*gpu, {200, 8, 128, 64, 400}, 5), cpu_layer(*cpu, {200, 8, 128, 64, 400}, 5);
+  ForwardPass gpu_run(gpu_layer, a.dispatch, {}), cpu_run(cpu_layer, b.dispatch, {});
+  gpu_run.run();
+  const std::vector<float> first = to_host(*gpu, gpu_run.output());
+  gpu_run.run();
+  CHECK(to_host(*gpu, gpu_run.output()) == first);
+  cpu_run.run();
+  std::vector<float> on_host = first;
+  const TensorView gpu_output{on_host.data(), DType::kFp32, cpu_run.output().shape};
+  CHECK(relative_difference(*cpu, gpu_output, cpu_run.output()) < 1e-2);
+}
+
+TEST_CASE("a GPU out of memory tells the bytes asked and free") {
+  const auto gpu = make_cuda_system();
+  try {
+    gpu->allocate(std::size_t{1} << 45);
+    FAIL("no error");
+  } catch (const OutOfMemoryError& error) {
+    CHECK(error.asked_bytes() == std::size_t{1} << 45);
+    CHECK(error.free_bytes() > 0);
+  }
+  CHECK(gpu->bytes_in_use() == 0);
+  Buffer<int> works(*gpu, std::vector<int>{1, 2, 3});
+  CHECK(works.to_host() == std::vector<int>{1, 2, 3});
+}

@@ -1,0 +1,65 @@
+// A result that version 1.0 of the program wrote, read by this one.
+#include "records/result_upgrade.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "analysis/compare.hpp"
+#include "catch.hpp"
+#include "core/error.hpp"
+#include "records/result_file.hpp"
+
+using namespace tatr;
+
+namespace {
+
+const std::string kFirst = std::string(TATR_TEST_DATA) + "/records/result_1_0.jsonl";
+
+}  // namespace
+
+TEST_CASE("a result of schema version 1.0 is read as one of 2.0: what did not run is null", "[records]") {
+  ResultFile file(kFirst);
+  REQUIRE(file.keys().size() == 1);
+  CHECK(file.keys()[0].schema_version == "1.0");
+  const StoredResult result = file.load(0);  // strictly as the schema has it
+  CHECK(result.document["schema_version"] == "2.0");
+  const nlohmann::json& timing = result.experiment()["strategies"][1]["timing"];
+  CHECK(timing["layer_ms"]["n"] == 10);
+  CHECK(timing["end_to_end_counts"] == nlohmann::json({"routing", "rounding", "layer"}));
+}
+
+TEST_CASE("in version 1.0 what did not run took no time", "[records]") {
+  nlohmann::json series = {{"samples", {0.0, 0.0}}, {"median", 0.0}};
+  nlohmann::json document = {{"schema_version", "1.0"},
+                             {"experiments",
+                              {{{"strategies",
+                                 {{{"timing",
+                                    {{"route_us", series},
+                                     {"gather_ms", series},
+                                     {"layer_ms", {{"samples", {1.0, 0.0}}}},
+                                     {"end_to_end_speedup", {{"value", 1.0}}}}}}}}}}}};
+  upgrade_result(document);
+  const nlohmann::json& timing = document["experiments"][0]["strategies"][0]["timing"];
+  CHECK(timing["route_us"].is_null());
+  CHECK(timing["gather_ms"].is_null());
+  CHECK(timing["layer_ms"].is_object());
+  CHECK(timing["end_to_end_counts"] == nlohmann::json({"rounding", "layer"}));
+  CHECK(document["experiments"][0]["strategies"][0]["dropped"].is_null());
+  document["schema_version"] = "0.9";
+  const nlohmann::json before = document;
+  upgrade_result(document);
+  CHECK(document == before);
+}
+
+TEST_CASE("results of two schema versions are not compared", "[records]") {
+  ResultFile base(kFirst), next(kFirst);
+  ExperimentSource newer = source_of(next);
+  CHECK_NOTHROW(compare_results(source_of(base), newer, {}, true));
+  newer.keys[0].schema_version = "2.0";
+  try {
+    compare_results(source_of(base), newer, {}, true);
+    FAIL("no error");
+  } catch (const EnvironmentError& error) {
+    CHECK(std::string(error.what()).find("another schema version: \"1.0\" in BASE and \"2.0\" in NEW") !=
+          std::string::npos);
+  }
+}
