@@ -77,7 +77,7 @@ struct SourceRow {
 };
 
 /// In the order of SourceKind.
-inline constexpr std::array<SourceRow, 7> kSources = {{
+inline constexpr auto kSources = std::to_array<SourceRow>({
     {SourceKind::kGaussian, "gaussian", "independent normal logits: near-uniform load"},
     {SourceKind::kZipf, "zipf", "popularity falls with the expert's index to a power"},
     {SourceKind::kLognormal, "lognormal", "each expert has a fixed normal bias"},
@@ -85,7 +85,7 @@ inline constexpr std::array<SourceRow, 7> kSources = {{
     {SourceKind::kHot, "hot", "a few experts get a boost"},
     {SourceKind::kTrained, "trained", "a linear router, trained here with losses for balance and rounding"},
     {SourceKind::kTrace, "trace", "real logits, or top-k ids and scores, from safetensors or .npy"},
-}};
+});
 
 /// Where router logits come from. A logit of a synthetic source is `deviation` * N(0, 1) plus what the kind adds.
 struct SourceConfig {

@@ -37,7 +37,7 @@ struct StrategyRow {
 };
 
 /// In the order of StrategyKind.
-inline constexpr std::array<StrategyRow, 11> kStrategies = {{
+inline constexpr auto kStrategies = std::to_array<StrategyRow>({
     {StrategyKind::kNone, "none", "Top-k, No Rounding", false, "plain top-k: every expert keeps its count"},
     {StrategyKind::kDown, "down", "Round Down", false, "down to whole tiles; the lowest-ranked tokens are dropped"},
     {StrategyKind::kUp, "up", "Round Up", false, "up to whole tiles; the next best tokens (or padding) are added"},
@@ -52,7 +52,7 @@ inline constexpr std::array<StrategyRow, 11> kStrategies = {{
     {StrategyKind::kDynamic, "dynamic", "Dynamic Tiles", true, "tile of each expert by its load, then as `then` says"},
     {StrategyKind::kBudget, "budget", "Tile Budget", true,
      "up only where the most gate mass is at stake, `tiles` says how many; or, of `candidates` tiles, the best"},
-}};
+});
 
 constexpr const StrategyRow& row_of(StrategyKind kind) { return kStrategies[static_cast<std::size_t>(kind)]; }
 

@@ -90,4 +90,21 @@ TokenSums sum_over_tokens(const Policy& policy, System& system, const Routing& r
   return total;
 }
 
+/// The metrics that are sums over tokens, and the shares of T K.
+inline void add_token_metrics(RoundingMetrics& metrics, const TokenSums& sums, const Routing& routing) {
+  const auto tokens = static_cast<double>(routing.tokens);
+  const double assignments = tokens * routing.top_k;
+  const auto share = [&](std::int64_t count) { return static_cast<double>(count) / assignments; };
+  metrics.dropped = sums.dropped;
+  metrics.dropped_share = share(metrics.dropped);
+  metrics.added_share = share(metrics.added);
+  metrics.padded_share = share(metrics.padded);
+  metrics.duplicated_share = share(metrics.duplicated);
+  metrics.tokens_without_expert = sums.without_expert;
+  metrics.dropped_gate_mass = sums.mass / tokens;
+  metrics.mean_square_dropped_mass = sums.square / tokens;
+  metrics.mean_cube_dropped_mass = sums.cube / tokens;
+  metrics.mean_dropped_probability = sums.dropped == 0 ? 0.0 : sums.probability / static_cast<double>(sums.dropped);
+}
+
 }  // namespace tatr

@@ -412,19 +412,8 @@ RoundingMetrics metrics_of(const Policy& policy, System& system, const Routing& 
   metrics.counts_after = parts.target.to_host();
   add_expert_metrics(metrics, rounder.tiles_of(metrics.counts_before), rounder.fill(), routing.tokens);
 
-  const TokenSums sums = sum_over_tokens(policy, system, routing, parts.own, parts.target.data(), dispatch);
-  const auto tokens = static_cast<double>(routing.tokens);
-  const double assignments = tokens * routing.top_k;
-  metrics.dropped = sums.dropped;
-  metrics.dropped_share = static_cast<double>(metrics.dropped) / assignments;
-  metrics.added_share = static_cast<double>(metrics.added) / assignments;
-  metrics.padded_share = static_cast<double>(metrics.padded) / assignments;
-  metrics.duplicated_share = static_cast<double>(metrics.duplicated) / assignments;
-  metrics.tokens_without_expert = sums.without_expert;
-  metrics.dropped_gate_mass = sums.mass / tokens;
-  metrics.mean_square_dropped_mass = sums.square / tokens;
-  metrics.mean_cube_dropped_mass = sums.cube / tokens;
-  metrics.mean_dropped_probability = sums.dropped == 0 ? 0.0 : sums.probability / static_cast<double>(sums.dropped);
+  add_token_metrics(metrics, sum_over_tokens(policy, system, routing, parts.own, parts.target.data(), dispatch),
+                    routing);
   return metrics;
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes golden.json beside itself: small experiments and what tests/oracle/reference.py says of them.
+"""Writes tests/rounding/golden.json: small experiments and what tests/oracle/reference.py says of them.
 
     tests/oracle/make_golden.py [FILE]
 
@@ -13,9 +13,9 @@ import sys
 
 import numpy as np
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent / "scripts"))
-import reference  # noqa: E402
+import reference
+
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "rounding/golden.json"
 
 METRICS = ["tile_utilisation", "wasted_flops", "mean_expert_utilisation", "dropped_share", "added_share",
            "padded_share", "duplicated_share", "dropped_gate_mass", "mean_square_dropped_mass",
@@ -235,7 +235,7 @@ def strategy_result(routing: reference.Routing, options: dict, tile: int, seed: 
 
 
 def expected(one: dict) -> dict:
-    experiment = reference.parse_experiment(one["config"], HERE)
+    experiment = reference.parse_experiment(one["config"], GOLDEN.parent)
     routing, hashes = route_case(one, experiment)
     return {
         **hashes,
@@ -256,4 +256,4 @@ def write(path: pathlib.Path, all_cases: list) -> None:
 
 
 if __name__ == "__main__":
-    write(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "golden.json", cases())
+    write(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN, cases())
