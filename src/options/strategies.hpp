@@ -25,7 +25,8 @@ enum class StrategyKind {
   kBalance,
   kCapacity,
   kDynamic,
-  kBudget
+  kBudget,
+  kNearestEven
 };
 
 struct StrategyRow {
@@ -52,6 +53,8 @@ inline constexpr auto kStrategies = std::to_array<StrategyRow>({
     {StrategyKind::kDynamic, "dynamic", "Dynamic Tiles", true, "tile of each expert by its load, then as `then` says"},
     {StrategyKind::kBudget, "budget", "Tile Budget", true,
      "up only where the most gate mass is at stake, `tiles` says how many; or, of `candidates` tiles, the best"},
+    {StrategyKind::kNearestEven, "nearest_even", "Round to Nearest, Ties to Even", false,
+     "to the nearer multiple; an exact tie goes to an even number of tiles"},
 });
 
 constexpr const StrategyRow& row_of(StrategyKind kind) { return kStrategies[static_cast<std::size_t>(kind)]; }

@@ -11,7 +11,7 @@ namespace tatr {
 /// Sums over tokens. Doubles are added in token order within a chunk and then in chunk order, whatever runs the chunks.
 struct TokenSums {
   double mass = 0, square = 0, cube = 0, probability = 0;
-  std::int64_t dropped = 0, without_expert = 0;
+  std::int64_t dropped = 0, without_expert = 0, most_experts = 0;
   TATR_HD void add(const TokenSums& other) {
     mass += other.mass;
     square += other.square;
@@ -19,6 +19,7 @@ struct TokenSums {
     probability += other.probability;
     dropped += other.dropped;
     without_expert += other.without_expert;
+    if (most_experts < other.most_experts) most_experts = other.most_experts;
   }
 };
 
@@ -39,6 +40,29 @@ struct RankOfAssignment {
   }
 };
 
+/// Adds one to a row's token, unless the row only repeats it: behind the expert's own tokens stand others, or the same
+/// once more.
+struct CountExpertOfRow {
+  const std::int32_t* offsets;  // [E+1]
+  const std::int32_t* token;
+  const std::int32_t* counts;    // [E] before rounding
+  const std::uint32_t* members;  // [T, ceil(E/32)]
+  std::int32_t experts;
+  std::int32_t* experts_of_token;  // [T]
+  TATR_HD void operator()(std::int64_t row) const {
+    const std::int32_t owner = token[row];
+    if (owner < 0) return;
+    std::int32_t first = 0, last = experts;  // the expert is the last that begins at the row or before
+    while (last - first > 1) {
+      const std::int32_t middle = first + (last - first) / 2;
+      (offsets[middle] <= row ? first : last) = middle;
+    }
+    const std::uint32_t word = members[static_cast<std::int64_t>(owner) * ceil_div(experts, 32) + first / 32];
+    const bool chose = (word >> (first % 32) & 1u) != 0;
+    if (!chose || row - offsets[first] < counts[first]) atomic_add(&experts_of_token[owner], 1);
+  }
+};
+
 struct SumChunkOfTokens {
   static constexpr std::int32_t kChunk = 128;
   std::int32_t tokens, top_k;
@@ -47,7 +71,7 @@ struct SumChunkOfTokens {
   const float* scores;
   const std::int32_t* rank_of;
   const std::int32_t* target;
-  const std::int32_t* rows_of_token;
+  const std::int32_t* experts_of_token;  // that compute it
   TokenSums* sums;
   TATR_HD void operator()(std::int64_t chunk) const {
     TokenSums sum;
@@ -62,7 +86,8 @@ struct SumChunkOfTokens {
       sum.mass += mass;
       sum.square += mass * mass;
       sum.cube += mass * mass * mass;
-      sum.without_expert += rows_of_token[t] == 0;
+      sum.without_expert += experts_of_token[t] == 0;
+      if (sum.most_experts < experts_of_token[t]) sum.most_experts = experts_of_token[t];
     }
     sums[chunk] = sum;
   }
@@ -76,15 +101,16 @@ TokenSums sum_over_tokens(const Policy& policy, System& system, const Routing& r
   for_each_index(
       policy, assignments,
       RankOfAssignment{own.keys.data(), own.offsets.data(), routing.chosen.data(), routing.top_k, rank_of.data()});
-  Buffer<std::int32_t> rows_of_token(system, static_cast<std::size_t>(routing.tokens));
-  thrust::fill_n(policy, rows_of_token.data(), rows_of_token.size(), 0);
-  const RowOwners owner{dispatch.offsets.data() + routing.experts, dispatch.token.data()};
-  for_each_index(policy, dispatch.rows, CountRowOfToken{owner, rows_of_token.data()});
+  Buffer<std::int32_t> experts_of_token(system, static_cast<std::size_t>(routing.tokens));
+  thrust::fill_n(policy, experts_of_token.data(), experts_of_token.size(), 0);
+  for_each_index(policy, dispatch.rows,
+                 CountExpertOfRow{dispatch.offsets.data(), dispatch.token.data(), routing.counts.data(),
+                                  routing.members.data(), routing.experts, experts_of_token.data()});
   const std::int64_t chunks = ceil_div<std::int64_t>(routing.tokens, SumChunkOfTokens::kChunk);
   Buffer<TokenSums> sums(system, static_cast<std::size_t>(chunks));
   for_each_index(policy, chunks,
                  SumChunkOfTokens{routing.tokens, routing.top_k, routing.chosen.data(), routing.gates.data(),
-                                  routing.scores.data(), rank_of.data(), target, rows_of_token.data(), sums.data()});
+                                  routing.scores.data(), rank_of.data(), target, experts_of_token.data(), sums.data()});
   TokenSums total;
   for (const TokenSums& sum : sums.to_host()) total.add(sum);
   return total;
@@ -101,6 +127,7 @@ inline void add_token_metrics(RoundingMetrics& metrics, const TokenSums& sums, c
   metrics.padded_share = share(metrics.padded);
   metrics.duplicated_share = share(metrics.duplicated);
   metrics.tokens_without_expert = sums.without_expert;
+  metrics.experts_per_token_max = sums.most_experts;
   metrics.dropped_gate_mass = sums.mass / tokens;
   metrics.mean_square_dropped_mass = sums.square / tokens;
   metrics.mean_cube_dropped_mass = sums.cube / tokens;

@@ -16,7 +16,7 @@ struct RoundingMetrics {
   double tile_utilisation = 1.0, wasted_flops = 0.0, mean_expert_utilisation = 1.0;
   std::int64_t dropped = 0, added = 0, padded = 0, duplicated = 0;
   double dropped_share = 0, added_share = 0, padded_share = 0, duplicated_share = 0;
-  std::int64_t tokens_without_expert = 0, starved_experts = 0;
+  std::int64_t tokens_without_expert = 0, starved_experts = 0, experts_per_token_max = 0;
   double dropped_gate_mass = 0, mean_square_dropped_mass = 0, mean_cube_dropped_mass = 0, mean_dropped_probability = 0;
   double rounding_loss = 0;
   std::vector<std::int32_t> counts_before, counts_after, tiles_per_expert;  // [E]
@@ -76,6 +76,8 @@ inline constexpr RoundingMetric kRoundingMetrics[] = {
                        "No expert", "tokens that no row computes"),
     metric_rows::count("starved_experts", "experts", &RoundingMetrics::starved_experts, Better::kLower, "Starved",
                        "experts that had tokens and have no row"),
+    metric_rows::count("experts_per_token_max", "experts", &RoundingMetrics::experts_per_token_max, Better::kLower,
+                       "Most", "experts that compute one token, the most of any", OverLayers::kMost),
     metric_rows::mean("tile_utilisation", "share", &RoundingMetrics::tile_utilisation, Better::kHigher, "",
                       "useful rows over rows of whole tiles"),
     metric_rows::mean("wasted_flops", "share", &RoundingMetrics::wasted_flops, Better::kLower, "",

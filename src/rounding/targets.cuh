@@ -35,6 +35,7 @@ struct Load {
   TATR_HD std::int32_t down() const { return kept - rem; }
   TATR_HD std::int32_t up() const { return rem == 0 ? kept : kept - rem + tile; }
   TATR_HD bool nearest_is_up() const { return tile - rem < rem; }
+  TATR_HD bool nearest_even_is_up() const { return nearest_is_up() || (tile - rem == rem && (down() / tile) % 2 == 1); }
 };
 
 struct Loads {
@@ -88,6 +89,8 @@ struct DecideAlone {
         return true;
       case StrategyKind::kNearest:
         return load.nearest_is_up();
+      case StrategyKind::kNearestEven:
+        return load.nearest_even_is_up();
       case StrategyKind::kAdaptive:
         return static_cast<double>(load.rem) / static_cast<double>(load.tile) > threshold;
       case StrategyKind::kStochastic:
@@ -95,9 +98,15 @@ struct DecideAlone {
                                                                                    << 32;
       case StrategyKind::kScore:
         return static_cast<double>(draw()) * 0x1p-32 * (own_mass[expert] + fill_mass[expert]) < own_mass[expert];
-      default:
+      case StrategyKind::kNone:  // and what is decided elsewhere, by a look at all experts
+      case StrategyKind::kDown:
+      case StrategyKind::kBalance:
+      case StrategyKind::kBudget:
+      case StrategyKind::kCapacity:
+      case StrategyKind::kDynamic:
         return false;
     }
+    return false;
   }
 
   TATR_HD void operator()(std::int64_t expert) const {

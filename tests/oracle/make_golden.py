@@ -20,7 +20,8 @@ GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "rounding/golden.json"
 METRICS = ["tile_utilisation", "wasted_flops", "mean_expert_utilisation", "dropped_share", "added_share",
            "padded_share", "duplicated_share", "dropped_gate_mass", "mean_square_dropped_mass",
            "mean_cube_dropped_mass", "mean_dropped_probability", "rounding_loss"]
-INTEGERS = ["rows", "tiles", "dropped", "added", "padded", "duplicated", "tokens_without_expert", "starved_experts"]
+INTEGERS = ["rows", "tiles", "dropped", "added", "padded", "duplicated", "tokens_without_expert", "starved_experts",
+            "experts_per_token_max"]
 
 SIMPLE = ["none", "down", "up", "nearest", "adaptive", "stochastic", "score", "balance", "budget"]
 SMALL_STEPS = [{"below": 10, "tile": 8}, {"below": 33, "tile": 16}, {"tile": 24}]
@@ -54,6 +55,9 @@ ADDED = [{**one, "added_gate": gate} for gate in ("normalised", "score")
          for one in (*named("up", {}, {"renormalise": True}, {"fill": "pad"}), {"name": "nearest"}, {"name": "score"},
                      {"name": "capacity", "factor": 0.75, "then": "score"}, {"name": "dynamic", "then": "up"},
                      *AMONG_TILES[:4], AMONG_TILES[9])]
+EVEN = [*named("nearest_even", {}, {"fill": "pad"}, {"fill": "duplicate", "renormalise": True}),
+        {"name": "capacity", "factor": 0.75, "then": "nearest_even"},
+        {"name": "dynamic", "tiles_by_load": SMALL_STEPS, "then": "nearest_even"}]
 BRIEF = ["none", "nearest", "score", "balance", "budget", {"name": "up", "renormalise": True}]
 
 
@@ -182,6 +186,10 @@ def cases():
         case("exact multiple of the tile", 64, 8, 1, SIMPLE, pattern=ramp(1, 1, 0, 8, 0, 1.0)),
         case("most experts chosen", 30, 70, 64, BRIEF, tile=16),
         case("large tile", 500, 5, 2, SIMPLE, tile=1024),
+        # Exact ties of whole tiles
+        case("ties to even", 60, 5, 2, [*EVEN, "nearest"], tile=[8, 16], pattern=ramp(1, 1, 0, 5, 0, 1.0)),
+        case("ties to even by load", 160, 16, 3, EVEN, tile=[8, 24], pattern=ties),
+        case("ties to even, skewed", 203, 16, 2, EVEN, source=skewed),
         # Known top-k
         case("top-k", 130, 12, 3, [*SIMPLE, *FILLS], pattern=known(5, 7, 3, 11, 29)),
         case("top-k raw gates in ties", 130, 12, 3, [*BUDGET, *CAPACITY[:6]], normalise_gates=False,

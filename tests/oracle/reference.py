@@ -25,7 +25,7 @@ import numpy as np
 
 SCHEMA = pathlib.Path(__file__).resolve().parent.parent.parent / "src/config/experiment.schema.json"
 # The schema leaves names to the program's catalogues; these are the oracle's own.
-PLAIN_STRATEGIES = ["none", "down", "up", "nearest", "stochastic", "score", "balance"]
+PLAIN_STRATEGIES = ["none", "down", "up", "nearest", "nearest_even", "stochastic", "score", "balance"]
 STRATEGIES = [*PLAIN_STRATEGIES, "adaptive", "capacity", "dynamic", "budget"]
 MASK_32 = np.uint64(0xFFFFFFFF)
 STREAM_LOGIT, STREAM_EXPERT_BIAS, STREAM_TOPIC_OF_RUN, STREAM_TOPIC_LOGIT, STREAM_ROUNDING = range(5)
@@ -482,6 +482,8 @@ def choose_up(routing: Routing, options: dict, rule: str, kept: np.ndarray, tile
         return np.ones(experts, dtype=bool)
     if rule == "nearest":
         return tile - rem < rem
+    if rule == "nearest_even":  # whole tiles are even numbers of them where a remainder is exactly half of one
+        return np.round(kept / tile).astype(np.int64) > kept // tile
     if rule == "adaptive":
         return rem / tile > options.get("threshold", 0.9)
     if rule == "stochastic":
@@ -612,6 +614,13 @@ def renormalised(routing: Routing, token: np.ndarray, gate: np.ndarray) -> np.nd
 
 # ---- What rounding did
 
+def most_experts(rounded: Rounded, target: np.ndarray) -> int:
+    """Different experts that compute one token, the most of any."""
+    pairs = np.stack([rounded.token, np.repeat(np.arange(len(target)), target)], axis=1)
+    pairs = np.unique(pairs[rounded.token >= 0], axis=0)
+    return int(np.unique(pairs[:, 0], return_counts=True)[1].max()) if len(pairs) else 0
+
+
 def measure(routing: Routing, rounded: Rounded) -> dict:
     tokens, experts, top_k = routing.shape
     counts, target, tile = routing.counts, rounded.target, rounded.tile
@@ -632,6 +641,7 @@ def measure(routing: Routing, rounded: Rounded) -> dict:
         "duplicated": extra if rounded.fill == "duplicate" else 0,
         "tokens_without_expert": tokens - len(np.unique(rounded.token[rounded.token >= 0])),
         "starved_experts": int(np.sum((counts > 0) & (target == 0))),
+        "experts_per_token_max": most_experts(rounded, target),
     }
     utilisation = float(rounded.real.sum() / tile_rows) if tile_rows else 1.0
     metrics = {

@@ -55,6 +55,8 @@ TEST_CASE("the simple strategies pick the targets of the specification") {
   CHECK(targets(*cpu, counts, strategy(StrategyKind::kDown), 8) == Counts{0, 0, 8, 8, 8, 24});
   CHECK(targets(*cpu, counts, strategy(StrategyKind::kUp), 8) == Counts{0, 8, 8, 16, 16, 32});
   CHECK(targets(*cpu, counts, strategy(StrategyKind::kNearest), 8) == Counts{0, 0, 8, 8, 16, 32});
+  // 4, 12 and 20 of 8: half a tile more than 0, 1 and 2 tiles.
+  CHECK(targets(*cpu, {3, 4, 5, 12, 20, 31}, strategy(StrategyKind::kNearestEven), 8) == Counts{0, 0, 8, 16, 16, 32});
   StrategyConfig adaptive = strategy(StrategyKind::kAdaptive);
   CHECK(targets(*cpu, counts, adaptive, 8) == Counts{0, 0, 8, 8, 8, 24});
   adaptive.options = AdaptiveOptions{0.5};  // 4/8 is not above it, 5/8 is
