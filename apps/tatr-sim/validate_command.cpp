@@ -1,6 +1,7 @@
 // tatr-sim validate: checks configs and the headers of their traces without running anything.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,7 +35,7 @@ ExitCode validate(const ValidateOptions& options) {
                  first.tiles.size());
     } catch (const Error& error) {  // every file is looked at; the worst outcome decides
       fmt::print(stderr, "tatr-sim: error: {}\n", error.what());
-      code = error.code();
+      code = std::max(code, error.code());
     }
   }
   return code;

@@ -1,5 +1,5 @@
-// Runs one experiment on one system: logits, routing, every strategy at every tile, and the layer's timings. The
-// pipeline of README's "How it works", in order; each stage is another module's.
+// Runs one experiment on one system: logits, routing, every strategy at every tile, and the layer's timings, in
+// that order; what each step does is another room's (docs/architecture.md).
 #pragma once
 
 #include <functional>

@@ -78,16 +78,22 @@ std::string why_not(const BackEnd& back_end, std::span<const GroupedGemmProblem>
   return {};
 }
 
+namespace {
+
+const BackEnd& known_back_end(std::string_view name, const ErrorPlace& where) {
+  if (const BackEnd* back_end = find_back_end(name)) return *back_end;
+  std::string names = "auto";
+  for (const BackEnd& each : kBackEnds) names += ", " + std::string(each.name);
+  throw ConfigError(where, fmt::format("\"{}\"", name), "one of " + names);
+}
+
+}  // namespace
+
 void could_run(std::string_view name, std::span<const GroupedGemmProblem> problems, const DeviceInfo& device,
                const ErrorPlace& where) {
-  const BackEnd* back_end = find_back_end(name);
-  if (back_end == nullptr) {
-    std::string names = "auto";
-    for (const BackEnd& each : kBackEnds) names += ", " + std::string(each.name);
-    throw ConfigError(where, fmt::format("\"{}\"", name), "one of " + names);
-  }
+  const BackEnd& back_end = known_back_end(name, where);
   for (const GroupedGemmProblem& problem : problems) {
-    const std::string reason = back_end->why_not(problem, device);
+    const std::string reason = back_end.why_not(problem, device);
     if (!reason.empty()) throw ConfigError(where, fmt::format("\"{}\" runs this layer on no device: {}", name, reason));
   }
 }
@@ -95,9 +101,9 @@ void could_run(std::string_view name, std::span<const GroupedGemmProblem> proble
 const BackEnd& choose_back_end(std::string_view asked, std::span<const GroupedGemmProblem> problems,
                                const DeviceInfo& device, const ErrorPlace& where) {
   if (asked != "auto") {
-    const BackEnd* named = find_back_end(asked);
-    const std::string reason = named == nullptr ? "there is no such back end" : why_not(*named, problems, device);
-    if (reason.empty()) return *named;
+    const BackEnd& named = known_back_end(asked, where);
+    const std::string reason = why_not(named, problems, device);
+    if (reason.empty()) return named;
     throw ConfigError(where, fmt::format("\"{}\" does not run this layer on {} ({}); allowed there: {}", asked,
                                          device.name, reason, names_of_able(problems, device)));
   }

@@ -28,9 +28,17 @@ void drop_if_zero(json& timing, std::string_view metric) {
   if (std::all_of(samples->begin(), samples->end(), [](const json& sample) { return sample == 0; })) *series = nullptr;
 }
 
+/// Nor had one that was fused into another any of its own, but what an event takes.
+void drop_if_fused(json& timing, const char* what, Stage stage) {
+  const json::json_pointer place(std::string("/fused/") + what);
+  if (timing.contains(place) && timing[place] == true) timing[std::string(info_of(stage).metric)] = nullptr;
+}
+
 void upgrade_timing(json& timing) {
   if (!timing.is_object()) return;
   for (const TimeMetric& metric : kTimeMetrics) drop_if_zero(timing, metric.name);
+  drop_if_fused(timing, "gather", Stage::kGather);
+  drop_if_fused(timing, "swiglu", Stage::kActivation);
   if (timing.contains("end_to_end_counts")) return;
   json counts = json::array();
   const bool measured = timing.contains("end_to_end_speedup") && timing["end_to_end_speedup"].is_object();
@@ -53,14 +61,14 @@ void change_each(json& from, const char* key, Change change) {
 bool reads_version(std::string_view version) { return version == kFirstVersion || version == kResultSchemaVersion; }
 
 void upgrade_result(json& document) {
-  if (!document.is_object() || !document.contains("schema_version") || document["schema_version"] != kFirstVersion) {
-    return;
-  }
+  if (!document.is_object() || !document.contains("schema_version") || !document["schema_version"].is_string()) return;
+  const std::string version = document["schema_version"];
+  if (!reads_version(version)) return;
   document["schema_version"] = kResultSchemaVersion;
-  change_each(document, "experiments", [](json& experiment) {
-    change_each(experiment, "strategies", [](json& strategy) {
+  change_each(document, "experiments", [&](json& experiment) {
+    change_each(experiment, "strategies", [&](json& strategy) {
       add_missing_metrics(strategy);
-      if (strategy.contains("timing")) upgrade_timing(strategy["timing"]);
+      if (version == kFirstVersion && strategy.contains("timing")) upgrade_timing(strategy["timing"]);
     });
     change_each(experiment, "network", add_missing_metrics);
   });

@@ -9,7 +9,7 @@ namespace tatr {
 /// Schema versions that can be read: 1.0, and this program's.
 bool reads_version(std::string_view version);
 
-/// Leaves what is no result of schema version 1.0 as it is.
+/// Also of this program's version, as metrics may be newer. Leaves what is no result of these versions as it is.
 void upgrade_result(nlohmann::json& document);
 
 }  // namespace tatr

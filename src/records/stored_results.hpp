@@ -1,5 +1,5 @@
 // Results one by one, to be resumed and joined. Decides what is the same experiment and whether two results of it
-// agree; files are read by report/result_file.hpp.
+// agree; files are read by records/result_file.hpp.
 #pragma once
 
 #include <cstddef>

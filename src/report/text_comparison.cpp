@@ -38,6 +38,12 @@ std::string mixed_line(const TextContext& context, const NetworkRecord& network)
       2);
 }
 
+/// What an end-to-end speed-up adds up; empty where none was measured.
+std::string end_to_end_line(const LayerTiming& timing) {
+  if (!timing.end_to_end_speedup) return {};
+  return wrap(fmt::format("End to end: {}.", fmt::join(timing.end_to_end_counts, ", ")), 2);
+}
+
 std::string samples_words(const LayerTiming& timing) {
   const std::size_t samples = timing.layer_ms.samples.size();
   return fmt::format("median of {} sample{}", samples, samples == 1 ? "" : "s");
@@ -116,7 +122,7 @@ std::string measured_tables(const TextContext& context, const std::vector<const 
   std::string text;
   for (const std::string& shown : headings) {
     Table table = measured_columns();
-    std::string samples, granule, mixed;
+    std::string samples, granule, mixed, end_to_end;
     for (const NetworkRecord* network : networks) {
       if (!is_timed(context, *network, layered) || timing_heading(*context.first(*network).timing) != shown) continue;
       layered ? add_network(table, *network) : add_single_layer(table, context, *network);
@@ -124,10 +130,11 @@ std::string measured_tables(const TextContext& context, const std::vector<const 
       if (samples.empty()) samples = samples_words(timing);
       if (granule.empty() && timing.granule_rows) granule = granule_words(timing);
       mixed += mixed_line(context, *network);
+      if (end_to_end.empty() && !layered) end_to_end = end_to_end_line(timing);
     }
     text += wrap(
         fmt::format("Measured ({}{}; {}{}):", shown, granule, samples, layered ? ", added over the layers" : ""), 0, 2);
-    text += table.render() + mixed;
+    text += table.render() + mixed + end_to_end;
   }
   if (!missing.empty()) text += wrap("Times not measured: " + missing, 0, 2);
   return text;

@@ -139,7 +139,11 @@ std::string strategies_table(const TextContext& context, std::int64_t tile) {
   }
   if (rows < 2) return waves.empty() ? waves : "\n" + waves;
   return "\nAll Strategies:\n" + table.render() +
-         wrap("Lost mass: gates dropped, mean over tokens. Prob.: mean routing probability of what was dropped.", 2) +
+         wrap(
+             "Most: experts that compute one token, the most of any. Lost mass: gates dropped, mean over tokens. "
+             "Prob.: "
+             "mean routing probability of what was dropped.",
+             2) +
          waves;
 }
 

@@ -36,11 +36,14 @@ TEST_CASE("in version 1.0 what did not run took no time", "[records]") {
                                     {{"route_us", series},
                                      {"gather_ms", series},
                                      {"layer_ms", {{"samples", {1.0, 0.0}}}},
+                                     {"activation_ms", {{"samples", {0.002, 0.002}}}},
+                                     {"fused", {{"gather", false}, {"swiglu", true}}},
                                      {"end_to_end_speedup", {{"value", 1.0}}}}}}}}}}}};
   upgrade_result(document);
   const nlohmann::json& timing = document["experiments"][0]["strategies"][0]["timing"];
   CHECK(timing["route_us"].is_null());
   CHECK(timing["gather_ms"].is_null());
+  CHECK(timing["activation_ms"].is_null());  // fused: only what events take
   CHECK(timing["layer_ms"].is_object());
   CHECK(timing["end_to_end_counts"] == nlohmann::json({"rounding", "layer"}));
   CHECK(document["experiments"][0]["strategies"][0]["dropped"].is_null());
