@@ -85,8 +85,8 @@ All Strategies:
   ----------------------------------------------------------------
   none        20      4        0      0        0          0      -
   down        16      2        4      0        1       0.15  0.012
-  Most: experts that compute one token, the most of any. Lost mass: gates
-  dropped, mean over tokens. Prob.: mean routing probability of what was dropped.
+  Most: experts of one token, the most of any. Lost mass: gates dropped, mean
+  over tokens. Prob.: mean routing probability of what was dropped.
 
 Tokens per Expert (experts in each range):
    3         1 ████████████████████████████████████████
