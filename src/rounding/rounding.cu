@@ -13,7 +13,6 @@
 #include "rounding/tile_choice.cuh"
 
 #if defined(__CUDACC__)
-#include "device/cuda_check.hpp"
 #include "rounding/kernels/deal.cuh"
 #include "rounding/kernels/expert.cuh"
 #include "rounding/kernels/find_fill.cuh"
@@ -373,7 +372,6 @@ class Rounder {
     expert.sum_own = expert.sum_fill = false;
     expert.write = true;
     launch_process(expert, stream);
-    TATR_CUDA_CHECK(cudaGetLastError());
   }
 #endif
 

@@ -8,7 +8,6 @@
 #include "device/thrust_policy.cuh"
 
 #if defined(__CUDACC__)
-#include "device/cuda_check.hpp"
 #include "router/kernels/top_k.cuh"
 #endif
 #include "router/routing.hpp"
@@ -210,7 +209,6 @@ void route_with_kernel(System& system, Routing& routing, const RouterConfig& con
                 routing.scores.data(), routing.members.data(), routing.counts.data(), routing.tallies.data(),
                 routing.row_max.data(), routing.row_inverse.data()},
                system.index(), system.stream());
-  TATR_CUDA_CHECK(cudaGetLastError());
 }
 #endif
 

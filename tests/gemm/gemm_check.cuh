@@ -125,8 +125,10 @@ inline GemmErrors check_gemm(const GemmCase& test, std::uint64_t seed) {
   const DeviceArray<std::int32_t> device_offsets(offsets), device_tokens(token_index), device_experts(expert_of_row);
   const DeviceArray<double> row_errors(std::vector<double>(2 * rows, 0.0));
   fill_uniform<<<512, 256>>>(a.data(), static_cast<std::int64_t>(a.size()), seed, 1.0f);
+  TATR_CHECK_LAUNCH(fill_uniform);
   fill_uniform<<<512, 256>>>(weights.data(), static_cast<std::int64_t>(weights.size()), seed + 1000003,
                              2.0f / std::sqrt(static_cast<float>(test.k)));
+  TATR_CHECK_LAUNCH(fill_uniform);
   const std::vector<std::uint16_t> poison(c.size(), kPoison);
   TATR_CUDA_CHECK(cudaMemcpy(c.data(), poison.data(), poison.size() * 2, cudaMemcpyHostToDevice));
 
@@ -145,6 +147,7 @@ inline GemmErrors check_gemm(const GemmCase& test, std::uint64_t seed) {
     compare_rows<<<static_cast<unsigned>(rows), 256>>>(
         {a.data(), weights.data(), c.data(), test.gather ? device_tokens.data() : nullptr, device_experts.data(),
          test.n, test.k, test.swiglu, row_errors.data()});
+    TATR_CHECK_LAUNCH(compare_rows);
   }
   TATR_CUDA_CHECK(cudaDeviceSynchronize());
   GemmErrors errors;

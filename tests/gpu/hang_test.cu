@@ -53,7 +53,10 @@ int main(int argc, char** argv) {
     const auto watch = make_stopwatch(*gpu);
     Buffer<int> data(*gpu, std::vector<int>{1, 2, 3});
     Candidate candidate{"none at tile 64", {{"gather", [] {}}}};
-    candidate.stages.push_back({"up-projection", [&] { wait_for<<<1, 1, 0, gpu->stream()>>>(go); }});
+    candidate.stages.push_back({"up-projection", [&] {
+                                  wait_for<<<1, 1, 0, gpu->stream()>>>(go);
+                                  TATR_CHECK_LAUNCH(wait_for);
+                                }});
     candidate.stages.push_back({"combine", [] {}});
     const Clock::time_point start = Clock::now();
     std::thread killer([&] {

@@ -2,6 +2,7 @@
 // block; others sort the sample that bounds the search for fills.
 #pragma once
 
+#include "device/cuda_check.hpp"
 #include "device/shared_memory.cuh"
 #include "rounding/kernels/decide.cuh"
 #include "rounding/kernels/find_fill.cuh"
@@ -82,6 +83,7 @@ inline void launch_deal(const DealParams& deal, const DecideParams& decide, cuda
     allow_shared_memory(kernel);
     kernel<<<blocks, kDecideThreads, std::max({own, decide.room(), sample_bytes}), stream>>>(deal, decide);
   };
+    TATR_CHECK_LAUNCH(deal_own_keys);
   if (deal.finds_fill) {
     launch(deal_own_keys<true>, sample_blocks(deal.experts), kSampleBytes);
   } else {

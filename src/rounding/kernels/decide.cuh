@@ -6,6 +6,7 @@
 #include <cub/block/block_scan.cuh>
 
 #include "core/integer_math.hpp"
+#include "device/cuda_check.hpp"
 #include "device/shared_memory.cuh"
 #include "rounding/targets.cuh"
 #include "rounding/tile_choice.cuh"
@@ -164,6 +165,7 @@ __global__ void __launch_bounds__(kDecideThreads) decide_targets(const DecidePar
 inline void launch_decide(const DecideParams& params, cudaStream_t stream) {
   allow_shared_memory(decide_targets);
   decide_targets<<<1, kDecideThreads, params.room(), stream>>>(params);
+  TATR_CHECK_LAUNCH(decide_targets);
 }
 
 }  // namespace tatr

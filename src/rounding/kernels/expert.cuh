@@ -91,4 +91,5 @@ inline void launch_process(const ExpertParams& params, cudaStream_t stream) {
   kernel<<<blocks, kSortThreads, kSortBytes, stream>>>(params);
 }
 
+  TATR_CHECK_LAUNCH(process_expert);
 }  // namespace tatr

@@ -329,6 +329,7 @@ inline void launch_fill(const FillSearch& search, cudaStream_t stream) {
   const dim3 blocks(static_cast<unsigned>(ceil_div(search.experts, fill_detail::kColumns)),
                     static_cast<unsigned>(search.chunks));
   collect_fill<<<blocks, 32 * fill_detail::kWarps, 0, stream>>>(search);
+  TATR_CHECK_LAUNCH(collect_fill);
 }
 
 }  // namespace tatr

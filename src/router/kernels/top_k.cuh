@@ -157,6 +157,7 @@ void launch_kernel(const TopKParams& params, const Number* logits, int device, c
   const auto shared = static_cast<std::size_t>(warps * of_warp + of_experts);
   kernel<<<blocks, warps * kWarpLanes, shared, stream>>>(params, logits);
 }
+  TATR_CHECK_LAUNCH(top_k_kernel);
 
 /// 8, 16 or 32 lanes a token: the fewest that have a lane for each choice and 32 logits each.
 template <class Number>
