@@ -12,6 +12,7 @@
 
 #include <cuda_bf16.h>
 
+#include "device/shared_memory.cuh"
 #include "gemm/sm90/gemm_config.hpp"
 #include "gemm/sm90/ptx.cuh"
 #include "gemm/sm90/tile_scheduler.cuh"
@@ -55,6 +56,10 @@ struct GemmParams {
 
 // --- shared storage ---
 
+/// Under the 128-byte swizzle a copy and a product agree on where a segment lies only if its eight rows begin at a
+/// multiple of this.
+inline constexpr std::size_t kSwizzleBytes = 1024;
+
 /// Items on their way from the scheduler to all who work on them.
 struct ItemQueue {
   alignas(16) int4 items[kItemRing];
@@ -63,9 +68,9 @@ struct ItemQueue {
 
 template <class Config>
 struct SharedStorage {
-  alignas(1024) unsigned char a[Config::kStages][kBytesA];
-  alignas(1024) unsigned char b[Config::kStages][kBytesB<Config>];
-  alignas(1024) unsigned char c[kMultipliers][kStoreBuffers][64 * kStoreColumns * 2];
+  alignas(kSwizzleBytes) unsigned char a[Config::kStages][kBytesA];
+  alignas(kSwizzleBytes) unsigned char b[Config::kStages][kBytesB<Config>];
+  alignas(kSwizzleBytes) unsigned char c[kMultipliers][kStoreBuffers][64 * kStoreColumns * 2];
   ItemQueue items;
   std::uint64_t full[Config::kStages], empty[Config::kStages];
 };
@@ -596,8 +601,9 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
     sm90_bf16_grouped_gemm(const __grid_constant__ GemmParams params, const __grid_constant__ CUtensorMap map_a,
                            const __grid_constant__ CUtensorMap map_b, const __grid_constant__ CUtensorMap map_c) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  extern __shared__ unsigned char memory[];
-  auto& shared = *reinterpret_cast<SharedStorage<Config>*>(memory);
+  static_assert(alignof(SharedStorage<Config>) == kSwizzleBytes);
+  alignas(kSwizzleBytes) extern __shared__ unsigned char memory[];
+  auto& shared = *shared_memory_as<SharedStorage<Config>>(memory);
   const int rank = static_cast<int>(ptx::cluster_rank());
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / 128, 0);  // known to be uniform
   if (threadIdx.x == 0) initialise_barriers<Config>(shared);

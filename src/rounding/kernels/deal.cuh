@@ -36,7 +36,8 @@ __host__ __device__ constexpr std::int32_t sample_blocks(std::int32_t experts) {
 /// A block counts its kDecideThreads assignments by expert, claims that much room of each expert at once, then writes.
 template <bool kSamples>
 __global__ void __launch_bounds__(kDecideThreads) deal_own_keys(const DealParams p, const DecideParams decide) {
-  extern __shared__ double deal_room[];
+  extern __shared__ double deal_memory[];
+  double* const deal_room = shared_memory_as<double>(deal_memory);
   if (blockIdx.x == 0) {
     if (p.meanwhile == Meanwhile::kDecide) {
       decide_in_block(decide, deal_room);
@@ -82,8 +83,8 @@ inline void launch_deal(const DealParams& deal, const DecideParams& decide, cuda
     const auto blocks = static_cast<unsigned>(1 + samples + ceil_div<std::int64_t>(deal.assignments, kDecideThreads));
     allow_shared_memory(kernel);
     kernel<<<blocks, kDecideThreads, std::max({own, decide.room(), sample_bytes}), stream>>>(deal, decide);
-  };
     TATR_CHECK_LAUNCH(deal_own_keys);
+  };
   if (deal.finds_fill) {
     launch(deal_own_keys<true>, sample_blocks(deal.experts), kSampleBytes);
   } else {

@@ -138,14 +138,14 @@ __device__ inline void decide_budget_in_block(const DecideParams& p, double* sta
 }
 
 /// Targets, needs and offsets. All kDecideThreads of one block call it.
-__device__ inline void decide_in_block(const DecideParams& p, void* room) {
+__device__ inline void decide_in_block(const DecideParams& p, double* room) {
+  static_assert(alignof(Deviations) <= alignof(double) && sizeof(Deviations) <= sizeof(double) + sizeof(std::int32_t));
   if (p.alone.rule == StrategyKind::kBalance) {
-    decide_balance_in_block(p, static_cast<Deviations*>(room));
+    decide_balance_in_block(p, reinterpret_cast<Deviations*>(room));
   } else if (p.among_tiles) {
     decide_tiles_in_block(p);
   } else if (p.alone.rule == StrategyKind::kBudget) {
-    double* const stake = static_cast<double*>(room);
-    decide_budget_in_block(p, stake, reinterpret_cast<std::int32_t*>(stake + p.experts));
+    decide_budget_in_block(p, room, reinterpret_cast<std::int32_t*>(room + p.experts));
   } else {
     for (std::int32_t e = threadIdx.x; e < p.experts; e += kDecideThreads) p.alone(e);
   }
@@ -158,8 +158,8 @@ __device__ inline void decide_in_block(const DecideParams& p, void* room) {
 
 /// For the rules that look at gates.
 __global__ void __launch_bounds__(kDecideThreads) decide_targets(const DecideParams p) {
-  extern __shared__ double decide_room[];
-  decide_in_block(p, decide_room);
+  extern __shared__ double decide_memory[];
+  decide_in_block(p, shared_memory_as<double>(decide_memory));
 }
 
 inline void launch_decide(const DecideParams& params, cudaStream_t stream) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "device/cuda_check.hpp"
+#include "device/shared_memory.cuh"
 #include "rounding/dispatch.cuh"
 #include "rounding/kernels/find_fill.cuh"
 #include "rounding/kernels/sort.cuh"
@@ -52,7 +53,8 @@ __device__ inline const std::uint64_t* join_fill(const FillSearch& search, int e
 /// division cost the other no registers.
 template <bool kNormalised>
 __global__ void __launch_bounds__(kSortThreads) process_expert(const ExpertParams p) {
-  extern __shared__ std::uint64_t sort_room[];
+  extern __shared__ std::uint64_t sort_memory[];
+  std::uint64_t* const sort_room = shared_memory_as<std::uint64_t>(sort_memory);
   const int expert = static_cast<int>(blockIdx.x);
   const bool for_own = blockIdx.y == 0;
   const std::int32_t first = p.own_offsets[expert], count = p.own_offsets[expert + 1] - first;
@@ -89,7 +91,7 @@ inline void launch_process(const ExpertParams& params, cudaStream_t stream) {
   TATR_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSortBytes));
   const dim3 blocks(static_cast<unsigned>(params.experts), params.blocks == Blocks::kBoth ? 2 : 1);
   kernel<<<blocks, kSortThreads, kSortBytes, stream>>>(params);
+  TATR_CHECK_LAUNCH(process_expert);
 }
 
-  TATR_CHECK_LAUNCH(process_expert);
 }  // namespace tatr

@@ -122,7 +122,8 @@ template <class Number, int kGroup, bool kWhole>
 __global__ void __launch_bounds__(kWarpLanes* kMostWarps, 1) top_k_kernel(const TopKParams p, const Number* logits) {
   extern __shared__ uint4 top_k_memory[];
   const int warps = static_cast<int>(blockDim.x / kWarpLanes), warp = static_cast<int>(threadIdx.x / kWarpLanes);
-  auto* const of_warps = reinterpret_cast<WarpMemory<Number, kGroup>*>(top_k_memory);
+  static_assert(alignof(WarpMemory<Number, kGroup>) == alignof(uint4), "what bulk copies ask for");
+  auto* const of_warps = shared_memory_as<WarpMemory<Number, kGroup>>(top_k_memory);
   auto* const histogram = reinterpret_cast<std::int32_t*>(of_warps + warps);
   WarpMemory<Number, kGroup>& memory = of_warps[warp];
   const auto blocks = static_cast<std::int32_t>(gridDim.x);
@@ -156,8 +157,8 @@ void launch_kernel(const TopKParams& params, const Number* logits, int device, c
   const int blocks = std::min(multiprocessors, ceil_div(params.tokens, Memory::kTokens));
   const auto shared = static_cast<std::size_t>(warps * of_warp + of_experts);
   kernel<<<blocks, warps * kWarpLanes, shared, stream>>>(params, logits);
-}
   TATR_CHECK_LAUNCH(top_k_kernel);
+}
 
 /// 8, 16 or 32 lanes a token: the fewest that have a lane for each choice and 32 logits each.
 template <class Number>
