@@ -5,11 +5,12 @@ usage: gpu_cli_test.py PROGRAM SOURCE_DIR [unittest arguments]
 
 import json
 import pathlib
+import re
 import sys
 import tempfile
 import unittest
 
-from program import SOURCE, main, run, without_times
+from program import SOURCE, lock_gpus, main, run, without_times
 
 CONFIGS = sorted(SOURCE.glob("configs/**/*.json"))
 
@@ -70,7 +71,9 @@ class Gpu(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if "cuda:0" not in run("list", "devices").stdout:
+    gpus = sorted(int(index) for index in set(re.findall(r"cuda:(\d+)", run("list", "devices").stdout)))
+    if not gpus:
         print("skipped: no usable GPU")
         sys.exit(77)
+    lock_gpus(gpus)
     main()

@@ -1,5 +1,7 @@
 """What the tests of the command line share. Their arguments: PROGRAM SOURCE_DIR [unittest arguments]."""
 
+import fcntl
+import os
 import pathlib
 import subprocess
 import sys
@@ -19,6 +21,19 @@ TINY = {
 
 def run(*arguments, stdin=None, **options):
     return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=600, input=stdin, **options)
+
+
+def lock_gpus(indices):
+    """Waits until no other test uses these GPUs, and keeps others off until the process ends: the locks of tests/gpu_lock.hpp."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    for index in indices:
+        name = visible[index] if index < len(visible) and visible[index] else str(index)
+        path = os.path.join(tempfile.gettempdir(), f"tatr-gpu-{name.replace('/', '-')}.lock")
+        try:
+            file = os.open(path, os.O_RDONLY)  # not to be made anew: another user's cannot be, in /tmp
+        except FileNotFoundError:
+            file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def without_times(document):

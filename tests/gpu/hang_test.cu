@@ -15,6 +15,7 @@
 #include "core/interrupt.hpp"
 #include "device/cuda_check.hpp"
 #include "device/system.hpp"
+#include "gpu_lock.hpp"
 #include "measure/sampler.hpp"
 #include "measure/stopwatch.hpp"
 
@@ -42,6 +43,7 @@ int main(int argc, char** argv) {
     std::puts("skipped: no usable GPU");
     return 77;  // ctest's SKIP_RETURN_CODE
   }
+  const test::GpuLock lock(0);
   const bool by_signal = argc > 1 && std::strcmp(argv[1], "signal") == 0;
   watch_for_interrupts();
   set_device_timeout(by_signal ? 0.0 : 1.0);

@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "device/system.hpp"
+#include "gpu_lock.hpp"
 
 int main(int argc, char** argv) {
   constexpr int kSkipped = 77;  // ctest's SKIP_RETURN_CODE
@@ -11,5 +12,6 @@ int main(int argc, char** argv) {
     std::puts("skipped: no usable GPU");
     return kSkipped;
   }
+  const tatr::test::GpuLock lock(0);
   return Catch::Session().run(argc, argv);
 }

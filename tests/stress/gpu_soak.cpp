@@ -21,6 +21,7 @@
 #include "core/philox.hpp"
 #include "gemm/sm90/tatr_gemm.hpp"
 #include "gemm/sm90/wait_log.hpp"
+#include "gpu_lock.hpp"
 #include "layer/forward.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
@@ -204,11 +205,12 @@ int main(int argc, char** argv) {
   const std::int64_t launches = argc > 1 ? std::atoll(argv[1]) : 100000;
   const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
   const int index = argc > 3 ? std::atoi(argv[3]) : 0;
-  const auto end = Clock::now() + std::chrono::seconds(argc > 4 ? std::atoi(argv[4]) : 3600);
   if (cuda_device_count() == 0) {
     std::puts("skipped: no usable GPU");
     return 77;  // ctest's SKIP_RETURN_CODE
   }
+  const test::GpuLock lock(index);
+  const auto end = Clock::now() + std::chrono::seconds(argc > 4 ? std::atoi(argv[4]) : 3600);
   const auto gpu = make_cuda_system(index);
   if (!can_run({1, 8, 8, 128, 0, false, false}, current_tatr_device())) {
     std::puts("skipped: the kernels need a Hopper GPU");

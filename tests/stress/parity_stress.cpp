@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "any_options.hpp"
 #include "core/error.hpp"
 #include "core/philox.hpp"
+#include "gpu_lock.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 
@@ -216,6 +218,8 @@ int main(int argc, char** argv) {
     std::puts("skipped: no usable GPU");
     return 77;  // ctest's SKIP_RETURN_CODE
   }
+  std::optional<test::GpuLock> lock;
+  if (cuda) lock.emplace(0);
   const auto work = [&] {
     const auto one = make_cpu_system(1);
     const auto other = cuda ? make_cuda_system(0) : make_cpu_system(3);
