@@ -15,6 +15,7 @@
 #include "core/error.hpp"
 #include "core/philox.hpp"
 #include "gpu_lock.hpp"
+#include "parity.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 
@@ -47,9 +48,10 @@ class Draws {
   std::uint32_t next_ = 0;
 };
 
-// Where GPU kernels change how they work, and beside it.
-constexpr std::int64_t kEdgeExperts[] = {4, 8, 12, 128, 252, 256, 256, 260, 504, 512, 512, 516, 1020, 1024};
-constexpr std::int64_t kEdgeTopK[] = {1, 2, 7, 8, 8, 9, 16, 17, 32};
+// Where GPU kernels change how they work or end, and beside it.
+constexpr std::int64_t kEdgeExperts[] = {4,   8,   12,   128,  252,  256,  256,  260,  504,        512,
+                                         512, 516, 1020, 1024, 1025, 1028, 2048, 3000, kMaxExperts};
+constexpr std::int64_t kEdgeTopK[] = {1, 2, 7, 8, 8, 9, 16, 17, 32, 33, kMaxTopK};
 constexpr const char* kLogitKinds[] = {"normal", "coarse",    "equal",   "zeros of both signs", "subnormal",
                                        "wide",   "half-like", "crowded", "nearly equal"};
 
@@ -124,9 +126,9 @@ Case draw_case(std::uint64_t key, std::int64_t most_pairs) {
   RouterConfig& router = c.router;
   do {
     router.tokens = draw.size(65536);
-    router.experts = draw.chance(0.5) ? draw.one_of(kEdgeExperts) : draw.size(1024);
+    router.experts = draw.chance(0.5) ? draw.one_of(kEdgeExperts) : draw.size(kMaxExperts);
   } while (router.tokens * router.experts > most_pairs);
-  const std::int64_t most = std::min<std::int64_t>(router.experts, 32);
+  const std::int64_t most = std::min(router.experts, kMaxTopK);
   router.top_k = draw.chance(0.5) ? std::min(most, draw.one_of(kEdgeTopK)) : draw.size(most);
   router.scoring = draw.chance(0.3) ? Scoring::kSigmoid : Scoring::kSoftmax;
   router.normalise_gates = draw.chance(0.7);
@@ -156,48 +158,15 @@ Case draw_case(std::uint64_t key, std::int64_t most_pairs) {
   return c;
 }
 
-template <class T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
-
-/// The name of the first thing that differs, or empty.
-std::string difference(const Routing& a, const Routing& b) {
-  if (!same_bits(a.chosen.to_host(), b.chosen.to_host())) return "chosen experts";
-  if (!same_bits(a.gates.to_host(), b.gates.to_host())) return "gates";
-  if (!same_bits(a.scores.to_host(), b.scores.to_host())) return "scores";
-  if (!same_bits(a.counts.to_host(), b.counts.to_host())) return "counts";
-  if (!same_bits(a.members.to_host(), b.members.to_host())) return "members";
-  if (a.scoring != Scoring::kSoftmax) return {};
-  if (!same_bits(a.row_max.to_host(), b.row_max.to_host())) return "maxima of rows";
-  if (!same_bits(a.row_inverse.to_host(), b.row_inverse.to_host())) return "sums of rows";
-  return {};
-}
-
-std::string difference(const Rounded& a, const Rounded& b) {
-  const RoundingMetrics &m = a.metrics, &n = b.metrics;
-  if (!same_bits(m.counts_after, n.counts_after)) return "targets";
-  if (!same_bits(a.dispatch.offsets.to_host(), b.dispatch.offsets.to_host())) return "offsets";
-  if (!same_bits(a.dispatch.token.to_host(), b.dispatch.token.to_host())) return "tokens";
-  if (!same_bits(a.dispatch.gate.to_host(), b.dispatch.gate.to_host())) return "dispatch gates";
-  if (m.dropped != n.dropped || m.added != n.added || m.padded != n.padded || m.duplicated != n.duplicated)
-    return "drops or fills";
-  if (m.tokens_without_expert != n.tokens_without_expert) return "tokens without expert";
-  if (m.dropped_gate_mass != n.dropped_gate_mass || m.mean_cube_dropped_mass != n.mean_cube_dropped_mass)
-    return "dropped mass";
-  if (m.mean_dropped_probability != n.mean_dropped_probability) return "dropped probability";
-  return {};
-}
-
 std::string run_case(const Case& c, System& one, System& other) {
   const Routing a = route(one, Buffer<float>(one, c.logits), c.router);
   Routing b = route(other, Buffer<float>(other, c.logits), c.router);
-  std::string found = difference(a, b);
+  std::string found = test::difference(a, b);
   route_again(other, b, c.router);
-  if (found.empty() && !(found = difference(a, b)).empty()) found += ", the second time";
+  if (found.empty() && !(found = test::difference(a, b)).empty()) found += ", the second time";
   for (std::size_t i = 0; i < c.strategies.size() && found.empty(); ++i) {
-    found = difference(round_routing(a, c.strategies[i], c.tiles[i], c.seed, 0, one),
-                       round_routing(b, c.strategies[i], c.tiles[i], c.seed, 0, other));
+    found = test::difference(round_routing(a, c.strategies[i], c.tiles[i], c.seed, 0, one),
+                             round_routing(b, c.strategies[i], c.tiles[i], c.seed, 0, other));
     if (!found.empty()) {
       found += " of strategy " + std::to_string(static_cast<int>(c.strategies[i].kind)) + " at tile " +
                std::to_string(c.tiles[i]);
