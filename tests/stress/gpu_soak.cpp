@@ -1,8 +1,8 @@
 // Launches every kernel of a layer over random shapes, very often: a hang once in ten thousand launches is a fault, and
-// so is one wrong bit. Each case routes, rounds and runs the layer as an experiment does (recorded and launched one by
-// one, in queues of many), then once more on poisoned outputs, and compares all bits with those of its first run. A
-// watchdog ends a run that stands still, with the case and, in a build with TATR_WATCH_WAITS, where each warp waits.
-// Usage: gpu_soak [launches] [seed] [gpu] [seconds at most]
+// so is one wrong bit. Each case routes, rounds and runs the layer as an experiment does, recorded and launched one by
+// one, in queues of many runs and one of a single run; what each queue leaves in poisoned outputs is compared with what
+// the first run gave. A watchdog ends a run that stands still, with the case and, in a build with TATR_WATCH_WAITS,
+// where each warp waits. Usage: gpu_soak [launches] [seed] [gpu] [seconds at most]
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,6 +23,7 @@
 #include "gemm/sm90/wait_log.hpp"
 #include "gpu_lock.hpp"
 #include "layer/forward.hpp"
+#include "parity.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 #include "source/synthetic.hpp"
@@ -139,6 +140,13 @@ using Tally = std::map<std::string, std::int64_t>;
 /// Kernels that one rounding launches: what deals, decides, collects and writes, at the least.
 constexpr std::int64_t kLeastRoundingKernels = 2;
 
+/// What the last run left otherwise than the first did, or empty. Waits for it.
+std::string difference(System& gpu, const ForwardPass& run, const Tensor& output, RoundingScratch& scratch,
+                       const Dispatch& dispatch) {
+  if (relative_difference(gpu, run.output(), output.view()) != 0.0) return "output";
+  return test::difference(dispatch_of(gpu, scratch), dispatch);
+}
+
 /// Runs one case so many times. False where bits differ.
 bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
   constexpr int kQueued = 25, kQueues = 8;
@@ -153,15 +161,18 @@ bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
   Tensor first(gpu, layer.dtype, run.output().shape);
   run.run();
   gpu.copy(first.data(), run.output().data, first.bytes());
-  const std::vector<std::int32_t> token = rounded.dispatch.token.to_host();
   const auto recording = gpu.record([&] {
     route_again(gpu, routing, c.router);
     round_into(routing, c.strategy, c.options.tile_rows, c.seed, 0, gpu, scratch);
     run.run();
   });
   ++progress.steps;
-  for (int queue = 0; queue < kQueues; ++queue) {
-    for (int i = 0; i < kQueued; ++i) {
+  std::string found;
+  for (int queue = 0; queue <= kQueues && found.empty(); ++queue) {
+    const int runs = queue < kQueues ? kQueued : 1;  // the last: what one run alone does not write stays poison
+    run.poison_outputs();
+    poison_dispatch(gpu, scratch);
+    for (int i = 0; i < runs; ++i) {
       if ((queue + i) % 2 == 0) {
         recording->replay();
       } else {
@@ -169,6 +180,8 @@ bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
       }
     }
     gpu.synchronize();
+    found = difference(gpu, run, first, scratch, rounded.dispatch);
+    if (!found.empty()) found += " after queue " + std::to_string(queue);
     ++progress.steps;
   }
   constexpr std::int64_t kRuns = kQueued * kQueues;
@@ -179,18 +192,8 @@ bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
         run.up_variant().substr(0, run.up_variant().find(','))] += gemms;
   tally["down: " + run.down_variant().substr(0, run.down_variant().find(','))] += gemms;
   tally["combine"] += kRuns;
-
-  run.poison_outputs();
-  run.run();
-  const bool same = relative_difference(gpu, run.output(), first.view()) == 0.0;
-  recording->replay();
-  gpu.synchronize();
-  const Dispatch& again = round_routing(routing, c.strategy, c.options.tile_rows, c.seed, 0, gpu, scratch).dispatch;
-  if (!same || again.token.to_host() != token) {
-    std::printf("DIFFERS: %s: %s\n", c.text.c_str(), same ? "dispatch" : "output");
-    return false;
-  }
-  return true;
+  if (!found.empty()) std::printf("DIFFERS: %s: %s\n", c.text.c_str(), found.c_str());
+  return found.empty();
 }
 
 std::int64_t total(const Tally& tally) {
