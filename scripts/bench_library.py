@@ -8,10 +8,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def build(path, sources, options=(), libraries=()):
-    """A shared library for Hopper at `path`, from sources under the root; `libraries` as the linker takes them."""
+    """A shared library for Hopper at `path`, from sources under the root; `libraries` as the linker takes them.
+
+    A source that is missing shows here, not when the library is loaded."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     subprocess.run(["nvcc", "-std=c++20", "-O3", "-gencode=arch=compute_90a,code=sm_90a", "-cudart", "static",
-                    "--expt-relaxed-constexpr", "-Isrc", "-shared", *options, *sources, *libraries, "-o", path],
+                    "--expt-relaxed-constexpr", "-Isrc", "-shared", "-Xlinker", "--no-undefined", *options, *sources, *libraries, "-o", path],
                    cwd=ROOT, check=True)
 
 

@@ -78,7 +78,11 @@ int bench_record(void* handle, int kind, double of_nearest, int with_route) {
         if (kind >= 0) {
           strategy = bench->strategies.emplace_back(std::make_unique<StrategyConfig>()).get();
           strategy->kind = static_cast<StrategyKind>(kind);
-          strategy->tiles = BudgetOfNearest{of_nearest};
+          if (strategy->kind == StrategyKind::kBudget) {
+            BudgetOptions budget;
+            budget.tiles = BudgetOfNearest{of_nearest};
+            strategy->options = budget;
+          }
           round_routing(bench->routing, *strategy, bench->tile, 1, 0, *bench->system, *bench->scratch);
         }
         bench->recordings.push_back(bench->system->record([bench, strategy, with_route] {
