@@ -35,8 +35,12 @@ class ColdTimer:
         torch.sum(self.source.view(torch.int64), dim=0, out=self.sum)
 
     def medians(self, candidates):
-        """Milliseconds by name: all are run in turn for warm_s, or three times, then once a round, in an order drawn anew."""
+        """Milliseconds by name: all are run in turn for warm_s, or three times, then once a round, in an order drawn anew.
+
+        A candidate that launches on a stream of its own has it as `stream`; the others use the current one."""
         import torch
+        current = torch.cuda.current_stream()
+        stream_of = {name: getattr(candidate, "stream", current) for name, candidate in candidates.items()}
         events, order, start, turns = {name: [] for name in candidates}, list(candidates), time.time(), 0
         while turns < 3 or time.time() - start < self.warm_s:
             for name in order:
@@ -47,10 +51,13 @@ class ColdTimer:
             random.shuffle(order)
             for name in order:
                 begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-                self.flush()
-                begin.record()
-                candidates[name]()
-                end.record()
+                stream_of[name].wait_stream(current)
+                with torch.cuda.stream(stream_of[name]):
+                    self.flush()
+                    begin.record()
+                    candidates[name]()
+                    end.record()
+                current.wait_stream(stream_of[name])
                 events[name].append((begin, end))
         torch.cuda.synchronize()
         return {name: sorted(a.elapsed_time(b) for a, b in pairs)[len(pairs) // 2] for name, pairs in events.items()}
