@@ -62,7 +62,7 @@ TEST_CASE("up to 4096 experts and 64 choices the GPU gives what the CPU gives") 
   for (const std::int64_t experts : {1025, 1536, 2048, 3000, 4096}) {
     for (const std::int64_t top_k : {33, 48, 64}) shapes.push_back({experts, top_k});
   }
-  const auto cpu = make_cpu_system(), gpu = make_cuda_system();
+  const auto cpu = make_cpu_system(4), gpu = make_cuda_system();
   for (const Shape& shape : shapes) {
     for (const Scoring scoring : {Scoring::kSoftmax, Scoring::kSigmoid}) {
       for (const LogitType logits : {LogitType::kFp32, LogitType::kBf16}) {
