@@ -83,12 +83,12 @@ int bench_record(void* handle, int kind, double of_nearest, int with_route) {
             budget.tiles = BudgetOfNearest{of_nearest};
             strategy->options = budget;
           }
-          round_routing(bench->routing, *strategy, bench->tile, 1, 0, *bench->system, *bench->scratch);
+          round_routing(bench->routing, {*strategy, bench->tile, 1, 0}, *bench->system, *bench->scratch);
         }
         bench->recordings.push_back(bench->system->record([bench, strategy, with_route] {
           if (with_route != 0) route_again(*bench->system, bench->routing, bench->router);
           if (strategy != nullptr) {
-            round_into(bench->routing, *strategy, bench->tile, 1, 0, *bench->system, *bench->scratch);
+            round_into(bench->routing, {*strategy, bench->tile, 1, 0}, *bench->system, *bench->scratch);
           }
         }));
         return static_cast<int>(bench->recordings.size()) - 1;

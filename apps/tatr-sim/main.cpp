@@ -61,9 +61,8 @@ int run(const tatr::Action& action) {
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+/// Does what the command line says. Throws UsageError where it cannot be meant.
+tatr::ExitCode start(int argc, char** argv) {
   CLI::App app{
       "Simulates and measures tile-aware token rounding (TATR) for mixture-of-experts layers:\n"
       "what rounding each expert's tokens to whole GEMM tiles buys in time, and what it costs in quality."};
@@ -74,21 +73,23 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(30);
   tatr::Action action;
-  tatr::add_run(app, action);
-  tatr::add_advise(app, action);
-  tatr::add_compare(app, action);
-  tatr::add_report(app, action);
-  tatr::add_merge(app, action);
-  tatr::add_validate(app, action);
-  tatr::add_schema(app, action);
-  tatr::add_list(app, action);
-  tatr::add_completion(app, action);
+  for (const auto add : {tatr::add_run, tatr::add_advise, tatr::add_compare, tatr::add_report, tatr::add_merge,
+                         tatr::add_validate, tatr::add_schema, tatr::add_list, tatr::add_completion}) {
+    add(app, action);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return finish(app.exit(error));  // --help, --version
-    return fail(tatr::ExitCode::kUsage, std::string(error.what()) + " (see tatr-sim --help)");
+    if (error.get_exit_code() != 0) throw tatr::UsageError(std::string(error.what()) + " (see tatr-sim --help)");
+    app.exit(error);  // --help, --version
+    return tatr::ExitCode::kDone;
   }
   tatr::watch_for_interrupts();
-  tatr::leave(run(action));
+  return action();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  tatr::leave(run([&] { return start(argc, argv); }));
 }

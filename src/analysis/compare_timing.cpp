@@ -93,8 +93,9 @@ void judge(MetricChange& change, const Interval& sure, double margin, const std:
                               ratio.high, yardstick, why, margin * 100);
 }
 
-void judge_series(MetricChange& change, const std::vector<double>& base, const std::vector<double>& next,
-                  const StrategyPair& pair, const Yardstick& yardstick, const TimeRules& rules) {
+/// Of the pair's series of the change's metric, which both have.
+void judge_series(MetricChange& change, const StrategyPair& pair, const Yardstick& yardstick, const TimeRules& rules) {
+  const std::vector<double> base = series_of(pair.base, change.metric), next = series_of(pair.next, change.metric);
   const auto ambiguous = [&](const std::string& reason) {
     change.change = Change::kAmbiguous;
     change.reason = reason;
@@ -158,7 +159,7 @@ std::vector<MetricChange> compare_times(const StrategyPair& pair, const MetricCh
         continue;
       }
       change.time = TimeChange{quantile(base, 0.5), quantile(next, 0.5), std::nullopt};
-      judge_series(change, base, next, pair, yardstick, rules);
+      judge_series(change, pair, yardstick, rules);
     }
     changes.push_back(std::move(change));
   }

@@ -30,10 +30,12 @@ void prepare_export(const std::string& folder) {
   OutputFile(folder + "/tatr-sim");  // removed again at once
 }
 
-void export_rounding(const std::string& folder, const std::string& experiment, std::int64_t layer, std::int64_t tile,
-                     const std::string& label, const Rounded& rounded) {
-  const std::string stem =
-      fmt::format("{}/{}.layer{}.tile{}.{}", folder, file_safe(experiment), layer, tile, file_safe(label));
+std::string export_stem(const std::string& folder, const std::string& experiment, std::int64_t layer, std::int64_t tile,
+                        const std::string& label) {
+  return fmt::format("{}/{}.layer{}.tile{}.{}", folder, file_safe(experiment), layer, tile, file_safe(label));
+}
+
+void export_rounding(const std::string& stem, const Rounded& rounded) {
   const auto write = [&](const char* what, const auto& values) {
     const std::int64_t shape[] = {static_cast<std::int64_t>(values.size())};
     write_npy(fmt::format("{}.{}.npy", stem, what), shape, std::span(values));

@@ -126,7 +126,7 @@ void LayerTimer::add_setting(std::size_t index) {
   const std::string name = name_of(setting);
   Sampled& sampled = settings_.emplace_back();
   const auto round = [this, &setting] {
-    round_into(routing_, *setting.strategy, setting.tile, request_.config.seed, request_.layer, system_, scratch_);
+    round_into(routing_, {*setting.strategy, setting.tile, request_.config.seed, request_.layer}, system_, scratch_);
   };
   sampled.rounding = add(name, {{"rounding", replay_of(round)}});
   sampled.pass = std::make_unique<ForwardPass>(layer_, rounded.dispatch,

@@ -84,11 +84,12 @@ class Pipeline {
     for (const Setting& setting : settings_) {
       tell(name_of(setting));
       rounded.push_back(
-          round_routing(routing, *setting.strategy, setting.tile, config_.seed, layer_, system_, scratch));
+          round_routing(routing, {*setting.strategy, setting.tile, config_.seed, layer_}, system_, scratch));
       record_.strategies.push_back(describe_strategy(setting, rounded.back()));
       if (!options_.export_folder.empty()) {
-        export_rounding(options_.export_folder, config_.name, layer_, setting.tile, setting.strategy->label,
-                        rounded.back());
+        export_rounding(
+            export_stem(options_.export_folder, config_.name, layer_, setting.tile, setting.strategy->label),
+            rounded.back());
       }
     }
     if (!config_.layer) return;

@@ -209,31 +209,31 @@ namespace {
 /// One strategy at one tile on one routing: what it needs, made ready for either way of computing it.
 class Rounder {
  public:
-  Rounder(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
-          std::int64_t layer, RoundingScratch::Parts& parts)
+  Rounder(const Routing& routing, const RoundingCase& one, RoundingScratch::Parts& parts)
       : routing_(routing),
-        strategy_(strategy),
-        rule_(rule_of(strategy)),
-        fill_(fill_kind_of(strategy, routing)),
-        loads_{routing.counts.data(), capacity_rows(strategy, routing, tile), tile_steps(strategy, tile)},
+        strategy_(one.strategy),
+        tile_(one.tile),
+        rule_(rule_of(strategy_)),
+        fill_(fill_kind_of(strategy_, routing)),
+        loads_{routing.counts.data(), capacity_rows(strategy_, routing, one.tile), tile_steps(strategy_, one.tile)},
         stake_{loads_, parts.squared.data(), parts.mass.data()},
         alone_{rule_,
                loads_,
                strategy_.get<AdaptiveOptions>().threshold,
-               seed ^ fnv1a(strategy_.canonical),
-               static_cast<std::uint32_t>(layer),
+               one.seed ^ fnv1a(strategy_.canonical),
+               static_cast<std::uint32_t>(one.layer),
                parts.mass.data(),
                parts.fill_mass.data(),
                parts.target.data()},
-        budget_(budget_size(strategy, routing.tokens)),
-        budget_stake_(strategy.get<BudgetOptions>().objective == BudgetObjective::kMass ? parts.mass.data()
-                                                                                        : parts.squared.data()),
+        budget_(budget_size(strategy_, routing.tokens)),
+        budget_stake_(strategy_.get<BudgetOptions>().objective == BudgetObjective::kMass ? parts.mass.data()
+                                                                                         : parts.squared.data()),
         search_(parts.search(routing)),
-        among_tiles_(chooses_tiles(strategy)),
-        slots_(parts.slots(tile_slots(routing.tokens, routing.top_k, routing.experts, tile))),
+        among_tiles_(chooses_tiles(strategy_)),
+        slots_(parts.slots(tile_slots(routing.tokens, routing.top_k, routing.experts, one.tile))),
         parts_(parts) {
-    search_.gate = added_gate_of(strategy, routing);
-    check_tile(strategy, slots_.slots, parts);
+    search_.gate = added_gate_of(strategy_, routing);
+    check_tile(strategy_, slots_.slots, parts);
   }
 
   template <class Policy>
@@ -255,6 +255,10 @@ class Rounder {
     return tiles;
   }
   Fill fill() const { return fill_; }
+  /// 0: each expert has its own.
+  std::int64_t tile() const { return strategy_.kind == StrategyKind::kDynamic ? 0 : tile_; }
+  const Routing& routing() const { return routing_; }
+  const RoundingScratch::Parts& parts() const { return parts_; }
 
  private:
   bool may_go_up() const { return rule_ != StrategyKind::kNone && rule_ != StrategyKind::kDown; }
@@ -387,6 +391,7 @@ class Rounder {
 
   const Routing& routing_;
   const StrategyConfig& strategy_;
+  std::int64_t tile_;
   StrategyKind rule_;
   Fill fill_;
   Loads loads_;
@@ -400,12 +405,13 @@ class Rounder {
   RoundingScratch::Parts& parts_;
 };
 
+/// Of what a rounder left in the scratch and `dispatch`, cut to its rows.
 template <class Policy>
-RoundingMetrics metrics_of(const Policy& policy, System& system, const Routing& routing, const StrategyConfig& strategy,
-                           const Rounder& rounder, std::int64_t tile, const RoundingScratch::Parts& parts,
-                           const Dispatch& dispatch) {
+RoundingMetrics metrics_of(const Policy& policy, System& system, const Rounder& rounder, const Dispatch& dispatch) {
+  const Routing& routing = rounder.routing();
+  const RoundingScratch::Parts& parts = rounder.parts();
   RoundingMetrics metrics;
-  metrics.tile = strategy.kind == StrategyKind::kDynamic ? 0 : tile;
+  metrics.tile = rounder.tile();
   metrics.counts_before = routing.counts.to_host();
   metrics.counts_after = parts.target.to_host();
   add_expert_metrics(metrics, rounder.tiles_of(metrics.counts_before), rounder.fill(), routing.tokens);
@@ -456,29 +462,27 @@ std::int64_t most_tile_of(const StrategyConfig& strategy, std::int64_t tile) {
   return *std::max_element(steps.tile, steps.tile + steps.count);
 }
 
-void round_into(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
-                std::int64_t layer, System& system, RoundingScratch& scratch) {
-  check_strategy(strategy, routing.has_all_scores());
-  Rounder rounder(routing, strategy, tile, seed, layer, scratch.parts());
+void round_into(const Routing& routing, const RoundingCase& one, System& system, RoundingScratch& scratch) {
+  check_strategy(one.strategy, routing.has_all_scores());
+  Rounder rounder(routing, one, scratch.parts());
   with_policy(
       system, [&](auto policy) { rounder.run(policy, system); }, &scratch.parts().thrust);
 }
 
-Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
-                      std::int64_t layer, System& system) {
-  RoundingScratch scratch(system, routing.tokens, routing.experts, routing.top_k, most_tile_of(strategy, tile));
-  return round_routing(routing, strategy, tile, seed, layer, system, scratch);
+Rounded round_routing(const Routing& routing, const RoundingCase& one, System& system) {
+  RoundingScratch scratch(system, routing.tokens, routing.experts, routing.top_k, most_tile_of(one.strategy, one.tile));
+  return round_routing(routing, one, system, scratch);
 }
 
-Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
-                      std::int64_t layer, System& system, RoundingScratch& scratch) {
-  round_into(routing, strategy, tile, seed, layer, system, scratch);
+Rounded round_routing(const Routing& routing, const RoundingCase& one, System& system, RoundingScratch& scratch) {
+  const StrategyConfig& strategy = one.strategy;
+  round_into(routing, one, system, scratch);
   check_budget(strategy, scratch.parts());
-  const Rounder rounder(routing, strategy, tile, seed, layer, scratch.parts());
+  const Rounder rounder(routing, one, scratch.parts());
   return with_policy(system, [&](auto policy) {
     Rounded result;
     result.dispatch = copy_of(system, scratch.parts().dispatch);
-    result.metrics = metrics_of(policy, system, routing, strategy, rounder, tile, scratch.parts(), result.dispatch);
+    result.metrics = metrics_of(policy, system, rounder, result.dispatch);
     if (strategy.kind == StrategyKind::kDynamic) {
       result.tile_of_expert = rounder.tiles_of(result.metrics.counts_before);
     }

@@ -57,14 +57,22 @@ class RoundingScratch {
   std::unique_ptr<Parts> parts_;
 };
 
+/// One strategy at one tile, and what its random stream is picked by: seed, layer and the strategy's canonical text.
+/// The strategy must outlive it.
+struct RoundingCase {
+  const StrategyConfig& strategy;
+  std::int64_t tile = 0;
+  std::uint64_t seed = 0;
+  std::int64_t layer = 0;
+};
+
 /// Throws ConfigError, at strategy.place, where the strategy needs the scores of all experts and only those of the
 /// top-k are known.
 void check_strategy(const StrategyConfig& strategy, bool all_scores);
 
 /// Rounds into the scratch, as timed work: gives the system its work and returns; allocates nothing, waits for nothing,
 /// and can be recorded for replay. Throws ConfigError as round_routing does, but for a budget that is too small.
-void round_into(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
-                std::int64_t layer, System& system, RoundingScratch& scratch);
+void round_into(const Routing& routing, const RoundingCase& one, System& system, RoundingScratch& scratch);
 
 /// The dispatch that the last round_into left in the scratch, cut to its rows.
 Dispatch dispatch_of(System& system, RoundingScratch& scratch);
@@ -72,13 +80,11 @@ Dispatch dispatch_of(System& system, RoundingScratch& scratch);
 /// Overwrites that dispatch, so that a round_into that does not run, or not whole, shows.
 void poison_dispatch(System& system, RoundingScratch& scratch);
 
-/// Applies one strategy at one tile. `layer` and the strategy's canonical text pick the random stream under `seed`.
+/// Applies one strategy at one tile.
 /// Throws ConfigError (at strategy.place) where the strategy cannot be applied: a budget of fewer tiles than `down`
 /// needs, or `score` and `next_best` on a trace that lacks the scores of all experts.
-Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
-                      std::int64_t layer, System& system, RoundingScratch& scratch);
-Rounded round_routing(const Routing& routing, const StrategyConfig& strategy, std::int64_t tile, std::uint64_t seed,
-                      std::int64_t layer, System& system);
+Rounded round_routing(const Routing& routing, const RoundingCase& one, System& system, RoundingScratch& scratch);
+Rounded round_routing(const Routing& routing, const RoundingCase& one, System& system);
 
 /// The largest tile that a strategy uses where the experiment's tile is `tile`.
 std::int64_t most_tile_of(const StrategyConfig& strategy, std::int64_t tile);

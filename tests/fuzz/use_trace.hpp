@@ -74,7 +74,7 @@ inline std::string round_all_ways(const Routing& routing, System& system) {
         const bool needs_scores = kind == StrategyKind::kScore || fill == Fill::kNextBest;
         if (needs_scores && !routing.has_all_scores()) continue;
         if (among_tiles && kind != StrategyKind::kBudget) continue;
-        const Rounded rounded = round_routing(routing, strategy_of(kind, fill, among_tiles), 8, 1, 0, system);
+        const Rounded rounded = round_routing(routing, {strategy_of(kind, fill, among_tiles), 8, 1, 0}, system);
         const std::string broken = broken_promise(rounded, routing);
         if (!broken.empty()) return broken + " of strategy " + std::to_string(static_cast<int>(kind));
       }

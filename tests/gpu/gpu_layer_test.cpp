@@ -37,7 +37,7 @@ TEST_CASE("every back end passes the layer's verification, with empty experts an
         StrategyConfig strategy;
         strategy.kind = kind;
         strategy.fill = fill;
-        const Rounded rounded = round_routing(routing, strategy, 64, 1, 0, *gpu);
+        const Rounded rounded = round_routing(routing, {strategy, 64, 1, 0}, *gpu);
         ExpertLayer layer(*gpu, {500, 24, 264, 136, rounded.dispatch.rows}, 5);
         for (const bool fused : {true, false}) {
           INFO(backend << " strategy " << static_cast<int>(kind) << " fill " << static_cast<int>(fill) << " fused "
@@ -57,7 +57,7 @@ TEST_CASE("tiles of several sizes pass verification in one launch and in one eac
   strategy.kind = StrategyKind::kDynamic;
   for (const StrategyKind then : {StrategyKind::kNone, StrategyKind::kDown, StrategyKind::kUp}) {
     strategy.options = DynamicOptions{then, {{40, 32}, {120, 64}, {500, 128}, {std::nullopt, 256}}};
-    const Rounded rounded = round_routing(routing, strategy, 64, 1, 0, *gpu);
+    const Rounded rounded = round_routing(routing, {strategy, 64, 1, 0}, *gpu);
     const std::set<std::int32_t> sizes(rounded.tile_of_expert.begin(), rounded.tile_of_expert.end());
     REQUIRE(sizes == std::set<std::int32_t>{32, 64, 128, 256});
     ExpertLayer layer(*gpu, {900, 24, 264, 136, rounded.dispatch.rows}, 5);
@@ -81,7 +81,7 @@ TEST_CASE("the layer's output has the same bits on every run, and nearly the CPU
   const auto gpu = make_cuda_system();
   const auto cpu = make_cpu_system();
   const Routing on_gpu = skewed_routing(*gpu, 200, 8, 2), on_cpu = skewed_routing(*cpu, 200, 8, 2);
-  const Rounded a = round_routing(on_gpu, {}, 32, 1, 0, *gpu), b = round_routing(on_cpu, {}, 32, 1, 0, *cpu);
+  const Rounded a = round_routing(on_gpu, {{}, 32, 1, 0}, *gpu), b = round_routing(on_cpu, {{}, 32, 1, 0}, *cpu);
   ExpertLayer gpu_layer(*gpu, {200, 8, 128, 64, 400}, 5), cpu_layer(*cpu, {200, 8, 128, 64, 400}, 5);
   ForwardPass gpu_run(gpu_layer, a.dispatch, {}), cpu_run(cpu_layer, b.dispatch, {});
   gpu_run.run();

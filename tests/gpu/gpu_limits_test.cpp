@@ -45,8 +45,8 @@ std::string difference(System& here, System& there, const RouterConfig& router) 
   std::string found = test::difference(a, b);
   for (const StrategyConfig& strategy : all_strategies()) {
     if (!found.empty()) break;
-    found =
-        test::difference(round_routing(a, strategy, kTile, 7, 0, here), round_routing(b, strategy, kTile, 7, 0, there));
+    found = test::difference(round_routing(a, {strategy, kTile, 7, 0}, here),
+                             round_routing(b, {strategy, kTile, 7, 0}, there));
     if (!found.empty()) found += " of " + strategy.label;
   }
   return found;

@@ -25,11 +25,11 @@ TEST_CASE("the chain from logits to dispatch is captured whole, and replays with
     if (kind % 3 == 1) strategy.added_gate = AddedGate::kNormalised;
     INFO("strategy " << kind);
     Routing routing = route(*gpu, synthetic_logits(*gpu, {}, 3, kTokens, kExperts), router);
-    const Dispatch expected = round_routing(routing, strategy, kTile, 1, 0, *gpu).dispatch;
+    const Dispatch expected = round_routing(routing, {strategy, kTile, 1, 0}, *gpu).dispatch;
     RoundingScratch scratch(*gpu, kTokens, kExperts, kTopK, kTile);
     const auto recording = gpu->record([&] {
       route_again(*gpu, routing, router);
-      round_into(routing, strategy, kTile, 1, 0, *gpu, scratch);
+      round_into(routing, {strategy, kTile, 1, 0}, *gpu, scratch);
     });
     gpu->reset_peak();
     const std::size_t before = gpu->peak_bytes();

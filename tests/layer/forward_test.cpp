@@ -103,7 +103,7 @@ TEST_CASE("the layer passes its own verification for every fill, with starved an
       StrategyConfig strategy;
       strategy.kind = kind;
       strategy.fill = fill;
-      const Rounded rounded = round_routing(routing, strategy, 64, 1, 0, *cpu);
+      const Rounded rounded = round_routing(routing, {strategy, 64, 1, 0}, *cpu);
       ExpertLayer layer(*cpu, {200, 12, 64, 32, rounded.dispatch.rows}, 5);
       ForwardPass run(layer, rounded.dispatch, {"openblas"});
       REQUIRE_NOTHROW(verify(run));
@@ -118,7 +118,7 @@ TEST_CASE("verification finds a stage that is wrong") {
   router.experts = 4;
   router.top_k = 2;
   const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 1, 40, 4), router);
-  Rounded rounded = round_routing(routing, {}, 8, 1, 0, *cpu);
+  Rounded rounded = round_routing(routing, {{}, 8, 1, 0}, *cpu);
   ExpertLayer layer(*cpu, {40, 4, 16, 8, rounded.dispatch.rows}, 5);
   ForwardPass run(layer, rounded.dispatch, {});
   rounded.dispatch.gate.data()[0] += 1.0f;  // after the run has bound its lists: combine and check read the same gate
@@ -138,8 +138,8 @@ TEST_CASE("padding and duplicates do not change the output; a back end that is n
   StrategyConfig up;
   up.kind = StrategyKind::kUp;
   up.fill = Fill::kPad;
-  const Rounded none = round_routing(routing, {}, 32, 1, 0, *cpu);
-  const Rounded padded = round_routing(routing, up, 32, 1, 0, *cpu);
+  const Rounded none = round_routing(routing, {{}, 32, 1, 0}, *cpu);
+  const Rounded padded = round_routing(routing, {up, 32, 1, 0}, *cpu);
   ExpertLayer layer(*cpu, {100, 6, 32, 16, padded.dispatch.rows}, 5);
   ForwardPass plain(layer, none.dispatch, {}), with_padding(layer, padded.dispatch, {});
   plain.run();
@@ -158,7 +158,7 @@ TEST_CASE("the output error and its parts, against sums by hand") {
     StrategyConfig strategy;
     strategy.kind = kind;
     strategy.renormalise = renormalise;
-    return round_routing(routing, strategy, 64, 1, 0, *cpu).dispatch;
+    return round_routing(routing, {strategy, 64, 1, 0}, *cpu).dispatch;
   };
   ExpertLayer layer(*cpu, {tokens, experts, hidden, 16, tokens * 2 + experts * 63}, 3);
   const Dispatch before = rounded(StrategyKind::kNone, false);

@@ -98,7 +98,7 @@ TEST_CASE("no choice of experts to round up loses less than budget's, for as man
       for (std::size_t round_ups = 0; round_ups <= kExperts; ++round_ups) {
         const std::int64_t tiles = down_tiles + static_cast<std::int64_t>(round_ups);
         const RoundingMetrics metrics =
-            round_routing(routing, budget(objective, BudgetTotalTiles{tiles}), kTile, 1, 0, *cpu).metrics;
+            round_routing(routing, {budget(objective, BudgetTotalTiles{tiles}), kTile, 1, 0}, *cpu).metrics;
         const Choice up = choice_of(metrics);
         INFO("seed " << seed << ", " << round_ups << " round-ups");
         CHECK(up.count() == std::min(round_ups, candidates));
@@ -121,7 +121,7 @@ TEST_CASE("among tiles, no choice of as many carries more than budget's, and an 
         route(*cpu, synthetic_logits(*cpu, source, seed, tokens, kExperts), router_shape(tokens, kExperts, 2));
     StrategyConfig up = budget(BudgetObjective::kMass, BudgetTotalTiles{0});
     up.kind = StrategyKind::kUp;
-    const Rounded all = round_routing(routing, up, kTile, 1, 0, *cpu);
+    const Rounded all = round_routing(routing, {up, kTile, 1, 0}, *cpu);
     const std::vector<float> gate = all.dispatch.gate.to_host();
     const std::vector<std::int32_t> first = all.dispatch.offsets.to_host();
     for (const BudgetObjective objective : {BudgetObjective::kMass, BudgetObjective::kMassSquared}) {
@@ -150,7 +150,7 @@ TEST_CASE("among tiles, no choice of as many carries more than budget's, and an 
       for (std::size_t tiles = 0; tiles < best.size(); ++tiles) {
         StrategyConfig chosen = budget(objective, BudgetTotalTiles{static_cast<std::int64_t>(tiles)});
         std::get<BudgetOptions>(chosen.options).candidates = BudgetCandidates::kTiles;
-        const RoundingMetrics metrics = round_routing(routing, chosen, kTile, 1, 0, *cpu).metrics;
+        const RoundingMetrics metrics = round_routing(routing, {chosen, kTile, 1, 0}, *cpu).metrics;
         double sum = 0;
         for (std::size_t e = 0; e < kExperts; ++e) {
           for (std::int32_t row = 0; row < metrics.counts_after[e]; row += kTile) sum += carried(first[e] + row);
@@ -178,7 +178,7 @@ TEST_CASE("no fewer tiles keep a limit on the dropped mass than budget's by mass
       const double allowed = limit * static_cast<double>(tokens);
       while (best_loss(stakes, fewest, BudgetObjective::kMass) > allowed) ++fewest;
       const RoundingMetrics metrics =
-          round_routing(routing, budget(BudgetObjective::kMass, BudgetMaxDroppedMass{limit}), kTile, 1, 0, *cpu)
+          round_routing(routing, {budget(BudgetObjective::kMass, BudgetMaxDroppedMass{limit}), kTile, 1, 0}, *cpu)
               .metrics;
       INFO("seed " << seed << ", limit " << limit);
       CHECK(choice_of(metrics).count() == fewest);

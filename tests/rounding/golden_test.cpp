@@ -140,8 +140,8 @@ void check_case(System& system, const json& one, const json& golden) {
       const json& result = expected["results"][next++];
       INFO(strategy.canonical << ", tile " << tile);
       CHECK(strategy.canonical == expected["canonical"][s]);
-      const auto rounded = [&] { return round_routing(routing, strategy, tile, config.seed, layer, system); };
-      const auto again = [&] { return round_routing(routing, strategy, tile, config.seed, layer, system, scratch); };
+      const auto rounded = [&] { return round_routing(routing, {strategy, tile, config.seed, layer}, system); };
+      const auto again = [&] { return round_routing(routing, {strategy, tile, config.seed, layer}, system, scratch); };
       if (result.contains("error")) {
         check_refusal(rounded, result["error"]);
         check_refusal(again, result["error"]);

@@ -165,7 +165,7 @@ TEST_CASE("every assignment has its rank: what is dropped and what is kept make 
     const double all = std::accumulate(gates.begin(), gates.end(), 0.0);
     for (const std::int64_t tile : {8, 1024}) {  // 1024: every assignment is dropped
       const StrategyConfig down = strategy_of(StrategyKind::kDown, Fill::kDuplicate, false);
-      const Rounded rounded = round_routing(routing, down, tile, 1, 0, *cpu);
+      const Rounded rounded = round_routing(routing, {down, tile, 1, 0}, *cpu);
       const auto kept = rounded.dispatch.gate.to_host();
       const double dropped = rounded.metrics.dropped_gate_mass * routing.tokens;
       REQUIRE(dropped + std::accumulate(kept.begin(), kept.end(), 0.0) == Approx(all).margin(1e-6));
@@ -184,7 +184,7 @@ TEST_CASE("a score of -0 is one of 0", "[rank]") {
         routing_from_top_k(*cpu, Buffer<std::int32_t>(*cpu, chosen),
                            Buffer<float>(*cpu, std::vector<float>{0.5f, 0.5f, 0.5f, zero, zero, zero}), router);
     CHECK(broken_promise(routing) == "");
-    return round_routing(routing, strategy_of(StrategyKind::kDown, Fill::kPad, false), 8, 1, 0, *cpu).metrics;
+    return round_routing(routing, {strategy_of(StrategyKind::kDown, Fill::kPad, false), 8, 1, 0}, *cpu).metrics;
   };
   for (const bool normalise : {true, false}) {
     const RoundingMetrics plus = metrics_with(0.0f, normalise), minus = metrics_with(-0.0f, normalise);

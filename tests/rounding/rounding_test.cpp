@@ -41,7 +41,7 @@ Routing routing_with_counts(System& cpu, const std::vector<int>& counts) {
 
 std::vector<std::int32_t> targets(System& cpu, const std::vector<int>& counts, const StrategyConfig& config,
                                   std::int64_t tile) {
-  return round_routing(routing_with_counts(cpu, counts), config, tile, 1, 0, cpu).metrics.counts_after;
+  return round_routing(routing_with_counts(cpu, counts), {config, tile, 1, 0}, cpu).metrics.counts_after;
 }
 
 using Counts = std::vector<std::int32_t>;
@@ -93,7 +93,7 @@ TEST_CASE("dynamic gives each expert the tile of its load") {
   const auto cpu = make_cpu_system(1);
   StrategyConfig dynamic = strategy(StrategyKind::kDynamic);
   dynamic.options = DynamicOptions{StrategyKind::kDown, {{10, 8}, {21, 16}, {std::nullopt, 32}}};
-  const Rounded rounded = round_routing(routing_with_counts(*cpu, {9, 20, 21, 70}), dynamic, 8, 1, 0, *cpu);
+  const Rounded rounded = round_routing(routing_with_counts(*cpu, {9, 20, 21, 70}), {dynamic, 8, 1, 0}, *cpu);
   CHECK(rounded.metrics.counts_after == Counts{8, 16, 0, 64});
   CHECK(rounded.metrics.tiles_per_expert == Counts{1, 1, 0, 2});
   CHECK(rounded.metrics.tile == 0);
@@ -126,7 +126,7 @@ TEST_CASE("budget with a limit on the dropped mass rounds up the fewest experts 
   double previous = 1e9;
   for (const double limit : {0.0, 0.02, 0.05, 0.1, 1.0}) {
     budget.options = BudgetOptions{.tiles = BudgetMaxDroppedMass{limit}};
-    const RoundingMetrics metrics = round_routing(routing, budget, 8, 1, 0, *cpu).metrics;
+    const RoundingMetrics metrics = round_routing(routing, {budget, 8, 1, 0}, *cpu).metrics;
     CHECK(metrics.dropped_gate_mass <= limit + 1e-12);
     CHECK(static_cast<double>(metrics.tiles) <= previous);
     previous = static_cast<double>(metrics.tiles);
@@ -142,7 +142,7 @@ TEST_CASE("rows: own tokens by gate, then the best of the others by score") {
   config.normalise_gates = false;
   const Routing routing = route(*cpu, Buffer<float>(*cpu, std::vector<float>{1, 0, 2, 0, -2, 0, -1, 0}), config);
   StrategyConfig up = strategy(StrategyKind::kUp);
-  Rounded rounded = round_routing(routing, up, 8, 1, 0, *cpu);
+  Rounded rounded = round_routing(routing, {up, 8, 1, 0}, *cpu);
   CHECK(rounded.dispatch.offsets.to_host() == Counts{0, 8, 16});
   const auto token = rounded.dispatch.token.to_host();
   CHECK(Counts(token.begin(), token.begin() + 8) == Counts{1, 0, 3, 2, -1, -1, -1, -1});
@@ -153,14 +153,14 @@ TEST_CASE("rows: own tokens by gate, then the best of the others by score") {
   CHECK(rounded.metrics.tile_utilisation == Approx(0.5));
 
   up.fill = Fill::kDuplicate;
-  rounded = round_routing(routing, up, 8, 1, 0, *cpu);
+  rounded = round_routing(routing, {up, 8, 1, 0}, *cpu);
   const auto duplicated = rounded.dispatch.token.to_host();
   CHECK(Counts(duplicated.begin(), duplicated.begin() + 8) == Counts{1, 0, 1, 0, 1, 0, 1, 0});
   CHECK(rounded.dispatch.gate.to_host()[2] == 0.0f);
   CHECK(rounded.metrics.duplicated == 12);
 
   up.fill = Fill::kPad;
-  rounded = round_routing(routing, up, 8, 1, 0, *cpu);
+  rounded = round_routing(routing, {up, 8, 1, 0}, *cpu);
   CHECK(rounded.dispatch.token.to_host()[2] == -1);
   CHECK(rounded.metrics.padded == 12);
 }
@@ -174,7 +174,7 @@ TEST_CASE("added rows weigh their score, or its share of the chosen scores") {
   const std::vector<float> logits = {0, -third, -9, -third, third, -9};
   const Routing routing = route(*cpu, Buffer<float>(*cpu, logits), config);
   StrategyConfig up = strategy(StrategyKind::kUp);
-  const auto gates = [&] { return round_routing(routing, up, 8, 1, 0, *cpu).dispatch.gate.to_host(); };
+  const auto gates = [&] { return round_routing(routing, {up, 8, 1, 0}, *cpu).dispatch.gate.to_host(); };
   CHECK(gates()[0] == 1.0f);
   CHECK(gates()[1] == Approx(0.25));  // of token 1 at expert 0
   CHECK(gates()[9] == Approx(0.25));  // of token 0 at expert 1
@@ -189,7 +189,7 @@ TEST_CASE("added rows weigh their score, or its share of the chosen scores") {
   config.selection_bias = {0, 0, 0.7};
   const Routing biased = route(*cpu, Buffer<float>(*cpu, std::vector<float>{0, -9, -9, 3, -9, -9}), config);
   up.renormalise = false;
-  const Rounded rounded = round_routing(biased, up, 8, 1, 0, *cpu);
+  const Rounded rounded = round_routing(biased, {up, 8, 1, 0}, *cpu);
   CHECK(rounded.dispatch.token.to_host()[1] == 0);
   CHECK(rounded.dispatch.gate.to_host()[1] == 1.0f);  // no more than all of a token's own gates
 }
@@ -201,16 +201,16 @@ TEST_CASE("what an added row weighs decides what else looks at it") {
   const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 5, 600, 32), config);
   // Of the rows that would be added, raw scores outweigh own gates by about K, so `score` seldom goes up.
   StrategyConfig score = strategy(StrategyKind::kScore);
-  const auto raw = round_routing(routing, score, 32, 1, 0, *cpu).metrics;
+  const auto raw = round_routing(routing, {score, 32, 1, 0}, *cpu).metrics;
   score.added_gate = AddedGate::kNormalised;
-  const auto normalised = round_routing(routing, score, 32, 1, 0, *cpu).metrics;
+  const auto normalised = round_routing(routing, {score, 32, 1, 0}, *cpu).metrics;
   CHECK(raw.added < normalised.added);
   // Among tiles, raw scores make partly filled tiles look fuller than full ones.
   StrategyConfig tiles = strategy(StrategyKind::kBudget);
   tiles.options = BudgetOptions{.candidates = BudgetCandidates::kTiles};
-  const auto by_raw = round_routing(routing, tiles, 32, 1, 0, *cpu).metrics;
+  const auto by_raw = round_routing(routing, {tiles, 32, 1, 0}, *cpu).metrics;
   tiles.added_gate = AddedGate::kNormalised;
-  const auto by_normalised = round_routing(routing, tiles, 32, 1, 0, *cpu).metrics;
+  const auto by_normalised = round_routing(routing, {tiles, 32, 1, 0}, *cpu).metrics;
   CHECK(by_raw.tiles == by_normalised.tiles);
   CHECK(by_raw.dropped_gate_mass > by_normalised.dropped_gate_mass);
 }
@@ -219,7 +219,7 @@ TEST_CASE("dropped metrics are those of the lowest-ranked tokens") {
   const auto cpu = make_cpu_system(1);
   const Routing routing = routing_with_counts(*cpu, {10, 8});
   const auto gates = routing.gates.to_host();
-  const Rounded rounded = round_routing(routing, strategy(StrategyKind::kDown), 8, 1, 0, *cpu);
+  const Rounded rounded = round_routing(routing, {strategy(StrategyKind::kDown), 8, 1, 0}, *cpu);
   const double mass = static_cast<double>(gates[8]) + gates[9];
   CHECK(rounded.metrics.dropped == 2);
   CHECK(rounded.metrics.dropped_share == Approx(2.0 / 18));
@@ -235,7 +235,7 @@ TEST_CASE("renormalise gives each token its sum of gates back") {
   const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 3, 500, 20), router_shape(500, 20, 4));
   StrategyConfig nearest = strategy(StrategyKind::kNearest);
   nearest.renormalise = true;
-  const Rounded rounded = round_routing(routing, nearest, 16, 1, 0, *cpu);
+  const Rounded rounded = round_routing(routing, {nearest, 16, 1, 0}, *cpu);
   std::map<int, double> sums;
   const auto token = rounded.dispatch.token.to_host();
   const auto gate = rounded.dispatch.gate.to_host();
@@ -255,7 +255,7 @@ TEST_CASE("properties of every strategy on every source") {
          {StrategyKind::kNone, StrategyKind::kDown, StrategyKind::kUp, StrategyKind::kNearest, StrategyKind::kAdaptive,
           StrategyKind::kStochastic, StrategyKind::kScore, StrategyKind::kBalance, StrategyKind::kBudget}) {
       for (const std::int64_t tile : {8, 64, 128}) {
-        const Rounded rounded = round_routing(routing, strategy(kind), tile, 1, 0, *cpu);
+        const Rounded rounded = round_routing(routing, {strategy(kind), tile, 1, 0}, *cpu);
         const auto& after = rounded.metrics.counts_after;
         const auto offsets = rounded.dispatch.offsets.to_host();
         const auto token = rounded.dispatch.token.to_host();
@@ -282,13 +282,13 @@ TEST_CASE("a routing that lacks the scores of all experts pads, and says what it
   const std::vector<float> scores = {0.5f, 0.25f, 0.5f};
   const Routing routing =
       routing_from_top_k(*cpu, Buffer<std::int32_t>(*cpu, chosen), Buffer<float>(*cpu, scores), router_shape(3, 2, 1));
-  const Rounded rounded = round_routing(routing, strategy(StrategyKind::kUp), 8, 1, 0, *cpu);
+  const Rounded rounded = round_routing(routing, {strategy(StrategyKind::kUp), 8, 1, 0}, *cpu);
   CHECK(rounded.metrics.padded == 13);
   CHECK(rounded.warnings.size() == 1);
-  CHECK_THROWS_AS(round_routing(routing, strategy(StrategyKind::kScore), 8, 1, 0, *cpu), ConfigError);
+  CHECK_THROWS_AS(round_routing(routing, {strategy(StrategyKind::kScore), 8, 1, 0}, *cpu), ConfigError);
   StrategyConfig next_best = strategy(StrategyKind::kUp);
   next_best.fill = Fill::kNextBest;
-  CHECK_THROWS_AS(round_routing(routing, next_best, 8, 1, 0, *cpu), ConfigError);
+  CHECK_THROWS_AS(round_routing(routing, {next_best, 8, 1, 0}, *cpu), ConfigError);
 }
 
 TEST_CASE("scratch takes the bytes it says, and with the routing at most three times the logits") {
@@ -308,24 +308,24 @@ TEST_CASE("rounding into scratch allocates nothing and can be replayed") {
   const auto cpu = make_cpu_system(2);
   Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 3, 600, 20), router_shape(600, 20, 4));
   StrategyConfig up = strategy(StrategyKind::kUp);
-  const auto expected = round_routing(routing, up, 32, 1, 0, *cpu).dispatch.token.to_host();
+  const auto expected = round_routing(routing, {up, 32, 1, 0}, *cpu).dispatch.token.to_host();
   RoundingScratch scratch(*cpu, 600, 20, 4, 32);
   const auto recording = cpu->record([&] {
     route_again(*cpu, routing, router_shape(600, 20, 4));
-    round_into(routing, up, 32, 1, 0, *cpu, scratch);
+    round_into(routing, {up, 32, 1, 0}, *cpu, scratch);
   });
   cpu->reset_peak();
   const std::size_t before = cpu->peak_bytes();
   recording->replay();
   recording->replay();
   CHECK(cpu->peak_bytes() == before);
-  CHECK(round_routing(routing, up, 32, 1, 0, *cpu, scratch).dispatch.token.to_host() == expected);
+  CHECK(round_routing(routing, {up, 32, 1, 0}, *cpu, scratch).dispatch.token.to_host() == expected);
 }
 
 TEST_CASE("dispatch lists every row of a token once in rows_by_token") {
   const auto cpu = make_cpu_system();
   const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 3, 100, 10), router_shape(100, 10, 2));
-  const Rounded rounded = round_routing(routing, strategy(StrategyKind::kUp), 32, 1, 0, *cpu);
+  const Rounded rounded = round_routing(routing, {strategy(StrategyKind::kUp), 32, 1, 0}, *cpu);
   const TokenRows by_token = rows_by_token(*cpu, rounded.dispatch, 100);
   const auto offsets = by_token.offsets.to_host();
   const auto rows = by_token.rows.to_host();

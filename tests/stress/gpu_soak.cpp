@@ -153,7 +153,7 @@ bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
   Routing routing =
       route(gpu, synthetic_logits(gpu, c.router.source, c.seed, c.router.tokens, c.router.experts), c.router);
   RoundingScratch scratch(gpu, c.router.tokens, c.router.experts, c.router.top_k, 256);
-  const Rounded rounded = round_routing(routing, c.strategy, c.options.tile_rows, c.seed, 0, gpu, scratch);
+  const Rounded rounded = round_routing(routing, {c.strategy, c.options.tile_rows, c.seed, 0}, gpu, scratch);
   LayerOptions options = c.options;
   options.tile_of_expert = rounded.tile_of_expert;
   ExpertLayer layer(gpu, c.shape, c.seed);
@@ -163,7 +163,7 @@ bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
   gpu.copy(first.data(), run.output().data, first.bytes());
   const auto recording = gpu.record([&] {
     route_again(gpu, routing, c.router);
-    round_into(routing, c.strategy, c.options.tile_rows, c.seed, 0, gpu, scratch);
+    round_into(routing, {c.strategy, c.options.tile_rows, c.seed, 0}, gpu, scratch);
     run.run();
   });
   ++progress.steps;

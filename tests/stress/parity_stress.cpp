@@ -165,8 +165,8 @@ std::string run_case(const Case& c, System& one, System& other) {
   route_again(other, b, c.router);
   if (found.empty() && !(found = test::difference(a, b)).empty()) found += ", the second time";
   for (std::size_t i = 0; i < c.strategies.size() && found.empty(); ++i) {
-    found = test::difference(round_routing(a, c.strategies[i], c.tiles[i], c.seed, 0, one),
-                             round_routing(b, c.strategies[i], c.tiles[i], c.seed, 0, other));
+    found = test::difference(round_routing(a, {c.strategies[i], c.tiles[i], c.seed, 0}, one),
+                             round_routing(b, {c.strategies[i], c.tiles[i], c.seed, 0}, other));
     if (!found.empty()) {
       found += " of strategy " + std::to_string(static_cast<int>(c.strategies[i].kind)) + " at tile " +
                std::to_string(c.tiles[i]);
