@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# clang-tidy over the C++ files that the last commits changed (TIDY_COMMITS, 5), newest first, at most TIDY_FILES (16); or over
+# clang-tidy over the C++ files that the last commit changed (TATR_BASE: all since that commit), newest first, at most TIDY_FILES (16); or over
 # the files named as arguments. Any finding fails. All files take ten minutes of two cores: git ls-files 'src/*.cpp' names them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 changed() {
   local base
-  base=$(git rev-parse --verify --quiet "HEAD~${TIDY_COMMITS:-5}" || git rev-list --max-parents=0 HEAD | tail -n 1)
+  base=$(git rev-parse --verify --quiet "${TATR_BASE:-HEAD~1}" || git rev-list --max-parents=0 HEAD | tail -n 1)
   git log --format= --name-only --diff-filter=d "$base..HEAD" -- 'src/*.cpp' 'apps/*.cpp' | awk '!seen[$0]++' |
     xargs -r ls -d 2>/dev/null | head -n "${TIDY_FILES:-16}"
 }

@@ -11,6 +11,7 @@
 #include "analysis/analysis.hpp"
 #include "core/interrupt.hpp"
 #include "core/memory.hpp"
+#include "core/statistics.hpp"
 #include "experiment/export.hpp"
 #include "experiment/layer_timing.hpp"
 #include "experiment/memory_estimate.hpp"
@@ -30,12 +31,11 @@ RoutingRecord describe_routing(const Routing& routing, std::int64_t layer, const
   record.top_k = routing.top_k;
   record.assignments = record.tokens * record.top_k;
   record.tensor = tensor;
-  std::vector<std::int32_t> counts = routing.counts.to_host();
-  std::sort(counts.begin(), counts.end());
-  record.count_min = counts.front();
-  record.count_max = counts.back();
-  const std::size_t middle = counts.size() / 2;
-  record.count_median = counts.size() % 2 == 1 ? counts[middle] : 0.5 * (counts[middle - 1] + counts[middle]);
+  const std::vector<std::int32_t> counts = routing.counts.to_host();
+  const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
+  record.count_min = *least;
+  record.count_max = *most;
+  record.count_median = quantile({counts.begin(), counts.end()}, 0.5);
   const double mean = static_cast<double>(record.assignments) / static_cast<double>(record.experts);
   double squares = 0.0;
   for (const std::int32_t count : counts) squares += (count - mean) * (count - mean);
