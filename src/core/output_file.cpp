@@ -12,7 +12,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include "core/error.hpp"
 
@@ -46,6 +48,13 @@ bool reserve_blocks(int descriptor, off_t offset, std::size_t bytes) {
 /// The names of temporary files that exist, where a signal handler finds them: fixed places, each set once it is whole.
 class PartialFiles {
  public:
+  PartialFiles() = default;
+  ~PartialFiles() {
+    for (char* const name : retired_) std::free(name);
+  }
+  PartialFiles(const PartialFiles&) = delete;
+  PartialFiles& operator=(const PartialFiles&) = delete;
+
   void add(const std::string& path) {
     for (std::atomic<char*>& place : places_) {
       char* none = nullptr;
@@ -57,7 +66,10 @@ class PartialFiles {
   void remove(const std::string& path) {
     for (std::atomic<char*>& place : places_) {
       char* const held = place;
-      if (held != nullptr && path == held) place = nullptr;  // not freed: a handler may be reading it
+      if (held == nullptr || path != held) continue;
+      place = nullptr;
+      const std::lock_guard lock(mutex_);
+      retired_.push_back(held);
     }
   }
   void unlink_all() noexcept {
@@ -68,6 +80,8 @@ class PartialFiles {
 
  private:
   std::array<std::atomic<char*>, 16> places_{};
+  std::mutex mutex_;
+  std::vector<char*> retired_;  // not freed before the end: a handler may be reading one
 };
 
 PartialFiles partial_files;
