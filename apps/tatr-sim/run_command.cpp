@@ -159,7 +159,7 @@ std::string lines_summary(const RunArguments& arguments, const RunState& state, 
   return fmt::format("{}: {} experiment{} finished{}{}{}", arguments.jsonl == "-" ? "standard output" : arguments.jsonl,
                      state.finished, state.finished == 1 ? "" : "s",
                      state.done_before > 0 ? count_words(state.done_before, "done before") : "",
-                     state.failed > 0 && !state.interrupted ? count_words(state.failed, "failed") : "",
+                     state.failed > 0 ? count_words(state.failed, "failed") : "",
                      others > 0 ? fmt::format("; the file keeps {} of other names", others) : "");
 }
 
@@ -189,9 +189,8 @@ ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> 
   TablesSink table_sink(tables, /*one_by_one=*/true);
   plan.sinks = {&lines, &table_sink};
   plan.state_words = [&](const RunState& state) {
-    return state.interrupted || state.failed == 0
-               ? "; " + lines_summary(arguments, state, done.others) + "; --resume goes on"
-               : std::string();
+    return state.interrupted ? "; " + lines_summary(arguments, state, done.others) + "; --resume goes on"
+                             : std::string();
   };
   const RunResult result = run_all(plan);
   if (!arguments.quiet && !result.state.interrupted) {

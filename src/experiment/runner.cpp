@@ -104,8 +104,11 @@ class Runner {
     const ExperimentConfig& config = plan_.configs[place];
     failures_.push_back(describe_failure(config, error));
     code_ = std::max(code_, error.code());
-    ++state_.failed;
-    state_.interrupted = state_.interrupted || error.code() == ExitCode::kInterrupted;
+    if (error.code() == ExitCode::kInterrupted) {
+      state_.interrupted = true;
+    } else {
+      ++state_.failed;
+    }
     stopped_ = !leaves_others_alone(error);
     ExperimentRecord failed;
     failed.config = config;
@@ -164,6 +167,7 @@ class Runner {
   LastWords last_words_{[this] {
     end();
     const std::lock_guard lock(mutex_);
+    state_.interrupted = true;
     return plan_.state_words(state_);
   }};
 };

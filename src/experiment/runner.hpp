@@ -26,7 +26,7 @@ class RunWatcher {
   virtual void clear() {}
 };
 
-/// How far a run has come.
+/// How far a run has come. What an interrupt ended has not failed.
 struct RunState {
   std::size_t experiments = 0, finished = 0, failed = 0, done_before = 0;
   bool interrupted = false;

@@ -150,6 +150,14 @@ class Limits(ProgramTest):
         self.assertLess(seconds, 2.0)
         self.assertEqual(len(lines.read_text().splitlines()), 1)
 
+    def test_lines_are_told_of_after_a_failure_too(self):
+        bad = self.config("bad.json", name="bad", strategies=[{"name": "budget", "tiles": 0}])
+        lines = self.path / "out.jsonl"
+        code, stderr, seconds = self.interrupted("run", bad, self.config(), self.slow(), "--device", "cpu", "--jsonl", lines, wait=2.0)
+        self.assertEqual(code, 130, stderr)
+        self.assertIn("1 experiment finished, 1 failed; --resume goes on", stderr)
+        self.assertEqual(len(lines.read_text().splitlines()), 1)
+
     # --- experiments that fail beside others ---
 
     def test_an_experiment_that_fails_takes_no_finished_one_with_it(self):
