@@ -5,7 +5,7 @@
 
 #include "model/waves.hpp"
 #include "rounding/rounding.hpp"
-#include "source/trace.hpp"
+#include "source/routing_source.hpp"
 
 namespace tatr {
 
@@ -58,8 +58,7 @@ namespace {
 void check_strategies(const ExperimentConfig& config, const DeviceInfo& device) {
   ExperimentConfig resolved = config;
   resolve_waves(resolved, device);
-  const TraceSource* trace = config.router.source.trace();
-  const bool all_scores = trace == nullptr || inspect_trace(*trace).top_k == 0;
+  const bool all_scores = has_all_scores(config.router.source);
   for (const StrategyConfig& strategy : config.strategies) check_strategy(strategy, all_scores);
 }
 

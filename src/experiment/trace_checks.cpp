@@ -8,7 +8,6 @@
 #include "config/read.hpp"
 #include "core/error.hpp"
 #include "router/routing.hpp"
-#include "source/routing_source.hpp"
 #include "source/trace.hpp"
 
 namespace tatr {
@@ -58,11 +57,12 @@ void check_traces(const std::vector<ExperimentConfig>& configs) {
 }
 
 std::string trace_digest(const ExperimentConfig& config) {
-  const auto cpu = make_cpu_system();
-  const SourceRequest request{config.router, config.seed};
-  const auto source = make_source(request);
-  for (std::size_t layer = 0; layer < source->layers().size(); ++layer) source->read(*cpu, layer);
-  return source->digest();
+  Digest digest;
+  TraceReader reader(*config.router.source.trace());
+  for (const std::string& tensor : reader.inspect().tensors) {
+    add_to(digest, reader.read_layer(tensor, config.router.tokens, config.router.experts));
+  }
+  return digest.text();
 }
 
 }  // namespace tatr

@@ -12,7 +12,8 @@ namespace tatr {
 /// Reads only the file's header. ConfigError or InputError.
 void resolve_trace(ExperimentConfig& config);
 
-/// Names what an experiment on a trace reads of it, as its result does. Reads it. Throws InputError.
+/// Names what an experiment on a trace reads of it, as its result does. The config has a trace; reads all of it.
+/// Throws InputError.
 std::string trace_digest(const ExperimentConfig& config);
 
 /// Looks at the first values of all traces, each once, so that what is no trace is refused before the first experiment

@@ -1,10 +1,8 @@
 #include "source/routing_source.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
-#include "core/digest.hpp"
 #include "source/synthetic.hpp"
 #include "source/trace.hpp"
 #include "source/trained.hpp"
@@ -55,20 +53,12 @@ class RecordedSource final : public RoutingSource {
 
   RoutingInput read(System& system, std::size_t layer) override {
     const TraceLayer read = reader_.read_layer(layers_[layer], request_.router.tokens, request_.router.experts);
-    add_to_digest(read);
+    add_to(digest_, read);
     if (!read.logits.empty()) return LogitInput{Buffer<float>(system, read.logits)};
     return TopKInput{Buffer<std::int32_t>(system, read.chosen), Buffer<float>(system, read.scores)};
   }
 
   std::string digest() const override { return digest_.text(); }
-
-  void add_to_digest(const TraceLayer& layer) {
-    digest_.add_values(layer.tensor);
-    digest_.add_values(std::array{layer.tokens, layer.experts, layer.top_k});
-    digest_.add_values(layer.logits);
-    digest_.add_values(layer.chosen);
-    digest_.add_values(layer.scores);
-  }
 
  private:
   const SourceRequest& request_;
@@ -88,6 +78,10 @@ std::unique_ptr<RoutingSource> make_source(const SourceRequest& request) {
     default:
       return std::make_unique<SyntheticSource>(request);
   }
+}
+
+bool has_all_scores(const SourceConfig& source) {
+  return source.trace() == nullptr || inspect_trace(*source.trace()).top_k == 0;
 }
 
 std::size_t source_bytes(const RouterConfig& router) {

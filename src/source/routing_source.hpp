@@ -41,6 +41,9 @@ class RoutingSource {
 /// The request must outlive the source. Throws InputError where a file cannot be opened.
 std::unique_ptr<RoutingSource> make_source(const SourceRequest& request);
 
+/// Whether each token has a score of every expert, not of its own top-k alone. Throws InputError.
+bool has_all_scores(const SourceConfig& source);
+
 /// Bytes of the system's memory that a source takes while it makes its input, beyond the input itself.
 std::size_t source_bytes(const RouterConfig& router);
 

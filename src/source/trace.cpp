@@ -327,6 +327,14 @@ TraceInfo inspect_layers(const TraceFile& trace, const TraceSource& source) {
 
 }  // namespace
 
+void add_to(Digest& digest, const TraceLayer& layer) {
+  digest.add_values(layer.tensor);
+  digest.add_values(std::array{layer.tokens, layer.experts, layer.top_k});
+  digest.add_values(layer.logits);
+  digest.add_values(layer.chosen);
+  digest.add_values(layer.scores);
+}
+
 struct TraceReader::Opened {
   TraceSource source;
   TraceFile trace;

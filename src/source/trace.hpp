@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "core/digest.hpp"
 #include "options/options.hpp"
 
 namespace tatr {
@@ -35,6 +36,9 @@ struct TraceLayer {
   std::vector<std::int32_t> chosen;
   std::vector<float> scores;
 };
+
+/// Makes name, shape and values part of what the digest names.
+void add_to(Digest& digest, const TraceLayer& layer);
 
 /// Shape of a trace without its data, for checks and for --dry-run.
 struct TraceInfo {
