@@ -17,12 +17,13 @@
 #include "device_options.hpp"
 #include "experiment/environment.hpp"
 #include "experiment/pipeline.hpp"
+#include "experiment/settings.hpp"
 #include "experiment/trace_checks.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 #include "records/result_writer.hpp"
 #include "report/advice_text.hpp"
-#include "source/trace.hpp"
+#include "source/routing_source.hpp"
 
 namespace tatr {
 
@@ -95,16 +96,15 @@ nlohmann::json candidate_strategies(bool all_scores) {
 
 /// The config with the candidates for its strategies and tiles, and a layer only where its times would count.
 ExperimentConfig candidates_of(const AdviseArguments& arguments, bool timed) {
-  const std::vector<ExperimentConfig> configs = read_experiments(arguments.config, arguments.overrides);
+  const std::vector<ExperimentConfig> configs =
+      read_experiments(arguments.config, arguments.overrides, check_back_end_name);
   if (configs.size() != 1) {
     throw ConfigError({arguments.config, "/sweep"},
                       fmt::format("makes {} experiments; advise takes one", configs.size()));
   }
   const ExperimentConfig& own = configs.front();
-  const SourceConfig& source = own.router.source;
-  const bool all_scores = source.trace() == nullptr || inspect_trace(*source.trace()).top_k == 0;
   nlohmann::json document = nlohmann::json::parse(own.effective_json);
-  document["strategies"] = candidate_strategies(all_scores);
+  document["strategies"] = candidate_strategies(has_all_scores(own.router.source));
   document["tile"] = {64, 128, 256};
   document["documented"] = nlohmann::json::array();
   if (!timed) document["layer"] = nullptr;

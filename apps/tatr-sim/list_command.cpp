@@ -1,11 +1,8 @@
 // tatr-sim list: what a config may name, and what this machine has.
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <iterator>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "commands.hpp"
 #include "device/system.hpp"
@@ -28,12 +25,7 @@ ExitCode list(const std::string& what) {
   const auto wanted = [&](const char* name) { return what.empty() || what == name; };
   if (wanted("strategies")) print_rows("Strategies", kStrategies);
   if (wanted("sources")) print_rows("Sources of router logits", kSources);
-  if (wanted("backends")) {
-    std::vector<BackEnd> built;
-    std::copy_if(back_ends().begin(), back_ends().end(), std::back_inserter(built),
-                 [](const BackEnd& each) { return each.make != nullptr; });
-    print_rows("Back ends of the grouped GEMM in this build", built);
-  }
+  if (wanted("backends")) print_rows("Back ends of the grouped GEMM in this build", built_back_ends());
   if (wanted("metrics")) {
     fmt::print("Metrics of rounding\n");
     for (const RoundingMetric& metric : kRoundingMetrics) {

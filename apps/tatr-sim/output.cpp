@@ -14,9 +14,7 @@ namespace tatr {
 
 std::string version_text() {
   std::vector<std::string_view> names;
-  for (const BackEnd& each : back_ends()) {
-    if (each.make != nullptr) names.push_back(each.name);
-  }
+  for (const BackEnd& each : built_back_ends()) names.push_back(each.name);
   return fmt::format("tatr-sim {} ({}), back ends: {}", program_version(), program_commit(), fmt::join(names, ", "));
 }
 

@@ -95,6 +95,11 @@ TextOptions text_options(const RunArguments& arguments, bool to_stdout) {
                                 brief_json(config.name), other));
 }
 
+void complete_and_check(ExperimentConfig& config) {
+  resolve_trace(config);
+  check_back_end_name(config);
+}
+
 /// All are read before any runs: a fault in the last costs no work.
 std::vector<ExperimentConfig> read_configs(const RunArguments& arguments) {
   const Shard shard = parse_shard(arguments.shard);
@@ -102,10 +107,9 @@ std::vector<ExperimentConfig> read_configs(const RunArguments& arguments) {
   std::map<std::string, std::pair<std::string, std::string>> names;  // hash and file of each
   std::size_t number = 0;
   for (const std::string& path : arguments.configs) {
-    for (ExperimentConfig& config : read_experiments(path, arguments.overrides)) {
+    for (ExperimentConfig& config : read_experiments(path, arguments.overrides, complete_and_check)) {
       const auto named = names.emplace(config.name, std::pair(config.hash, path)).first;
       if (named->second.first != config.hash) refuse_name(config, named->second.second);
-      resolve_trace(config);
       if (number++ % shard.parts == shard.part - 1) configs.push_back(std::move(config));
     }
   }

@@ -23,11 +23,10 @@ ExitCode validate(const ValidateOptions& options) {
   ExitCode code = ExitCode::kDone;
   for (const std::string& path : options.configs) {
     try {
-      std::vector<ExperimentConfig> configs = read_experiments(path, options.overrides);
-      for (ExperimentConfig& config : configs) {
+      const auto configs = read_experiments(path, options.overrides, [](ExperimentConfig& config) {
         resolve_trace(config);
         check_settings(config);
-      }
+      });
       const ExperimentConfig& first = configs.front();
       fmt::print("{}: valid ({}{} tokens, {} experts, top-{}, {} strategies, {} tiles)\n", path,
                  configs.size() > 1 ? fmt::format("{} experiments; the first: ", configs.size()) : "",

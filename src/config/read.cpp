@@ -367,10 +367,6 @@ void rethrow_naming_override(const ConfigError& error, const std::string& path,
   }
 }
 
-}  // namespace
-
-namespace {
-
 /// Names of the rows that `wanted` takes.
 template <class Rows, class Wanted>
 json names_of(const Rows& rows, Wanted wanted) {
@@ -480,13 +476,15 @@ ExperimentConfig parse_experiment(const json& document, const std::string& file)
   return config;
 }
 
-std::vector<ExperimentConfig> read_experiments(const std::string& path, const std::vector<std::string>& overrides) {
+std::vector<ExperimentConfig> read_experiments(const std::string& path, const std::vector<std::string>& overrides,
+                                               const std::function<void(ExperimentConfig&)>& check) {
   json document = read_json_file(path);
   for (const std::string& one : overrides) apply_override(document, one);
   std::vector<ExperimentConfig> configs;
   for (const SweepItem& item : expand_sweep(document, path, overrides)) {
     try {
       configs.push_back(parse_experiment(item.document, path));
+      check(configs.back());
     } catch (const ConfigError& error) {
       rethrow_naming_override(error, path, overrides);
       if (item.values.empty()) throw;

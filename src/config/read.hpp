@@ -2,6 +2,7 @@
 // cannot express. Traces are not opened here.
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -17,8 +18,11 @@ const nlohmann::json& experiment_schema();
 std::string experiment_schema_text();
 
 /// Reads a config file and applies overrides "/json/pointer=value" in their order, then its sweep: one experiment
-/// without one, else all that it makes. A value of an override that is no JSON is a string. Throws ConfigError.
-std::vector<ExperimentConfig> read_experiments(const std::string& path, const std::vector<std::string>& overrides);
+/// without one, else all that it makes. A value of an override that is no JSON is a string. `check` sees each of them
+/// and may complete it. Throws ConfigError, that of `check` included, with the override or the sweep it came from.
+std::vector<ExperimentConfig> read_experiments(
+    const std::string& path, const std::vector<std::string>& overrides,
+    const std::function<void(ExperimentConfig&)>& check = [](ExperimentConfig&) {});
 
 /// One experiment, without a sweep, from a parsed document; `file` names it in errors and is what trace files are
 /// relative to.

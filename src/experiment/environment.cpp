@@ -43,9 +43,7 @@ Environment describe_environment(const System& system) {
   environment.threads = system.threads();
   environment.device = system.device().name;
   environment.cuda = system.device().runtime;
-  for (const BackEnd& each : back_ends()) {
-    if (each.make != nullptr) environment.back_ends.emplace_back(each.name);
-  }
+  for (const BackEnd& each : built_back_ends()) environment.back_ends.emplace_back(each.name);
   if (system.is_cuda()) {
     if (const auto monitor = make_device_monitor(system.index())) {
       environment.driver = monitor->driver_version();

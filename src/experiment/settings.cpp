@@ -86,14 +86,20 @@ void check_settings(const ExperimentConfig& config, const DeviceInfo& device) {
                  [&](const LayerShape& shape, const LayerOptions& options) { plan_forward(shape, options, device); });
 }
 
+void check_back_end_name(const ExperimentConfig& config) {
+  if (config.layer && config.layer->backend != "auto") {
+    named_back_end(config.layer->backend, config.layer->place.child("backend"));
+  }
+}
+
 void check_settings(const ExperimentConfig& config) {
   const DeviceInfo hopper{"a Hopper GPU", true, 90, 132, std::nullopt};
   check_strategies(config, hopper);
   if (!config.layer || config.layer->backend == "auto") return;
-  const BackEnd* back_end = find_back_end(config.layer->backend);
-  const DeviceInfo device = back_end != nullptr && back_end->on_gpu ? hopper : DeviceInfo{};
+  const BackEnd& back_end = named_back_end(config.layer->backend, config.layer->place.child("backend"));
+  const DeviceInfo device = back_end.on_gpu ? hopper : DeviceInfo{};
   for_each_layer(config, device, [&](const LayerShape& shape, const LayerOptions& options) {
-    could_run(options.backend, gemm_problems(shape, options, device), device, options.backend_place);
+    could_run(back_end, gemm_problems(shape, options, device), device, options.backend_place);
   });
 }
 

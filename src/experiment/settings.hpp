@@ -32,6 +32,9 @@ LayerShape layer_shape(const ExperimentConfig& config, const DeviceInfo& device)
 LayerOptions layer_options(const ExperimentConfig& config, const Setting& setting,
                            std::vector<std::int32_t> tile_of_expert);
 
+/// That there is a back end of the config's name, asked of every config before the first runs. Throws ConfigError.
+void check_back_end_name(const ExperimentConfig& config);
+
 /// Asks strategies, waves and back ends whether they can do what the config wants on a device, before any work. Throws
 /// ConfigError.
 void check_settings(const ExperimentConfig& config, const DeviceInfo& device);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/error.hpp"
 #include "gemm/cublas/cublas.hpp"
@@ -50,62 +51,68 @@ constexpr BackEnd kBackEnds[] = {
     {"reference", "plain loops in fp32, for any shape: slow", false, nothing, why_not_reference, make_reference_gemm},
 };
 
-/// "auto, tatr, cublas_loop": what runs the problems.
-std::string names_of_able(std::span<const GroupedGemmProblem> problems, const DeviceInfo& device) {
+/// "auto, tatr, cublas_loop": those that `allowed` takes.
+template <class Allowed>
+std::string names_of(Allowed allowed) {
   std::string names = "auto";
   for (const BackEnd& each : kBackEnds) {
-    if (why_not(each, problems, device).empty()) names += ", " + std::string(each.name);
+    if (allowed(each)) names += ", " + std::string(each.name);
   }
   return names;
+}
+
+/// The back end's own reason against the first problem that it could not run; empty: it could run all.
+std::string own_reason(const BackEnd& back_end, std::span<const GroupedGemmProblem> problems,
+                       const DeviceInfo& device) {
+  for (const GroupedGemmProblem& problem : problems) {
+    if (std::string reason = back_end.why_not(problem, device); !reason.empty()) return reason;
+  }
+  return {};
 }
 
 }  // namespace
 
 std::span<const BackEnd> back_ends() { return kBackEnds; }
 
+std::vector<BackEnd> built_back_ends() {
+  std::vector<BackEnd> built;
+  std::ranges::copy_if(kBackEnds, std::back_inserter(built), [](const BackEnd& each) { return each.make != nullptr; });
+  return built;
+}
+
 const BackEnd* find_back_end(std::string_view name) {
-  const auto found =
-      std::find_if(std::begin(kBackEnds), std::end(kBackEnds), [&](const BackEnd& each) { return each.name == name; });
+  const auto found = std::ranges::find(kBackEnds, name, &BackEnd::name);
   return found == std::end(kBackEnds) ? nullptr : found;
+}
+
+const BackEnd& named_back_end(std::string_view name, const ErrorPlace& where) {
+  if (const BackEnd* back_end = find_back_end(name)) return *back_end;
+  const auto any = [](const BackEnd&) { return true; };
+  throw ConfigError(where, fmt::format("\"{}\"", name), "one of " + names_of(any));
 }
 
 std::string why_not(const BackEnd& back_end, std::span<const GroupedGemmProblem> problems, const DeviceInfo& device) {
   if (back_end.on_gpu != device.is_gpu) return back_end.on_gpu ? "it runs on a GPU" : "it runs on the CPU";
-  if (const std::string missing = back_end.missing(); !missing.empty()) return missing;
-  for (const GroupedGemmProblem& problem : problems) {
-    if (const std::string reason = back_end.why_not(problem, device); !reason.empty()) return reason;
-  }
-  return {};
+  if (std::string missing = back_end.missing(); !missing.empty()) return missing;
+  return own_reason(back_end, problems, device);
 }
 
-namespace {
-
-const BackEnd& known_back_end(std::string_view name, const ErrorPlace& where) {
-  if (const BackEnd* back_end = find_back_end(name)) return *back_end;
-  std::string names = "auto";
-  for (const BackEnd& each : kBackEnds) names += ", " + std::string(each.name);
-  throw ConfigError(where, fmt::format("\"{}\"", name), "one of " + names);
-}
-
-}  // namespace
-
-void could_run(std::string_view name, std::span<const GroupedGemmProblem> problems, const DeviceInfo& device,
+void could_run(const BackEnd& back_end, std::span<const GroupedGemmProblem> problems, const DeviceInfo& device,
                const ErrorPlace& where) {
-  const BackEnd& back_end = known_back_end(name, where);
-  for (const GroupedGemmProblem& problem : problems) {
-    const std::string reason = back_end.why_not(problem, device);
-    if (!reason.empty()) throw ConfigError(where, fmt::format("\"{}\" runs this layer on no device: {}", name, reason));
-  }
+  const std::string reason = own_reason(back_end, problems, device);
+  if (reason.empty()) return;
+  throw ConfigError(where, fmt::format("\"{}\" runs this layer on no device: {}", back_end.name, reason));
 }
 
 const BackEnd& choose_back_end(std::string_view asked, std::span<const GroupedGemmProblem> problems,
                                const DeviceInfo& device, const ErrorPlace& where) {
   if (asked != "auto") {
-    const BackEnd& named = known_back_end(asked, where);
+    const BackEnd& named = named_back_end(asked, where);
     const std::string reason = why_not(named, problems, device);
     if (reason.empty()) return named;
+    const auto able = [&](const BackEnd& each) { return why_not(each, problems, device).empty(); };
     throw ConfigError(where, fmt::format("\"{}\" does not run this layer on {} ({}); allowed there: {}", asked,
-                                         device.name, reason, names_of_able(problems, device)));
+                                         device.name, reason, names_of(able)));
   }
   std::string reasons;
   for (const BackEnd& each : kBackEnds) {

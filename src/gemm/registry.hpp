@@ -35,15 +35,20 @@ struct BackEnd {
 /// All, those that this build lacks included; `auto` is the first whose why_not is empty.
 std::span<const BackEnd> back_ends();
 
+/// Those that this build has.
+std::vector<BackEnd> built_back_ends();
+
 /// Null where there is none of that name.
 const BackEnd* find_back_end(std::string_view name);
+
+/// Throws ConfigError at `where`, with the names there are, where there is none of that name.
+const BackEnd& named_back_end(std::string_view name, const ErrorPlace& where);
 
 /// Why a back end cannot run all of the problems on a device at hand, whichever it is for; empty: it can.
 std::string why_not(const BackEnd& back_end, std::span<const GroupedGemmProblem> problems, const DeviceInfo& device);
 
-/// Throws ConfigError at `where` unless there is a back end of this name and it could run the problems on such a
-/// device, at hand or not.
-void could_run(std::string_view name, std::span<const GroupedGemmProblem> problems, const DeviceInfo& device,
+/// Throws ConfigError at `where` unless the back end could run the problems on such a device, at hand or not.
+void could_run(const BackEnd& back_end, std::span<const GroupedGemmProblem> problems, const DeviceInfo& device,
                const ErrorPlace& where);
 
 /// The back end that `asked` ("auto" or a name) means for the problems. Throws ConfigError at `where`, the place of the

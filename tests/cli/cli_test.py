@@ -290,6 +290,20 @@ class Cli(ProgramTest):
         document = json.loads(run("run", self.config(), other, "--device", "cpu", "--json", "-").stdout)
         self.assertEqual([e["name"] for e in document["experiments"]], ["tiny", "other"])
 
+    def test_no_back_end_of_that_name_is_found_before_any_work(self):
+        good, bad = self.config(), self.path / "bad.json"
+        bad.write_text(json.dumps({**TINY, "name": "bad", "layer": {"hidden": 64, "intermediate": 64, "backend": "blas"}}))
+        out = self.path / "out.json"
+        for command in (("run", good, bad), ("validate", bad), ("advise", bad, "--max-time", "90%")):
+            device = () if command[0] == "validate" else ("--device", "cpu", "--json", out)
+            with self.subTest(command[0]):
+                result = run(*command, *device)
+                self.assert_fails(result, 2, 'bad.json:/layer/backend: "blas"', "expected one of auto, tatr, ")
+                self.assertEqual(result.stdout, "")
+                self.assertFalse(out.exists())
+        result = run("run", good, "--set", "/layer=" + json.dumps(json.loads(bad.read_text())["layer"]), "--device", "cpu")
+        self.assert_fails(result, 2, '/layer/backend: "blas"', "from --set")
+
     def test_the_schema_for_editors_is_the_programs(self):
         file = SOURCE / "docs/experiment.schema.json"
         self.assertEqual(file.read_text(), run("schema").stdout, "tatr-sim schema > docs/experiment.schema.json makes it anew")
