@@ -140,9 +140,8 @@ std::string strategies_table(const TextContext& context, std::int64_t tile) {
   if (rows < 2) return waves.empty() ? waves : "\n" + waves;
   return "\nAll Strategies:\n" + table.render() +
          wrap(
-             "Most: experts of one token, the most of any. Lost mass: gates dropped, mean over tokens. Prob.: mean "
-             "routing "
-             "probability of what was dropped.",
+             "Most: experts of one token, the most of any. Lost mass: gates dropped, mean over tokens. "
+             "Prob.: mean routing probability of what was dropped.",
              2) +
          waves;
 }
