@@ -34,6 +34,14 @@ std::string inert_json(const json& value) {
   return inert;
 }
 
+/// Name of the count that a metric is there for only where it is positive; null: it always is.
+json name_of(CountMember of) {
+  for (const RoundingMetric& metric : kRoundingMetrics) {
+    if (of != nullptr && metric.count == of) return metric.name;
+  }
+  return nullptr;
+}
+
 /// The catalogue, for the script: what a metric is called, and how its value is shown.
 json metrics_json() {
   json metrics = json::array();
@@ -41,6 +49,7 @@ json metrics_json() {
     metrics.push_back({{"name", metric.name},
                        {"heading", metric.heading},
                        {"share", metric.is_share()},
+                       {"of", name_of(metric.of)},
                        {"help", std::string(metric.help) + " [" + std::string(metric.unit) + "]"}});
   }
   return metrics;

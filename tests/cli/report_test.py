@@ -155,6 +155,14 @@ class Report(unittest.TestCase):
         self.assertEqual(self.browser.evaluate("document.querySelector('th[aria-sort]').getAttribute('aria-sort')"), "ascending")
         self.assertEqual(click(), sorted(tiles, reverse=True))
 
+    def test_a_mean_of_nothing_is_no_value(self):
+        self.open("timed")
+        column = self.browser.evaluate("[...document.querySelectorAll('main > section:nth-child(2) th')].map((h) => h.textContent)").index("Prob.") + 1
+        shown = self.texts(f"main > section:nth-child(2) td:nth-child({column})")
+        records = self.results["timed"]["experiments"][0]["strategies"]
+        self.assertEqual([text == "–" for text in shown], [record["dropped"] == 0 for record in records])
+        self.assertIn("–", shown)
+
     def test_measured_reduced_and_modelled_look_different(self):
         self.open("timed", "reduced", "gpu")
         kinds = self.browser.evaluate("['measured', 'reduced', 'modelled'].map((how) => { const {fill, stroke, strokeDasharray} = "

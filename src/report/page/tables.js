@@ -32,8 +32,9 @@ function makeTable(caption, columns, rows) {
 
 // A metric of the catalogue; its help is the head's tip.
 function metricColumn(name, title) {
-  const {share, help} = METRICS.find((metric) => metric.name === name), format = share ? formatPercent : formatValue;
-  return {title, help, value: ({record}) => record[name] ?? null, text: ({record}) => format(record[name])};
+  const {share, of, help} = METRICS.find((metric) => metric.name === name), format = share ? formatPercent : formatValue;
+  const value = ({record}) => (of && record[of] === 0 ? null : record[name] ?? null);
+  return {title, help, value, text: (row) => format(value(row))};
 }
 
 function settingsTable(caption, settings, several) {
