@@ -11,5 +11,8 @@ extern const std::string_view kExperimentSchema;    // src/config/experiment.sch
 extern const std::string_view kResultSchema;        // src/records/result.schema.json
 extern const std::string_view kCalibrationSchema;   // src/quality/calibration.schema.json
 extern const std::string_view kDefaultCalibration;  // src/quality/default_calibration.json
+extern const std::string_view kDeviceSchema;        // src/model/device.schema.json
+extern const std::string_view kDeviceH100;          // configs/devices/h100.json; the others alike
+extern const std::string_view kDeviceA100;
 
 }  // namespace tatr
