@@ -21,7 +21,8 @@ MOUNTS = "TATR_TEST_MOUNTS"
 # Seconds of work: what fails before it fails fast.
 SLOW = {**TINY, "name": "slow", "router": {"tokens": 65536, "experts": 512, "top_k": 8},
         "strategies": [{"name": "up", "label": f"up {i}"} for i in range(50)]}
-MANY = {**TINY, "name": "many", "router": {"tokens": 4096, "experts": 64, "top_k": 4}, "sweep": {"/seed": list(range(60))}}
+# So long that a disk can be filled while they run.
+MANY = {**TINY, "name": "many", "router": {"tokens": 16384, "experts": 64, "top_k": 4}, "sweep": {"/seed": list(range(60))}}
 
 
 def read_lines(path):
@@ -155,7 +156,7 @@ class Output(ProgramTest):
         path = folder / "r.jsonl"
         process = self.start(MANY, "--jsonl", path)
         self.wait_for(lambda: path.exists() and path.stat().st_size > 0, process)
-        process.send_signal(signal.SIGSTOP)  # or on a busy machine it may be done before the disk is full
+        process.send_signal(signal.SIGSTOP)
         self.fill(folder)
         process.send_signal(signal.SIGCONT)
         _, stderr = process.communicate(timeout=60)
