@@ -13,6 +13,10 @@ extern const std::string_view kCalibrationSchema;   // src/quality/calibration.s
 extern const std::string_view kDefaultCalibration;  // src/quality/default_calibration.json
 extern const std::string_view kDeviceSchema;        // src/model/device.schema.json
 extern const std::string_view kDeviceH100;          // configs/devices/h100.json; the others alike
+extern const std::string_view kDeviceH200;
+extern const std::string_view kDeviceH100Pcie;
+extern const std::string_view kDeviceH100Nvl;
 extern const std::string_view kDeviceA100;
+extern const std::string_view kDeviceB200;
 
 }  // namespace tatr

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string_view>
 
 #include "core/error.hpp"
@@ -19,18 +20,102 @@ struct Shipped {
   std::string_view id, text;
 };
 
-const std::array<Shipped, 2> kShipped = {{{"h100", kDeviceH100}, {"a100", kDeviceA100}}};
+const std::array<Shipped, 6> kShipped = {{{"h100", kDeviceH100},
+                                          {"h200", kDeviceH200},
+                                          {"h100_pcie", kDeviceH100Pcie},
+                                          {"h100_nvl", kDeviceH100Nvl},
+                                          {"a100", kDeviceA100},
+                                          {"b200", kDeviceB200}}};
+
+/// Watts that a GPU draws whatever its tensor cores do, as a share of its cap, and the power of the clock that the rest
+/// grows with. docs/model.md says what they were measured by.
+constexpr double kIdleShare = 0.25, kClockPower = 2.5;
+
+/// Of its clocks, how many a tensor core multiplies in while it is kept as busy as the GEMM can.
+constexpr double kBusy = 0.97;
+
+template <class Figures>
+using Names = std::pair<const char*, double Figures::*>;
+
+template <class Figures, std::size_t kCount>
+void read_figures(const json& from, const std::array<Names<Figures>, kCount>& names, Figures& into) {
+  for (const auto& [key, member] : names) into.*member = from.at(key).template get<double>();
+}
+
+constexpr std::array<Names<GemmFigures>, 10> kGemm = {{{"half_step", &GemmFigures::half_step},
+                                                      {"gathered_half_step", &GemmFigures::gathered_half_step},
+                                                      {"partial_gather", &GemmFigures::partial_gather},
+                                                      {"ping_pong_step", &GemmFigures::ping_pong_step},
+                                                      {"epilogue_us", &GemmFigures::epilogue_us},
+                                                      {"ping_pong_epilogue_us", &GemmFigures::ping_pong_epilogue_us},
+                                                      {"launch_us", &GemmFigures::launch_us},
+                                                      {"band_rereads", &GemmFigures::band_rereads},
+                                                      {"window", &GemmFigures::window},
+                                                      {"sharpness", &GemmFigures::sharpness}}};
+constexpr std::array<Names<CombineFigures>, 4> kCombine = {{{"bytes_per_second", &CombineFigures::bytes},
+                                                            {"launch_us", &CombineFigures::launch_us},
+                                                            {"row_ps", &CombineFigures::row_ps},
+                                                            {"token_ps", &CombineFigures::token_ps}}};
+constexpr std::array<Names<UniformFigures>, 5> kUniform = {{{"rate", &UniformFigures::rate},
+                                                            {"depth", &UniformFigures::depth},
+                                                            {"launch_us", &UniformFigures::launch_us},
+                                                            {"sharpness", &UniformFigures::sharpness},
+                                                            {"memory_rate", &UniformFigures::memory_rate}}};
+constexpr std::array<Names<RoutingFigures>, 4> kRouting = {{{"launch_us", &RoutingFigures::launch_us},
+                                                            {"token_ns", &RoutingFigures::token_ns},
+                                                            {"logit_ns", &RoutingFigures::logit_ns},
+                                                            {"groups_us", &RoutingFigures::groups_us}}};
+constexpr std::array<Names<RoundingFigures>, 7> kRounding = {{{"counts_us", &RoundingFigures::counts_us},
+                                                              {"fills_us", &RoundingFigures::fills_us},
+                                                              {"budget_us", &RoundingFigures::budget_us},
+                                                              {"row_ns", &RoundingFigures::row_ns},
+                                                              {"sort_ns", &RoundingFigures::sort_ns},
+                                                              {"merge_ns", &RoundingFigures::merge_ns},
+                                                              {"expert_ns", &RoundingFigures::expert_ns}}};
+
+GpuFigures build_figures(const json& from) {
+  GpuFigures figures;
+  figures.flops = from["flops_per_second"];
+  figures.memory_bytes = from["memory_bytes_per_second"];
+  figures.l2_bytes = from["l2_bytes_per_second"];
+  read_figures(from["gemm"], kGemm, figures.gemm);
+  read_figures(from["combine"], kCombine, figures.combine);
+  read_figures(from["uniform"], kUniform, figures.uniform);
+  read_figures(from["routing"], kRouting, figures.routing);
+  read_figures(from["rounding"], kRounding, figures.rounding);
+  return figures;
+}
+
+const Shipped* find_shipped(const std::string& id) {
+  const auto* found = std::find_if(kShipped.begin(), kShipped.end(), [&](const Shipped& one) { return one.id == id; });
+  return found == kShipped.end() ? nullptr : found;
+}
+
+std::string source_words(const json& from) {
+  if (from["kind"] == "datasheet") return "datasheet: " + from["document"].get<std::string>();
+  return "measured on " + from["date"].get<std::string>() + " by tatr-sim " + from["version"].get<std::string>();
+}
 
 GpuModel build(const json& from, const std::string& id) {
   GpuModel gpu;
   gpu.id = id;
   gpu.name = from["name"];
   gpu.from = from["source"]["kind"] == "measured" ? FiguresFrom::kMeasured : FiguresFrom::kDatasheet;
-  gpu.source = from["source"]["kind"];
+  gpu.source = source_words(from["source"]);
   gpu.memory_bytes = from["memory_bytes"];
   gpu.device = {gpu.name, true, from["compute_capability"], from["multiprocessors"], std::nullopt};
-  gpu.error = {0.02, 0.06, 44, gpu.name, gpu.from == FiguresFrom::kMeasured};
-  gpu.figures = from;
+  const json &peaks = from["peaks"], &error = from["error"];
+  gpu.peaks = {peaks["clock_mhz"], peaks["power_w"], peaks["flops_per_clock"], peaks["memory_bytes_per_second"]};
+  gpu.error = {error["median"], error["p90"], error["ratio"], error["cases"], error["where"], error["own"]};
+  if (from.contains("figures")) {
+    gpu.figures = build_figures(from["figures"]);
+  } else {
+    const GpuModel like = read_gpu_model(from["like"]);
+    if (like.from != FiguresFrom::kMeasured) {
+      throw ConfigError({id, "/like"}, brief_json(from["like"]), "a device file whose figures were measured");
+    }
+    gpu.figures = scale_figures(like, gpu.peaks, gpu.device.multiprocessors);
+  }
   return gpu;
 }
 
@@ -42,13 +127,38 @@ std::vector<std::string> shipped_gpu_models() {
   return ids;
 }
 
+nlohmann::ordered_json gpu_model_document(const std::string& name_or_path) {
+  if (const Shipped* shipped = find_shipped(name_or_path)) return nlohmann::ordered_json::parse(shipped->text);
+  return nlohmann::ordered_json(read_json_file(name_or_path));
+}
+
 GpuModel read_gpu_model(const std::string& name_or_path) {
   static const SchemaValidator schema(json::parse(kDeviceSchema));
-  const auto shipped =
-      std::find_if(kShipped.begin(), kShipped.end(), [&](const Shipped& one) { return one.id == name_or_path; });
-  const json document = shipped != kShipped.end() ? json::parse(shipped->text) : read_json_file(name_or_path);
+  const Shipped* shipped = find_shipped(name_or_path);
+  const json document = shipped != nullptr ? json::parse(shipped->text) : read_json_file(name_or_path);
   schema.check(document, name_or_path);
   return build(document, name_or_path);
+}
+
+double sustained_clock_mhz(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors) {
+  const auto flops_clock = [](const GpuPeaks& of, int sms) { return of.flops_clock * sms; };
+  const double own = flops_clock(like.peaks, like.device.multiprocessors);
+  const double kept = like.figures.flops / own * 1e-6;
+  const double spare = (1 - kIdleShare) * peaks.power_w / flops_clock(peaks, multiprocessors);
+  const double spare_of_like = (1 - kIdleShare) * like.peaks.power_w / own;
+  const double scaled = kept * std::pow(spare / spare_of_like, 1 / kClockPower);
+  return std::min(scaled, kBusy * peaks.clock_mhz);
+}
+
+GpuFigures scale_figures(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors) {
+  GpuFigures figures = like.figures;
+  const double clock = sustained_clock_mhz(like, peaks, multiprocessors) * 1e6;
+  figures.flops = clock * peaks.flops_clock * multiprocessors;
+  const double memory = peaks.memory_bytes / like.peaks.memory_bytes;
+  figures.memory_bytes *= memory;
+  figures.combine.bytes *= memory;
+  figures.l2_bytes *= peaks.clock_mhz * multiprocessors / (like.peaks.clock_mhz * like.device.multiprocessors);
+  return figures;
 }
 
 std::string doubt_of(const GpuModel& gpu) {

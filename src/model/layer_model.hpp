@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "layer/forward.hpp"
 #include "layer/stage.hpp"
@@ -30,7 +29,7 @@ ModelledForward model_forward(const GpuModel& gpu, const LayerShape& shape, cons
 /// Microseconds of top-k with gates and counts, from logits in the GPU's memory.
 double model_routing_us(const GpuModel& gpu, const RouterConfig& router);
 
-/// Microseconds of one rounding, with its dispatch, as a replayed graph.
-double model_rounding_us(const GpuModel& gpu, const RouterConfig& router, const StrategyConfig& strategy);
+/// Microseconds of one rounding with its dispatch, as a replayed graph. `counts` [E] are the router's.
+double model_rounding_us(const GpuModel& gpu, const StrategyConfig& strategy, std::span<const std::int32_t> counts);
 
 }  // namespace tatr

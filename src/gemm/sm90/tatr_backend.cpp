@@ -3,8 +3,6 @@
 #include <cuda_runtime_api.h>
 
 #include <limits>
-#include <map>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -16,21 +14,6 @@ namespace tatr {
 
 namespace {
 
-/// The granules of each launch [E]: of all experts in one, or of the experts of one tile size in each and 0 for the
-/// rest.
-std::vector<std::vector<std::int32_t>> granules_of(const GroupedGemmProblem& shape) {
-  const std::set<std::int32_t> tiles(shape.tile_of_expert.begin(), shape.tile_of_expert.end());
-  std::map<std::int32_t, std::vector<std::int32_t>> by_launch;
-  const std::vector<std::int32_t> none(shape.tile_of_expert.size(), 0);
-  for (std::size_t e = 0; e < none.size(); ++e) {
-    const std::int32_t granule = granule_of(shape.tile_of_expert[e]);
-    by_launch.try_emplace(shape.launch_per_tile ? granule : 0, none).first->second[e] = granule;
-  }
-  std::vector<std::vector<std::int32_t>> launches;
-  for (auto& [granule, granules] : by_launch) launches.push_back(std::move(granules));
-  return launches;
-}
-
 class TatrBackend final : public GroupedGemm {
  public:
   TatrBackend(System& system, const GroupedGemmProblem& shape, const GroupedGemmData& data)
@@ -38,7 +21,7 @@ class TatrBackend final : public GroupedGemm {
     TatrProblem problem = tatr_problem_of(shape);
     buffers_ = {data.a, data.token_index, data.w, data.offsets, data.c, queue_.data()};
     if (!shape.tile_of_expert.empty()) problem.tile_rows = shape.tile_of_expert.back();
-    for (const std::vector<std::int32_t>& launch : granules_of(shape)) granules_.emplace_back(system, launch);
+    for (const std::vector<std::int32_t>& launch : granules_of_launches(shape)) granules_.emplace_back(system, launch);
     use(make_plan(problem, device_));
   }
 

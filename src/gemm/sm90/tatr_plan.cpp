@@ -1,7 +1,9 @@
 #include "gemm/sm90/tatr_plan.hpp"
 
 #include <limits>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/integer_math.hpp"
@@ -72,6 +74,19 @@ bool can_run(const TatrProblem& problem, const TatrDevice& device, std::string* 
 }
 
 std::int32_t granule_of(std::int32_t tile_rows) { return std::max(tile_rows, 64); }
+
+std::vector<std::vector<std::int32_t>> granules_of_launches(const GroupedGemmProblem& problem) {
+  const std::vector<std::int32_t>& tiles = problem.tile_of_expert;
+  std::map<std::int32_t, std::vector<std::int32_t>> by_launch;
+  const std::vector<std::int32_t> none(tiles.size(), 0);
+  for (std::size_t e = 0; e < tiles.size(); ++e) {
+    const std::int32_t granule = granule_of(tiles[e]);
+    by_launch.try_emplace(problem.launch_per_tile ? granule : 0, none).first->second[e] = granule;
+  }
+  std::vector<std::vector<std::int32_t>> launches;
+  for (auto& [granule, granules] : by_launch) launches.push_back(std::move(granules));
+  return launches;
+}
 
 TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device) {
   if (const std::string why = why_not(problem, device); !why.empty()) throw EnvironmentError("back end tatr: " + why);

@@ -48,6 +48,10 @@ bool can_run(const TatrProblem& problem, const TatrDevice& device, std::string* 
 /// What the kernel rounds an expert's rows up to where tiles of `tile_rows` are asked.
 std::int32_t granule_of(std::int32_t tile_rows);
 
+/// Where experts differ, the granules of each launch [E]: of all experts in one, or of the experts of one tile size in
+/// each and 0 for the rest. Empty where all share a tile.
+std::vector<std::vector<std::int32_t>> granules_of_launches(const GroupedGemmProblem& problem);
+
 /// The plan to use unmeasured. Throws EnvironmentError where can_run is false.
 TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device);
 
