@@ -38,8 +38,21 @@ class Nvml final : public DeviceMonitor {
     return nvml;
   }
 
+  std::optional<double> highest_sm_clock_mhz() override {
+    unsigned value = 0;
+    const auto clock = find<int (*)(void*, int, unsigned*)>("nvmlDeviceGetMaxClockInfo");
+    if (clock == nullptr || clock(device_, kSmClock, &value) != 0) return std::nullopt;
+    return value;
+  }
+
+  std::optional<double> power_cap_w() override {
+    unsigned value = 0;
+    const auto cap = find<int (*)(void*, unsigned*)>("nvmlDeviceGetPowerManagementLimit");
+    if (cap == nullptr || cap(device_, &value) != 0) return std::nullopt;
+    return value / 1000.0;
+  }
+
   DeviceState read() override {
-    constexpr int kSmClock = 1;
     DeviceState state;
     unsigned value = 0;
     const auto clock = find<int (*)(void*, int, unsigned*)>("nvmlDeviceGetClockInfo");
@@ -57,6 +70,8 @@ class Nvml final : public DeviceMonitor {
   }
 
  private:
+  static constexpr int kSmClock = 1;
+
   Nvml() = default;
 
   template <class Function>
@@ -72,9 +87,25 @@ class Nvml final : public DeviceMonitor {
 
 std::unique_ptr<DeviceMonitor> make_device_monitor(int index) { return Nvml::open(index); }
 
+std::optional<DeviceLimits> device_limits(int index) {
+  const auto monitor = make_device_monitor(index);
+  const auto clock = monitor ? monitor->highest_sm_clock_mhz() : std::nullopt;
+  const auto power = monitor ? monitor->power_cap_w() : std::nullopt;
+  int memory_khz = 0, bus_bits = 0;
+  cudaDeviceProp properties{};
+  const bool told = cudaDeviceGetAttribute(&memory_khz, cudaDevAttrMemoryClockRate, index) == cudaSuccess &&
+                    cudaDeviceGetAttribute(&bus_bits, cudaDevAttrGlobalMemoryBusWidth, index) == cudaSuccess &&
+                    cudaGetDeviceProperties(&properties, index) == cudaSuccess;
+  if (!clock || !power || !told) return std::nullopt;
+  const double bytes = 2.0 * memory_khz * 1e3 * bus_bits / 8;  // two transfers a clock
+  return DeviceLimits{*clock, *power, bytes, static_cast<std::int64_t>(properties.totalGlobalMem)};
+}
+
 #else
 
 std::unique_ptr<DeviceMonitor> make_device_monitor(int) { return nullptr; }
+
+std::optional<DeviceLimits> device_limits(int) { return std::nullopt; }
 
 #endif
 

@@ -27,7 +27,8 @@ struct ItemCost {
 class Launch {
  public:
   Launch(const GpuModel& gpu, const GroupedGemmProblem& problem, const TatrPlan& plan, const std::int32_t* granules)
-      : figures_(gpu.figures),
+      : gpu_(gpu),
+        figures_(gpu.figures),
         problem_(problem),
         ping_pong_(plan.schedule == Schedule::kPingPong),
         columns_(block_columns(plan.schedule)),
@@ -41,9 +42,19 @@ class Launch {
     if (ping_pong_) step_us_ *= figures_.gemm.ping_pong_step;
   }
 
+  /// The clock depends on how much is multiplied and read in a time, and that time on the clock.
   double ms(std::span<const std::int32_t> rows) {
     for (std::size_t e = 0; e < rows.size(); ++e) add_expert(static_cast<std::int32_t>(e), rows[e]);
-    return (figures_.gemm.launch_us + busy_us()) * 1e-3;
+    if (items_.empty()) return figures_.gemm.launch_us * 1e-3;
+    const std::vector<ItemCost> before = sums();
+    const double multiply = before.back().multiply_us / clusters_;
+    const double memory = before.back().memory_bytes / figures_.memory_bytes * 1e6;
+    double gain = 1, us = 0;
+    for (int pass = 0; pass < 3; ++pass) {
+      us = busy_us(before, gain);
+      gain = clock_gain(gpu_, multiply / gain / us, memory / us);
+    }
+    return (figures_.gemm.launch_us + us) * 1e-3;
   }
 
  private:
@@ -83,22 +94,27 @@ class Launch {
     return {steps_ * step_us_ * step + epilogue, kElementBytes * (steps_ * (a * a_copies + b * b_copies) + c), 0};
   }
 
-  /// Each item goes to the cluster that is free first. While it runs it shares memory with the items about it: what
-  /// those take together, of multiplying, memory or L2, is what it is slowed down to.
-  double busy_us() const {
-    const std::size_t count = items_.size();
-    std::vector<ItemCost> before(count + 1);
-    for (std::size_t i = 0; i < count; ++i) {
+  /// [items + 1]: of all items before each.
+  std::vector<ItemCost> sums() const {
+    std::vector<ItemCost> before(items_.size() + 1);
+    for (std::size_t i = 0; i < items_.size(); ++i) {
       before[i + 1] = {before[i].multiply_us + items_[i].multiply_us, before[i].l2_bytes + items_[i].l2_bytes,
                        before[i].memory_bytes + items_[i].memory_bytes};
     }
+    return before;
+  }
+
+  /// Each item goes to the cluster that is free first. While it runs it shares memory with the items about it: what
+  /// those take together, of multiplying, memory or L2, is what it is slowed down to.
+  double busy_us(const std::vector<ItemCost>& before, double gain) const {
+    const std::size_t count = items_.size();
     std::priority_queue<double, std::vector<double>, std::greater<>> free_at(
         std::greater<>(), std::vector<double>(static_cast<std::size_t>(clusters_), 0.0));
     const auto window = std::max<std::size_t>(1, static_cast<std::size_t>(figures_.gemm.window * clusters_));
     double end = 0;
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t from = i > window / 2 ? i - window / 2 : 0, to = std::min(count, from + window);
-      const double at = free_at.top() + items_[i].multiply_us * slowdown(before[from], before[to]);
+      const double at = free_at.top() + items_[i].multiply_us / gain * slowdown(before[from], before[to], gain);
       free_at.pop();
       free_at.push(at);
       end = std::max(end, at);
@@ -106,15 +122,16 @@ class Launch {
     return end;
   }
 
-  double slowdown(const ItemCost& from, const ItemCost& to) const {
+  double slowdown(const ItemCost& from, const ItemCost& to, double gain) const {
     const double p = figures_.gemm.sharpness;
-    const double multiply = (to.multiply_us - from.multiply_us) / clusters_;
+    const double multiply = (to.multiply_us - from.multiply_us) / clusters_ / gain;
     const double memory = (to.memory_bytes - from.memory_bytes) / figures_.memory_bytes * 1e6;
     const double l2 = (to.l2_bytes - from.l2_bytes) / figures_.l2_bytes * 1e6;
     const double both = multiply * std::pow(1 + std::pow(memory / multiply, p), 1 / p);
     return std::max(both, l2) / multiply;
   }
 
+  const GpuModel& gpu_;
   const GpuFigures& figures_;
   const GroupedGemmProblem& problem_;
   bool ping_pong_;

@@ -1,5 +1,7 @@
 #include "model/gpu_model.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -27,12 +29,11 @@ const std::array<Shipped, 6> kShipped = {{{"h100", kDeviceH100},
                                           {"a100", kDeviceA100},
                                           {"b200", kDeviceB200}}};
 
-/// Watts that a GPU draws whatever its tensor cores do, as a share of its cap, and the power of the clock that the rest
-/// grows with. docs/model.md says what they were measured by.
-constexpr double kIdleShare = 0.25, kClockPower = 2.5;
-
 /// Of its clocks, how many a tensor core multiplies in while it is kept as busy as the GEMM can.
 constexpr double kBusy = 0.97;
+
+/// Six digits: a file is for people too.
+double round_figure(double value) { return value == 0 ? 0 : std::stod(fmt::format("{:.5e}", value)); }
 
 template <class Figures>
 using Names = std::pair<const char*, double Figures::*>;
@@ -52,6 +53,8 @@ constexpr std::array<Names<GemmFigures>, 10> kGemm = {{{"half_step", &GemmFigure
                                                       {"band_rereads", &GemmFigures::band_rereads},
                                                       {"window", &GemmFigures::window},
                                                       {"sharpness", &GemmFigures::sharpness}}};
+constexpr std::array<Names<PowerFigures>, 3> kPower = {
+    {{"idle", &PowerFigures::idle}, {"memory", &PowerFigures::memory}, {"growth", &PowerFigures::growth}}};
 constexpr std::array<Names<CombineFigures>, 4> kCombine = {{{"bytes_per_second", &CombineFigures::bytes},
                                                             {"launch_us", &CombineFigures::launch_us},
                                                             {"row_ps", &CombineFigures::row_ps},
@@ -73,11 +76,19 @@ constexpr std::array<Names<RoundingFigures>, 7> kRounding = {{{"counts_us", &Rou
                                                               {"merge_ns", &RoundingFigures::merge_ns},
                                                               {"expert_ns", &RoundingFigures::expert_ns}}};
 
+template <class Figures, std::size_t kCount>
+nlohmann::ordered_json write_figures(const std::array<Names<Figures>, kCount>& names, const Figures& from) {
+  nlohmann::ordered_json document;
+  for (const auto& [key, member] : names) document[key] = round_figure(from.*member);
+  return document;
+}
+
 GpuFigures build_figures(const json& from) {
   GpuFigures figures;
   figures.flops = from["flops_per_second"];
   figures.memory_bytes = from["memory_bytes_per_second"];
   figures.l2_bytes = from["l2_bytes_per_second"];
+  read_figures(from["power"], kPower, figures.power);
   read_figures(from["gemm"], kGemm, figures.gemm);
   read_figures(from["combine"], kCombine, figures.combine);
   read_figures(from["uniform"], kUniform, figures.uniform);
@@ -91,17 +102,19 @@ const Shipped* find_shipped(const std::string& id) {
   return found == kShipped.end() ? nullptr : found;
 }
 
-std::string source_words(const json& from) {
-  if (from["kind"] == "datasheet") return "datasheet: " + from["document"].get<std::string>();
-  return "measured on " + from["date"].get<std::string>() + " by tatr-sim " + from["version"].get<std::string>();
-}
 
 GpuModel build(const json& from, const std::string& id) {
   GpuModel gpu;
   gpu.id = id;
   gpu.name = from["name"];
-  gpu.from = from["source"]["kind"] == "measured" ? FiguresFrom::kMeasured : FiguresFrom::kDatasheet;
-  gpu.source = source_words(from["source"]);
+  const json& source = from["source"];
+  if (source["kind"] == "measured") {
+    gpu.from = FiguresFrom::kMeasured;
+    gpu.measured = {source["date"], source["version"]};
+    gpu.source = fmt::format("measured on {} by tatr-sim {}", gpu.measured.date, gpu.measured.version);
+  } else {
+    gpu.source = "datasheet: " + source["document"].get<std::string>();
+  }
   gpu.memory_bytes = from["memory_bytes"];
   gpu.device = {gpu.name, true, from["compute_capability"], from["multiprocessors"], std::nullopt};
   const json &peaks = from["peaks"], &error = from["error"];
@@ -132,6 +145,32 @@ nlohmann::ordered_json gpu_model_document(const std::string& name_or_path) {
   return nlohmann::ordered_json(read_json_file(name_or_path));
 }
 
+nlohmann::ordered_json gpu_model_document(const GpuModel& gpu) {
+  const GpuFigures& figures = gpu.figures;
+  nlohmann::ordered_json document;
+  document["name"] = gpu.name;
+  document["source"] = {{"kind", "measured"}, {"date", gpu.measured.date}, {"version", gpu.measured.version}};
+  document["compute_capability"] = gpu.device.compute_capability;
+  document["multiprocessors"] = gpu.device.multiprocessors;
+  document["memory_bytes"] = gpu.memory_bytes;
+  document["peaks"] = {{"clock_mhz", gpu.peaks.clock_mhz},
+                       {"power_w", gpu.peaks.power_w},
+                       {"flops_per_clock", gpu.peaks.flops_clock},
+                       {"memory_bytes_per_second", gpu.peaks.memory_bytes}};
+  document["figures"] = {{"flops_per_second", round_figure(figures.flops)},
+                         {"memory_bytes_per_second", round_figure(figures.memory_bytes)},
+                         {"l2_bytes_per_second", round_figure(figures.l2_bytes)},
+                         {"power", write_figures(kPower, figures.power)},
+                         {"gemm", write_figures(kGemm, figures.gemm)},
+                         {"combine", write_figures(kCombine, figures.combine)},
+                         {"uniform", write_figures(kUniform, figures.uniform)},
+                         {"routing", write_figures(kRouting, figures.routing)},
+                         {"rounding", write_figures(kRounding, figures.rounding)}};
+  document["error"] = {{"median", gpu.error.median}, {"p90", gpu.error.p90},     {"ratio", gpu.error.ratio},
+                       {"cases", gpu.error.cases},   {"where", gpu.error.where}, {"own", gpu.error.own}};
+  return document;
+}
+
 GpuModel read_gpu_model(const std::string& name_or_path) {
   static const SchemaValidator schema(json::parse(kDeviceSchema));
   const Shipped* shipped = find_shipped(name_or_path);
@@ -141,13 +180,10 @@ GpuModel read_gpu_model(const std::string& name_or_path) {
 }
 
 double sustained_clock_mhz(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors) {
-  const auto flops_clock = [](const GpuPeaks& of, int sms) { return of.flops_clock * sms; };
-  const double own = flops_clock(like.peaks, like.device.multiprocessors);
+  const double own = like.peaks.flops_clock * like.device.multiprocessors, other = peaks.flops_clock * multiprocessors;
+  const double spare = peaks.power_w / other / (like.peaks.power_w / own);
   const double kept = like.figures.flops / own * 1e-6;
-  const double spare = (1 - kIdleShare) * peaks.power_w / flops_clock(peaks, multiprocessors);
-  const double spare_of_like = (1 - kIdleShare) * like.peaks.power_w / own;
-  const double scaled = kept * std::pow(spare / spare_of_like, 1 / kClockPower);
-  return std::min(scaled, kBusy * peaks.clock_mhz);
+  return std::min(kept * std::pow(spare, 1 / like.figures.power.growth), kBusy * peaks.clock_mhz);
 }
 
 GpuFigures scale_figures(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors) {
@@ -157,8 +193,18 @@ GpuFigures scale_figures(const GpuModel& like, const GpuPeaks& peaks, int multip
   const double memory = peaks.memory_bytes / like.peaks.memory_bytes;
   figures.memory_bytes *= memory;
   figures.combine.bytes *= memory;
+  figures.power.memory *= memory * like.peaks.power_w / peaks.power_w;
   figures.l2_bytes *= peaks.clock_mhz * multiprocessors / (like.peaks.clock_mhz * like.device.multiprocessors);
   return figures;
+}
+
+double clock_gain(const GpuModel& gpu, double busy, double streaming) {
+  constexpr double kLeast = 0.25;  // of the power, whatever memory takes
+  const PowerFigures& power = gpu.figures.power;
+  const double left = std::max(kLeast, 1 - power.idle - power.memory * streaming);
+  const double wanted = (1 - power.idle) * busy;
+  const double kept = gpu.figures.flops / (gpu.peaks.flops_clock * gpu.device.multiprocessors) * 1e-6;
+  return std::min(std::pow(left / wanted, 1 / power.growth), std::max(1.0, kBusy * gpu.peaks.clock_mhz / kept));
 }
 
 std::string doubt_of(const GpuModel& gpu) {

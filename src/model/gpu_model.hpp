@@ -49,6 +49,13 @@ struct GemmFigures {
   double sharpness = 0;  // p of (multiply^p + memory^p)^(1/p)
 };
 
+/// Shares of the power cap, and how power grows with the clock: a multiplication's energy with clock^(growth - 1).
+struct PowerFigures {
+  double idle = 0;    // whatever runs
+  double memory = 0;  // while memory is read at its full rate
+  double growth = 0;
+};
+
 struct CombineFigures {
   double bytes = 0;                 // a second
   double launch_us = 0;             // beside what bytes or elements take
@@ -78,9 +85,10 @@ struct RoundingFigures {
 };
 
 struct GpuFigures {
-  double flops = 0;         // bf16 a second while all tensor cores multiply under the power cap
+  double flops = 0;         // bf16 a second while all tensor cores multiply, and memory rests, under the power cap
   double memory_bytes = 0;  // a second, of weights that stream
   double l2_bytes = 0;      // a second, into shared memory
+  PowerFigures power;
   GemmFigures gemm;
   CombineFigures combine;
   UniformFigures uniform;
@@ -88,11 +96,17 @@ struct GpuFigures {
   RoundingFigures rounding;
 };
 
+/// Of figures that were measured.
+struct Measurement {
+  std::string date, version;  // of the program
+};
+
 struct GpuModel {
   std::string id;    // "h100", or the path of a file
   std::string name;  // the product
   FiguresFrom from = FiguresFrom::kDatasheet;
-  std::string source;  // in words: date and version, or the datasheet
+  std::string source;      // in words: date and version, or the datasheet
+  Measurement measured = {};
   ModelError error;
   std::int64_t memory_bytes = 0;
   DeviceInfo device;  // as back ends are asked; is_gpu
@@ -110,13 +124,20 @@ GpuModel read_gpu_model(const std::string& name_or_path);
 /// The file's own text, of a name or path.
 nlohmann::ordered_json gpu_model_document(const std::string& name_or_path);
 
+/// The device file of measured figures.
+nlohmann::ordered_json gpu_model_document(const GpuModel& gpu);
+
 /// The figures of `like` on a GPU of other peaks and size: rates of multiplying by the power law, rates of memory by its
 /// peak, all else as it is.
 GpuFigures scale_figures(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors);
 
 /// The clock in MHz that all multiprocessors can keep up under the power cap while they multiply: what `like` keeps,
-/// scaled by (power to spare for each FLOP of a clock) ^ (1 / kClockPower), at most the highest.
+/// scaled by (power to spare for each FLOP of a clock) ^ (1 / growth), at most the highest.
 double sustained_clock_mhz(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors);
+
+/// How many times faster than `flops` the tensor cores are while they multiply a share `busy` of the time, and memory
+/// runs at a share `streaming` of its rate: what the power cap leaves to them, at most the highest clock.
+double clock_gain(const GpuModel& gpu, double busy, double streaming);
 
 /// "datasheet, not validated" in words where a figure of it appears; empty where the file's own error is known.
 std::string doubt_of(const GpuModel& gpu);
