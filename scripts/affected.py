@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Names what the last commit can affect, for scripts/test.sh: the tests of parts, a line each, and `cuda-free` where the program without
-CUDA may differ. usage: affected.py [BASE], default HEAD~1; without such a commit, all.
+"""Names what the last commit can affect, for scripts/test.sh: the tests of parts, a line each; `cuda-free` where the program without
+CUDA may differ; `records-only` where only rooms that move records and text about may. usage: affected.py [BASE], default HEAD~1; without
+such a commit, all.
 
 A part's tests depend on its room and on the rooms before it (tests/rooms_test.py)."""
 import pathlib
@@ -14,6 +15,9 @@ from rooms_test import ROOMS  # noqa: E402
 
 LAST_ROOM = {"core": "device", "training": "source", "router": "source"}  # of a test program, where it has not the room's name
 COMPUTING = {"device", "tensor", "router", "source", "rounding", "gemm", "layer", "measure"}  # where CUDA and C++ part
+
+
+RECORDS = {"records", "analysis", "report"}  # which hand no tensor to any other room
 
 
 def programs():
@@ -43,6 +47,13 @@ def affected(files):
     return parts, cuda_free
 
 
+def records_only(files):
+    """Whether all code that changed, of the program's rooms and of what tests share, is of those rooms."""
+    places = [pathlib.PurePosixPath(path).parts for path in files]
+    rooms = [parts[1] for parts in places if parts[0] == "src" or (parts[0] == "tests" and (parts[1] in ROOMS or parts[1].endswith(".hpp")))]
+    return all(room in RECORDS for room in rooms)
+
+
 def main():
     files = changed(sys.argv[1] if len(sys.argv) > 1 else "HEAD~1")
     parts, cuda_free = affected(files) if files is not None else (set(programs()), True)
@@ -51,6 +62,8 @@ def main():
             print(name)
     if cuda_free:
         print("cuda-free")
+    if parts and files is not None and records_only(files):
+        print("records-only")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ flags=(-std=c++20 -O1 -g -fopenmp -ffp-contract=off -fno-omit-frame-pointer -DFM
   -fsanitize=fuzzer,address,undefined,float-divide-by-zero,float-cast-overflow -fno-sanitize-recover=all
   -fno-sanitize=null)  # Thrust binds references to null policies, which it never reads
 json=(src/json/json_text.cpp)
-config=("${json[@]}" src/json/{schema_walk,validate}.cpp src/config/{overrides,read,sweep}.cpp build-fuzz/experiment_schema.cpp)
+config=("${json[@]}" src/json/{schema_walk,validate}.cpp src/config/{experiment_schema,overrides,read,source_fields,sweep}.cpp build-fuzz/experiment_schema.cpp)
 trace=("${json[@]}" src/core/{memory,output_file}.cpp src/device/system.cpp src/formats/{npy,safetensors,tensor_file}.cpp
   src/source/{trace,trace_file,trace_values}.cpp src/router/row.cpp src/router/routing.cu src/rounding/expert_metrics.cpp src/rounding/rounding.cu)
 compile() {  # compile FOLDER SOURCE: .cu files without nvcc are C++

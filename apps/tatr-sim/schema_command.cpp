@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "commands.hpp"
-#include "config/read.hpp"
+#include "config/experiment_schema.hpp"
 #include "records/result_schema.hpp"
 
 namespace tatr {

@@ -6,11 +6,12 @@
 #include <filesystem>
 #include <string_view>
 
+#include "config/experiment_schema.hpp"
 #include "config/overrides.hpp"
+#include "config/source_fields.hpp"
 #include "config/sweep.hpp"
 #include "core/error.hpp"
 #include "core/hash.hpp"
-#include "json/embedded.hpp"
 #include "json/json_text.hpp"
 #include "json/schema_walk.hpp"
 #include "json/validate.hpp"
@@ -76,57 +77,13 @@ void spell_out_defaults(json& config) {
   }
 }
 
-TrainedSource build_trained(const json& from) {
-  TrainedSource trained;
-  trained.topics = from.value("topics", trained.topics);
-  trained.exponent = from.value("exponent", trained.exponent);
-  trained.hidden = from["hidden"];
-  trained.noise = from["noise"];
-  trained.steps = from["steps"];
-  trained.learning_rate = from["learning_rate"];
-  trained.balance_weight = from["balance_weight"];
-  trained.rounding_weight = from["rounding_weight"];
-  trained.surrogate = from["surrogate"] == "sawtooth" ? RoundingSurrogate::kSawtooth : RoundingSurrogate::kPeriodic;
-  trained.tile = from["round_to"];
-  return trained;
-}
-
-TraceSource build_trace(const json& from, const std::string& file) {
-  TraceSource trace;
-  trace.file = from["file"];
-  trace.path = (std::filesystem::path(file).parent_path() / trace.file).string();
-  trace.tensors = from["tensor"].get<std::vector<std::string>>();
-  trace.first_token = from.value("first_token", trace.first_token);
-  if (from.contains("values")) {
-    trace.values = from["values"] == "logits" ? TraceValues::kLogits : TraceValues::kTopK;
-  }
-  return trace;
-}
-
-SourceOptions build_source_options(const json& from, const std::string& file) {
-  switch (kind_of(kSources, from["kind"])) {
-    case SourceKind::kGaussian:
-      return GaussianSource{};
-    case SourceKind::kZipf:
-      return ZipfSource{from["exponent"]};
-    case SourceKind::kLognormal:
-      return LognormalSource{from["sigma"]};
-    case SourceKind::kTopics:
-      return TopicsSource{from["topics"], from["strength"], from["run"]};
-    case SourceKind::kHot:
-      return HotSource{from["experts"], from["boost"]};
-    case SourceKind::kTrained:
-      return build_trained(from);
-    case SourceKind::kTrace:
-      return build_trace(from, file);
-  }
-  return GaussianSource{};
-}
-
 SourceConfig build_source(const json& from, const std::string& file) {
   SourceConfig source;
   source.deviation = from.value("deviation", source.deviation);
-  source.options = build_source_options(from, file);
+  source.options = read_source(kind_of(kSources, from["kind"]), from);
+  if (auto* trace = std::get_if<TraceSource>(&source.options)) {
+    trace->path = (std::filesystem::path(file).parent_path() / trace->file).string();
+  }
   return source;
 }
 
@@ -367,50 +324,7 @@ void rethrow_naming_override(const ConfigError& error, const std::string& path,
   }
 }
 
-/// Names of the rows that `wanted` takes.
-template <class Rows, class Wanted>
-json names_of(const Rows& rows, Wanted wanted) {
-  json names = json::array();
-  for (const auto& row : rows) {
-    if (wanted(row)) names.push_back(row.name);
-  }
-  return names;
-}
-
-/// Puts the catalogues' names in place of the words that stand for them.
-template <class Json>
-void fill_names(Json& schema) {
-  const auto any = [](const auto&) { return true; };
-  static const json lists = {
-      {"$sources", names_of(kSources, any)},
-      {"$strategies", names_of(kStrategies, any)},
-      {"$plain_strategies", names_of(kStrategies, [](const StrategyRow& row) { return !row.has_options; })},
-      {"$rules", names_of(kStrategies, [](const StrategyRow& row) {
-         return row.kind != StrategyKind::kCapacity && row.kind != StrategyKind::kDynamic;
-       })}};
-  if (!schema.is_structured()) return;
-  if (schema.is_object() && schema.contains("enum") && schema["enum"].size() == 1 && schema["enum"][0].is_string()) {
-    const auto list = lists.find(schema["enum"][0].template get_ref<const std::string&>());
-    if (list != lists.end()) schema["enum"] = *list;
-  }
-  for (Json& item : schema) fill_names(item);
-}
-
-template <class Json>
-Json filled_schema() {
-  Json schema = Json::parse(kExperimentSchema);
-  fill_names(schema);
-  return schema;
-}
-
 }  // namespace
-
-const json& experiment_schema() {
-  static const json schema = filled_schema<json>();
-  return schema;
-}
-
-std::string experiment_schema_text() { return filled_schema<nlohmann::ordered_json>().dump(2) + "\n"; }
 
 void check_router(const RouterConfig& router, const std::string& file) {
   const std::int64_t experts = router.experts;

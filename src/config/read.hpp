@@ -11,12 +11,6 @@
 
 namespace tatr {
 
-/// The schema of experiments, parsed once.
-const nlohmann::json& experiment_schema();
-
-/// The same as text, in the order it was written.
-std::string experiment_schema_text();
-
 /// Reads a config file and applies overrides "/json/pointer=value" in their order, then its sweep: one experiment
 /// without one, else all that it makes. A value of an override that is no JSON is a string. `check` sees each of them
 /// and may complete it. Throws ConfigError, that of `check` included, with the override or the sweep it came from.

@@ -1,7 +1,7 @@
 #include "config/sweep.hpp"
 
+#include "config/experiment_schema.hpp"
 #include "config/overrides.hpp"
-#include "config/read.hpp"
 #include "core/error.hpp"
 #include "json/json_text.hpp"
 #include "json/validate.hpp"

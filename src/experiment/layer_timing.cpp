@@ -132,8 +132,8 @@ void LayerTimer::add_setting(std::size_t index) {
   sampled.pass = std::make_unique<ForwardPass>(layer_, rounded.dispatch,
                                                layer_options(request_.config, setting, rounded.tile_of_expert));
   std::vector<SampledStage> stages;
-  for (const PassStage& stage : sampled.pass->stages()) {
-    stages.push_back({std::string(info_of(stage.stage).name), stage.run});
+  for (const auto& stage : sampled.pass->stages()) {
+    stages.push_back({std::string(stage->name()), [&work = *stage] { work.run(); }});
   }
   sampled.layer = add(name, std::move(stages));
   if (!UniformYardstick::runs_on(system_.device())) return;
@@ -224,7 +224,7 @@ LayerTiming LayerTimer::describe(std::size_t index) const {
   timing.round_us = series_of(series_[sampled.rounding].total_ms, 1e3);
   timing.layer_ms = series_of(series_[sampled.layer].total_ms);
   for (std::size_t i = 0; i < pass.stages().size(); ++i) {
-    timing.of(pass.stages()[i].stage) = series_of(series_[sampled.layer].stage_ms[i]);
+    timing.of(pass.stages()[i]->stage()) = series_of(series_[sampled.layer].stage_ms[i]);
   }
   if (sampled.yardstick) {
     timing.uniform_samples_ms = series_[sampled.uniform].total_ms;

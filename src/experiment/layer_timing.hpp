@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "experiment/settings.hpp"
+#include "layer/forward.hpp"
 #include "layer/output_error.hpp"
 #include "measure/sampler.hpp"
 #include "records/records.hpp"

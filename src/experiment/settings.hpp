@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "layer/expert_layer.hpp"
-#include "layer/forward.hpp"
+#include "layer/forward_plan.hpp"
 #include "options/options.hpp"
 
 namespace tatr {

@@ -1,7 +1,10 @@
+#include <fmt/args.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <map>
+#include <type_traits>
 
 #include "core/format.hpp"
 #include "report/text_sections.hpp"
@@ -9,39 +12,43 @@
 namespace tatr {
 namespace {
 
-/// What a source adds to the independent part of a logit, or is instead of it.
-struct SourceWords {
-  std::string deviation;
+/// The values of a source's fields, for the braces in its kWords.
+template <class Source>
+class FieldWords {
+ public:
+  explicit FieldWords(const Source& source) : source_(source) {}
 
-  std::string operator()(const GaussianSource&) const { return fmt::format("synthetic, Gaussian ({})", deviation); }
-  std::string operator()(const ZipfSource& zipf) const {
-    return fmt::format("synthetic, Zipf popularity (exponent {}, {})", format_value(zipf.exponent), deviation);
+  void add(const char* key, double Source::*member, const Bounds&, const char*) {
+    texts.push_back(fmt::arg(key, format_value(source_.*member)));
   }
-  std::string operator()(const LognormalSource& lognormal) const {
-    return fmt::format("synthetic, log-normal popularity (sigma {}, {})", format_value(lognormal.sigma), deviation);
+  template <class Value, class Allowed>
+  void add(const char* key, Value Source::*member, const Allowed&, const char*) {
+    if constexpr (!std::is_same_v<Value, std::vector<std::string>>) texts.push_back(fmt::arg(key, source_.*member));
   }
-  std::string operator()(const TopicsSource& topics) const {
-    return fmt::format("synthetic, {} topics of strength {} in runs of {} tokens ({})", topics.topics,
-                       format_value(topics.strength), topics.run, deviation);
+  template <class Enum>
+  requires std::is_enum_v<Enum>
+  void add(const char* key, Enum Source::*member, std::initializer_list<const char*> words, const char*) {
+    texts.push_back(fmt::arg(key, words.begin()[static_cast<std::size_t>(source_.*member)]));
   }
-  std::string operator()(const HotSource& hot) const {
-    return fmt::format("synthetic, {} hot experts with {} more ({})", hot.experts, format_value(hot.boost), deviation);
-  }
-  std::string operator()(const TrainedSource& trained) const {
-    return fmt::format(
-        "a linear router, trained for {} steps on {} topics; weights of the losses: balance {}, rounding {} ({}, to "
-        "tiles of {})",
-        trained.steps, trained.topics, format_value(trained.balance_weight), format_value(trained.rounding_weight),
-        trained.surrogate == RoundingSurrogate::kPeriodic ? "periodic" : "sawtooth", trained.tile);
-  }
-  std::string operator()(const TraceSource& trace) const {
-    return "trace " + trace.file +
-           (trace.first_token > 0 ? fmt::format(" from token {}", format_count(trace.first_token)) : "");
-  }
+
+  fmt::dynamic_format_arg_store<fmt::format_context> texts;
+
+ private:
+  const Source& source_;
 };
 
-std::string source_words(const RouterConfig& router) {
-  return std::visit(SourceWords{"deviation " + format_value(router.source.deviation)}, router.source.options);
+std::string source_words(const SourceConfig& config) {
+  std::string words = std::visit(
+      [&]<class Source>(const Source& source) {
+        FieldWords<Source> fields(source);
+        fields.texts.push_back(fmt::arg("deviation", format_value(config.deviation)));
+        Source::list(fields);
+        return fmt::vformat(Source::kWords, fields.texts);
+      },
+      config.options);
+  const TraceSource* trace = config.trace();
+  if (trace == nullptr || trace->first_token == 0) return words;
+  return words + fmt::format(" from token {}", format_count(trace->first_token));
 }
 
 std::string scoring_words(const RouterConfig& router) {
@@ -110,7 +117,7 @@ std::string configuration_section(const TextContext& context) {
     text += item("Top-k", std::to_string(routing.top_k));
   }
   text += item("Tile Size", tile_words(config.tiles));
-  text += item("Router Logits", source_words(config.router));
+  text += item("Router Logits", source_words(config.router.source));
   if (!context.experiment.routing.empty() && context.experiment.routing.front().task_loss) {
     text += item("Task Loss", format_value(context.experiment.routing.front().task_loss) +
                                   " of the target, on a batch not trained on");

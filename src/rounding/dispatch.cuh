@@ -1,6 +1,8 @@
 // Turns targets into rows: which token and gate stands in each row of each expert.
 #pragma once
 
+#include <span>
+
 #include "device/thrust_policy.cuh"
 #include "rounding/added_gate.hpp"
 #include "rounding/own_ranking.cuh"
@@ -105,12 +107,13 @@ struct SortRowsOfToken {
 
 /// `most_rows` bounds the rows, of which there are as many as owner.rows says. `left` [T] is scratch.
 template <class Policy>
-void list_rows_by_token(const Policy& policy, const RowOwners& owner, std::int64_t most_rows, std::int64_t tokens,
-                        std::int32_t* left, TokenRows& result) {
-  thrust::fill_n(policy, left, tokens, 0);
-  for_each_index(policy, most_rows, CountRowOfToken{owner, left});
-  offsets_from_counts(policy, left, tokens, result.offsets.data());
-  for_each_index(policy, most_rows, ListRowOfToken{owner, result.offsets.data(), left, result.rows.data()});
+void list_rows_by_token(const Policy& policy, const RowOwners& owner, std::int64_t most_rows,
+                        std::span<std::int32_t> left, TokenRows& result) {
+  const auto tokens = static_cast<std::int64_t>(left.size());
+  thrust::fill_n(policy, left.data(), tokens, 0);
+  for_each_index(policy, most_rows, CountRowOfToken{owner, left.data()});
+  offsets_from_counts(policy, left.data(), tokens, result.offsets.data());
+  for_each_index(policy, most_rows, ListRowOfToken{owner, result.offsets.data(), left.data(), result.rows.data()});
   for_each_index(policy, tokens, SortRowsOfToken{result.offsets.data(), result.rows.data()});
 }
 

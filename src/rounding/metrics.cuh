@@ -93,9 +93,16 @@ struct SumChunkOfTokens {
   }
 };
 
+/// What rounding came to.
+struct RoundedRows {
+  const OwnRanking& own;
+  const std::int32_t* target;  // [E]
+  const Dispatch& dispatch;
+};
+
 template <class Policy>
-TokenSums sum_over_tokens(const Policy& policy, System& system, const Routing& routing, const OwnRanking& own,
-                          const std::int32_t* target, const Dispatch& dispatch) {
+TokenSums sum_over_tokens(const Policy& policy, System& system, const Routing& routing, const RoundedRows& rounded) {
+  const auto& [own, target, dispatch] = rounded;
   const auto assignments = static_cast<std::int64_t>(routing.chosen.size());
   Buffer<std::int32_t> rank_of(system, routing.chosen.size());
   for_each_index(

@@ -49,60 +49,73 @@ struct RoundingMetric {
 
 namespace metric_rows {
 
-constexpr RoundingMetric count(std::string_view name, std::string_view unit, CountMember member, Better better,
-                               std::string_view heading, std::string_view help, OverLayers over = OverLayers::kSum) {
-  return {name, unit, over, better, heading, help, member};
+/// What the columns of RoundingMetric that every row has say.
+struct Words {
+  std::string_view name, unit;
+  Better better;
+  std::string_view heading, help;
+};
+
+constexpr RoundingMetric count(const Words& words, CountMember member, OverLayers over = OverLayers::kSum) {
+  return {words.name, words.unit, over, words.better, words.heading, words.help, member};
 }
 
-constexpr RoundingMetric mean(std::string_view name, std::string_view unit, RealMember member, Better better,
-                              std::string_view heading, std::string_view help, CountMember of = nullptr) {
-  return {name, unit, OverLayers::kMean, better, heading, help, nullptr, member, of};
+constexpr RoundingMetric mean(const Words& words, RealMember member, CountMember of = nullptr) {
+  return {words.name, words.unit, OverLayers::kMean, words.better, words.heading, words.help, nullptr, member, of};
 }
 
 }  // namespace metric_rows
 
 inline constexpr RoundingMetric kRoundingMetrics[] = {
-    metric_rows::count("rows", "rows", &RoundingMetrics::rows, Better::kNeither, "Rows", "rows of all experts"),
-    metric_rows::count("tiles", "tiles", &RoundingMetrics::tiles, Better::kLower, "Tiles",
-                       "tiles that hold them, the last of each expert filled up"),
-    metric_rows::count("dropped", "assignments", &RoundingMetrics::dropped, Better::kLower, "Dropped",
-                       "assignments of top-k that no row computes"),
-    metric_rows::count("added", "assignments", &RoundingMetrics::added, Better::kNeither, "Added",
-                       "rows of tokens that did not choose the expert"),
-    metric_rows::count("padded", "rows", &RoundingMetrics::padded, Better::kLower, "Padded", "rows of zeros"),
-    metric_rows::count("duplicated", "rows", &RoundingMetrics::duplicated, Better::kLower, "Duplic.",
-                       "rows that repeat a token with gate 0"),
-    metric_rows::count("tokens_without_expert", "tokens", &RoundingMetrics::tokens_without_expert, Better::kLower,
-                       "No expert", "tokens that no row computes"),
-    metric_rows::count("starved_experts", "experts", &RoundingMetrics::starved_experts, Better::kLower, "Starved",
-                       "experts that had tokens and have no row"),
-    metric_rows::count("experts_per_token_max", "experts", &RoundingMetrics::experts_per_token_max, Better::kLower,
-                       "Most", "experts that compute one token, the most of any", OverLayers::kMost),
-    metric_rows::mean("tile_utilisation", "share", &RoundingMetrics::tile_utilisation, Better::kHigher, "",
-                      "useful rows over rows of whole tiles"),
-    metric_rows::mean("wasted_flops", "share", &RoundingMetrics::wasted_flops, Better::kLower, "",
-                      "1 - tile_utilisation"),
-    metric_rows::mean("mean_expert_utilisation", "share", &RoundingMetrics::mean_expert_utilisation, Better::kHigher,
-                      "", "the same of each expert, mean over experts that have rows"),
-    metric_rows::mean("dropped_share", "share", &RoundingMetrics::dropped_share, Better::kLower, "",
-                      "dropped over T K"),
-    metric_rows::mean("added_share", "share of T K", &RoundingMetrics::added_share, Better::kNeither, "",
-                      "added over T K"),
-    metric_rows::mean("padded_share", "share of T K", &RoundingMetrics::padded_share, Better::kLower, "",
-                      "padded over T K"),
-    metric_rows::mean("duplicated_share", "share of T K", &RoundingMetrics::duplicated_share, Better::kLower, "",
-                      "duplicated over T K"),
-    metric_rows::mean("dropped_gate_mass", "gate", &RoundingMetrics::dropped_gate_mass, Better::kLower, "Lost mass",
-                      "gates dropped, mean over tokens"),
-    metric_rows::mean("mean_square_dropped_mass", "gate^2", &RoundingMetrics::mean_square_dropped_mass, Better::kLower,
-                      "", "square of a token's dropped gates, mean over tokens"),
-    metric_rows::mean("mean_cube_dropped_mass", "gate^3", &RoundingMetrics::mean_cube_dropped_mass, Better::kLower, "",
-                      "cube of a token's dropped gates, mean over tokens"),
-    metric_rows::mean("mean_dropped_probability", "probability", &RoundingMetrics::mean_dropped_probability,
-                      Better::kLower, "Prob.", "routing probability of what was dropped, mean over it",
-                      &RoundingMetrics::dropped),
-    metric_rows::mean("rounding_loss", "share", &RoundingMetrics::rounding_loss, Better::kLower, "",
-                      "(count mod tile) / tile, mean over experts"),
+    metric_rows::count({"rows", "rows", Better::kNeither, "Rows", "rows of all experts"}, &RoundingMetrics::rows),
+    metric_rows::count(
+        {"tiles", "tiles", Better::kLower, "Tiles", "tiles that hold them, the last of each expert filled up"},
+        &RoundingMetrics::tiles),
+    metric_rows::count(
+        {"dropped", "assignments", Better::kLower, "Dropped", "assignments of top-k that no row computes"},
+        &RoundingMetrics::dropped),
+    metric_rows::count(
+        {"added", "assignments", Better::kNeither, "Added", "rows of tokens that did not choose the expert"},
+        &RoundingMetrics::added),
+    metric_rows::count({"padded", "rows", Better::kLower, "Padded", "rows of zeros"}, &RoundingMetrics::padded),
+    metric_rows::count({"duplicated", "rows", Better::kLower, "Duplic.", "rows that repeat a token with gate 0"},
+                       &RoundingMetrics::duplicated),
+    metric_rows::count({"tokens_without_expert", "tokens", Better::kLower, "No expert", "tokens that no row computes"},
+                       &RoundingMetrics::tokens_without_expert),
+    metric_rows::count(
+        {"starved_experts", "experts", Better::kLower, "Starved", "experts that had tokens and have no row"},
+        &RoundingMetrics::starved_experts),
+    metric_rows::count(
+        {"experts_per_token_max", "experts", Better::kLower, "Most", "experts that compute one token, the most of any"},
+        &RoundingMetrics::experts_per_token_max, OverLayers::kMost),
+    metric_rows::mean({"tile_utilisation", "share", Better::kHigher, "", "useful rows over rows of whole tiles"},
+                      &RoundingMetrics::tile_utilisation),
+    metric_rows::mean({"wasted_flops", "share", Better::kLower, "", "1 - tile_utilisation"},
+                      &RoundingMetrics::wasted_flops),
+    metric_rows::mean({"mean_expert_utilisation", "share", Better::kHigher, "",
+                       "the same of each expert, mean over experts that have rows"},
+                      &RoundingMetrics::mean_expert_utilisation),
+    metric_rows::mean({"dropped_share", "share", Better::kLower, "", "dropped over T K"},
+                      &RoundingMetrics::dropped_share),
+    metric_rows::mean({"added_share", "share of T K", Better::kNeither, "", "added over T K"},
+                      &RoundingMetrics::added_share),
+    metric_rows::mean({"padded_share", "share of T K", Better::kLower, "", "padded over T K"},
+                      &RoundingMetrics::padded_share),
+    metric_rows::mean({"duplicated_share", "share of T K", Better::kLower, "", "duplicated over T K"},
+                      &RoundingMetrics::duplicated_share),
+    metric_rows::mean({"dropped_gate_mass", "gate", Better::kLower, "Lost mass", "gates dropped, mean over tokens"},
+                      &RoundingMetrics::dropped_gate_mass),
+    metric_rows::mean({"mean_square_dropped_mass", "gate^2", Better::kLower, "",
+                       "square of a token's dropped gates, mean over tokens"},
+                      &RoundingMetrics::mean_square_dropped_mass),
+    metric_rows::mean(
+        {"mean_cube_dropped_mass", "gate^3", Better::kLower, "", "cube of a token's dropped gates, mean over tokens"},
+        &RoundingMetrics::mean_cube_dropped_mass),
+    metric_rows::mean({"mean_dropped_probability", "probability", Better::kLower, "Prob.",
+                       "routing probability of what was dropped, mean over it"},
+                      &RoundingMetrics::mean_dropped_probability, &RoundingMetrics::dropped),
+    metric_rows::mean({"rounding_loss", "share", Better::kLower, "", "(count mod tile) / tile, mean over experts"},
+                      &RoundingMetrics::rounding_loss),
 };
 
 }  // namespace tatr

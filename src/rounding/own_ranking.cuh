@@ -92,10 +92,17 @@ struct SortOwnKeys {
   }
 };
 
-/// On the CPU. `cursors` has room for [chunks, E], `spare` for as many keys as `own`.
+/// What ranking on the CPU writes on the way.
+struct RankingScratch {
+  std::int64_t chunks;    // of tokens, dealt side by side
+  std::int32_t* cursors;  // [chunks, E]
+  std::uint64_t* spare;   // as many keys as there are to rank
+};
+
+/// On the CPU.
 template <class Policy>
-void rank_own_tokens(const Policy& policy, const Routing& routing, std::int64_t chunks, std::int32_t* cursors,
-                     std::uint64_t* spare, OwnRanking& own) {
+void rank_own_tokens(const Policy& policy, const Routing& routing, const RankingScratch& scratch, OwnRanking& own) {
+  const auto [chunks, cursors, spare] = scratch;
   const std::int32_t experts = routing.experts;
   std::int32_t* const offsets = own.offsets.data();
   const DealChunks deal{routing.chosen.data(),

@@ -284,7 +284,7 @@ class Rounder {
     const std::int32_t experts = routing_.experts;
     OwnRanking& own = parts_.own;
     std::int32_t *target = parts_.target.data(), *need = parts_.need.data();
-    rank_own_tokens(policy, routing_, parts_.dealers, parts_.cursor.data(), parts_.spare_keys.data(), own);
+    rank_own_tokens(policy, routing_, {parts_.dealers, parts_.cursor.data(), parts_.spare_keys.data()}, own);
     for (std::int32_t e = 0; looks_at_gates() && !among_tiles_ && e < experts; ++e)
       stake_(e, own.keys.data() + own.offsets.data()[e]);
     if (looks_at_fills()) {
@@ -299,8 +299,8 @@ class Rounder {
       order_tiles(policy, value_of_tiles());
       decide_tiles(loads_, budget_, slots_, parts_.down_tiles.data(), target);
     } else if (rule_ == StrategyKind::kBudget) {
-      decide_budget(loads_, experts, budget_, budget_stake_, parts_.mass.data(), parts_.order.data(),
-                    parts_.down_tiles.data(), target);
+      decide_budget(loads_, experts, budget_,
+                    {budget_stake_, parts_.mass.data(), parts_.order.data(), parts_.down_tiles.data(), target});
     } else {
       for_each_index(policy, experts, alone_);
     }
@@ -317,41 +317,59 @@ class Rounder {
   }
 
 #if defined(__CUDACC__)
-  template <class Policy>
-  void run_on_gpu(const Policy& policy, cudaStream_t stream) {
-    std::int32_t* row_offsets = parts_.dispatch.offsets.data();
-    std::uint64_t* own_keys = parts_.own.keys.data();
-    const DecideParams decide{alone_,
-                              routing_.experts,
-                              routing_.tokens,
-                              budget_,
-                              budget_stake_,
-                              parts_.order.data(),
-                              parts_.down_tiles.data(),
-                              parts_.need.data(),
-                              row_offsets,
-                              among_tiles_,
-                              slots_};
-    launch_deal(
-        {routing_.chosen.data(), routing_.gates.data(), routing_.counts.data(),
-         static_cast<std::int64_t>(routing_.chosen.size()), routing_.experts, routing_.top_k, parts_.own.offsets.data(),
-         parts_.cursor.data(), own_keys, looks_at_gates() ? Meanwhile::kNeedAll : Meanwhile::kDecide,
-         looks_at_fills() || finds_fill(), search_},
-        decide, stream);
+  DecideParams decide_params() const {
+    return {alone_,
+            routing_.experts,
+            routing_.tokens,
+            budget_,
+            budget_stake_,
+            parts_.order.data(),
+            parts_.down_tiles.data(),
+            parts_.need.data(),
+            parts_.dispatch.offsets.data(),
+            among_tiles_,
+            slots_};
+  }
+
+  DealParams deal_params() const {
+    return {routing_.chosen.data(),
+            routing_.gates.data(),
+            routing_.counts.data(),
+            static_cast<std::int64_t>(routing_.chosen.size()),
+            routing_.experts,
+            routing_.top_k,
+            parts_.own.offsets.data(),
+            parts_.cursor.data(),
+            parts_.own.keys.data(),
+            looks_at_gates() ? Meanwhile::kNeedAll : Meanwhile::kDecide,
+            looks_at_fills() || finds_fill(),
+            search_};
+  }
+
+  /// To sort an expert's own keys, where nothing is to be written yet.
+  ExpertParams expert_params() const {
     ExpertParams expert{};
     expert.experts = routing_.experts;
     expert.own_offsets = parts_.own.offsets.data();
     expert.cursor = parts_.cursor.data();
-    expert.own_keys = own_keys;
+    expert.own_keys = parts_.own.keys.data();
     expert.spare_keys = parts_.spare_keys.data();
     expert.stake = stake_;
     expert.search = search_;
     expert.fill = fill_;
-    expert.row_offsets = row_offsets;
+    expert.row_offsets = parts_.dispatch.offsets.data();
     expert.token = parts_.dispatch.token.data();
     expert.gate = parts_.dispatch.gate.data();
     expert.blocks = may_go_up() ? Blocks::kBoth : Blocks::kOwn;
     expert.sort_own = true;
+    return expert;
+  }
+
+  template <class Policy>
+  void run_on_gpu(const Policy& policy, cudaStream_t stream) {
+    const DecideParams decide = decide_params();
+    launch_deal(deal_params(), decide, stream);
+    ExpertParams expert = expert_params();
     if (looks_at_fills()) {
       launch_fill(search_, stream);
       expert.join_fill = true;
@@ -383,7 +401,8 @@ class Rounder {
   void renormalise(const Policy& policy) {
     Dispatch& dispatch = parts_.dispatch;
     list_rows_by_token(policy, RowOwners{dispatch.offsets.data() + routing_.experts, dispatch.token.data()},
-                       parts_.most_rows, routing_.tokens, parts_.rows_left.data(), parts_.by_token);
+                       parts_.most_rows, {parts_.rows_left.data(), static_cast<std::size_t>(routing_.tokens)},
+                       parts_.by_token);
     for_each_index(policy, routing_.tokens,
                    RenormaliseToken{routing_.gates.data(), routing_.top_k, parts_.by_token.offsets.data(),
                                     parts_.by_token.rows.data(), dispatch.gate.data()});
@@ -416,7 +435,7 @@ RoundingMetrics metrics_of(const Policy& policy, System& system, const Rounder& 
   metrics.counts_after = parts.target.to_host();
   add_expert_metrics(metrics, rounder.tiles_of(metrics.counts_before), rounder.fill(), routing.tokens);
 
-  add_token_metrics(metrics, sum_over_tokens(policy, system, routing, parts.own, parts.target.data(), dispatch),
+  add_token_metrics(metrics, sum_over_tokens(policy, system, routing, {parts.own, parts.target.data(), dispatch}),
                     routing);
   return metrics;
 }
@@ -512,8 +531,9 @@ TokenRows rows_by_token(System& system, const Dispatch& dispatch, std::int64_t t
                    Buffer<std::int32_t>(system, static_cast<std::size_t>(dispatch.rows))};
   Buffer<std::int32_t> left(system, static_cast<std::size_t>(tokens));
   const RowOwners owner{dispatch.offsets.data() + dispatch.offsets.size() - 1, dispatch.token.data()};
-  with_policy(system,
-              [&](auto policy) { list_rows_by_token(policy, owner, dispatch.rows, tokens, left.data(), result); });
+  with_policy(system, [&](auto policy) {
+    list_rows_by_token(policy, owner, dispatch.rows, {left.data(), left.size()}, result);
+  });
   return result;
 }
 

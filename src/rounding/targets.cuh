@@ -197,15 +197,24 @@ inline BudgetSize budget_size(const StrategyConfig& strategy, std::int64_t token
   return size;
 }
 
-/// `budget` on the CPU. `order` [E] is scratch; down_tiles[0] becomes the least that it can be asked for.
-inline void decide_budget(const Loads& loads, std::int32_t experts, const BudgetSize& budget, const double* stake,
-                          const double* mass, std::int32_t* order, std::int32_t* down_tiles, std::int32_t* target) {
+/// What `budget` on the CPU reads and writes.
+struct BudgetArrays {
+  const double *stake, *mass;  // [E]
+  std::int32_t* order;         // [E]; scratch
+  std::int32_t* down_tiles;    // [1]; becomes the least that it can be asked for
+  std::int32_t* target;        // [E]
+};
+
+/// `budget` on the CPU.
+inline void decide_budget(const Loads& loads, std::int32_t experts, const BudgetSize& budget,
+                          const BudgetArrays& arrays) {
+  const auto& [stake, mass, order, down_tiles, target] = arrays;
   BudgetTally tally;
   for (std::int32_t e = 0; e < experts; ++e) {
     tally.add(loads(e));
     order[e] = e;
   }
-  std::stable_sort(order, order + experts, [&](std::int32_t a, std::int32_t b) { return stake[a] > stake[b]; });
+  std::stable_sort(order, order + experts, [by = stake](std::int32_t a, std::int32_t b) { return by[a] > by[b]; });
   *down_tiles = tally.down_tiles;
   const std::int32_t round_ups = budget(tally, mass, order);
   for (std::int32_t place = 0; place < experts; ++place) {

@@ -84,15 +84,16 @@ struct RouteToken {
     const float* row = logits + token * experts;
     const bool by_logit = group_count <= 1 && bias == nullptr;
     BestFirst best(write.top_k);
-    float maximum = 0.0f, inverse = 0.0f;
+    SoftmaxTerms terms;
+    const RowRequest request{row, experts, scoring == Scoring::kSoftmax, by_logit};
 #if defined(__CUDA_ARCH__)
-    read_row(row, experts, scoring == Scoring::kSoftmax, by_logit, maximum, inverse, best);
+    read_row(request, terms, best);
 #else
-    read_row_on_cpu(row, experts, scoring == Scoring::kSoftmax, by_logit, maximum, inverse, best);
+    read_row_on_cpu(request, terms, best);
 #endif
     if (scoring == Scoring::kSoftmax) {
-      row_max[token] = maximum;
-      row_inverse[token] = inverse;
+      row_max[token] = terms.maximum;
+      row_inverse[token] = terms.inverse;
     }
     if (group_count > 1) {
       choose_within_groups(token, best);

@@ -155,18 +155,30 @@ TATR_HD inline void choose_of_row(const float* row, std::int32_t experts, BestFi
   for (std::int32_t e = first; e < experts; ++e) best.insert(row[e], e);
 }
 
-/// The row's maximum, 1 / the sum of e^(logit - maximum), and its best experts by logit; each only where asked for.
-TATR_HD inline void read_row(const float* row, std::int32_t experts, bool softmax, bool choose, float& maximum,
-                             float& inverse, BestFirst& best) {
-  if (softmax) {
-    maximum = row_maximum(row, experts);
-    inverse = 1.0f / row_exp_sum(row, experts, maximum);
+/// What a softmax over a row needs: its maximum, and 1 / the sum of e^(logit - maximum).
+struct SoftmaxTerms {
+  float maximum = 0.0f, inverse = 0.0f;
+};
+
+/// A row of logits [experts], and what is asked of it.
+struct RowRequest {
+  const float* logits;
+  std::int32_t experts;
+  bool softmax;  // its terms
+  bool choose;   // its best experts by logit
+};
+
+TATR_HD inline void read_row(const RowRequest& request, SoftmaxTerms& terms, BestFirst& best) {
+  const float* row = request.logits;
+  const std::int32_t experts = request.experts;
+  if (request.softmax) {
+    terms.maximum = row_maximum(row, experts);
+    terms.inverse = 1.0f / row_exp_sum(row, experts, terms.maximum);
   }
-  if (choose) choose_of_row(row, experts, best);
+  if (request.choose) choose_of_row(row, experts, best);
 }
 
 /// The same, with the widest vectors that the CPU at hand has.
-void read_row_on_cpu(const float* row, std::int32_t experts, bool softmax, bool choose, float& maximum, float& inverse,
-                     BestFirst& best);
+void read_row_on_cpu(const RowRequest& request, SoftmaxTerms& terms, BestFirst& best);
 
 }  // namespace tatr

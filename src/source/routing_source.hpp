@@ -1,5 +1,5 @@
-// Where routing inputs come from: one interface for all sources of options/sources.hpp. A new source is a class in a
-// file of its own and a case in make_source.
+// Where routing inputs come from: one interface for all sources of options/sources.hpp. How a source is made, and what
+// memory that takes, is in a file of its own (synthetic_source.cpp, trained_source.cpp, trace_source.cpp).
 #pragma once
 
 #include <cstddef>
@@ -37,6 +37,22 @@ class RoutingSource {
   /// Of all that was read of files so far; empty where there are none.
   virtual std::string digest() const { return {}; }
 };
+
+/// What there is to know of a source in code; routing_source.cpp has a row for each kind.
+struct SourceCode {
+  std::unique_ptr<RoutingSource> (*make)(const SourceRequest& request);
+  // As the functions below say.
+  std::size_t (*bytes)(const RouterConfig& router) = [](const RouterConfig&) { return std::size_t{0}; };
+  std::size_t (*host_bytes)(const RouterConfig& router) = [](const RouterConfig&) { return std::size_t{0}; };
+  bool (*has_all_scores)(const SourceConfig& source) = [](const SourceConfig&) { return true; };
+};
+extern const SourceCode kSyntheticCode, kTrainedCode, kTraceCode;
+
+/// For SourceCode::make.
+template <class Source>
+std::unique_ptr<RoutingSource> make_source_of(const SourceRequest& request) {
+  return std::make_unique<Source>(request);
+}
 
 /// The request must outlive the source. Throws InputError where a file cannot be opened.
 std::unique_ptr<RoutingSource> make_source(const SourceRequest& request);

@@ -24,20 +24,24 @@ class Candidates {
   /// The estimate of the last one added is beyond its calibration.
   void mark_beyond(const std::string& what) { beyond_[perplexities_.size() - 1] = what; }
 
-  void add(StrategyKind kind, const std::string& label, std::int64_t tile, std::int64_t tiles, double perplexity,
-           double mass, std::optional<double> ms = std::nullopt) {
+  struct Found {
+    std::int64_t tile, tiles;
+    double perplexity, mass;
+    std::optional<double> ms = std::nullopt;
+  };
+  void add(StrategyKind kind, const std::string& label, const Found& found) {
     StrategyRecord record = plain_record();
     record.strategy = strategy(kind, label);
     record.strategy.canonical = R"({"name":")" + label + R"("})";
-    record.metrics.tile = tile;
-    record.metrics.tiles = tiles;
-    record.metrics.dropped_gate_mass = mass;
-    if (ms) {
-      record.timing = timing(*ms, /*cpu_reduced=*/false);
+    record.metrics.tile = found.tile;
+    record.metrics.tiles = found.tiles;
+    record.metrics.dropped_gate_mass = found.mass;
+    if (found.ms) {
+      record.timing = timing(*found.ms, /*cpu_reduced=*/false);
       record.timing->round_us = series({100.0}, 100.0);
     }
     experiment_.strategies.push_back(record);
-    perplexities_.push_back(perplexity);
+    perplexities_.push_back(found.perplexity);
   }
 
   Advice advise(const AdviceLimits& limits) {
@@ -71,13 +75,13 @@ class Candidates {
 /// Rows of whole tiles: none 96 and 112, down 64, nearest 80, budget 80, up 96.
 Candidates usual() {
   Candidates candidates;
-  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0);
-  candidates.add(StrategyKind::kDown, "down", 8, 8, 0.04, 0.1);
-  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 0.003, 0.02);
-  candidates.add(StrategyKind::kBudget, "budget", 8, 10, 0.0005, 0.03);
-  candidates.add(StrategyKind::kNone, "none", 16, 7, 0, 0);
-  candidates.add(StrategyKind::kUp, "up", 16, 6, -0.001, 0);
-  candidates.add(StrategyKind::kDown, "down", 16, 2, 1000, 0.6);
+  candidates.add(StrategyKind::kNone, "none", {8, 12, 0, 0});
+  candidates.add(StrategyKind::kDown, "down", {8, 8, 0.04, 0.1});
+  candidates.add(StrategyKind::kNearest, "nearest", {8, 10, 0.003, 0.02});
+  candidates.add(StrategyKind::kBudget, "budget", {8, 10, 0.0005, 0.03});
+  candidates.add(StrategyKind::kNone, "none", {16, 7, 0, 0});
+  candidates.add(StrategyKind::kUp, "up", {16, 6, -0.001, 0});
+  candidates.add(StrategyKind::kDown, "down", {16, 2, 1000, 0.6});
   return candidates;
 }
 
@@ -146,13 +150,13 @@ TEST_CASE("the best quality within a limit on time", "[report][advice]") {
 
 TEST_CASE("rounding is not worth it", "[report][advice]") {
   Candidates candidates;
-  candidates.add(StrategyKind::kNone, "none", 8, 100, 0, 0);
-  candidates.add(StrategyKind::kDown, "down", 8, 50, 0.04, 0.1);
+  candidates.add(StrategyKind::kNone, "none", {8, 100, 0, 0});
+  candidates.add(StrategyKind::kDown, "down", {8, 50, 0.04, 0.1});
   Advice advice = candidates.advise(perplexity(0.001));
   CHECK(advice.best->network->label == "none");
   CHECK(!advice.worth_it);
   CHECK(advice.verdict.find("not worth it") != std::string::npos);
-  candidates.add(StrategyKind::kBudget, "budget", 8, 99, 0, 0.01);
+  candidates.add(StrategyKind::kBudget, "budget", {8, 99, 0, 0.01});
   advice = candidates.advise(perplexity(0.001));
   CHECK(advice.best->network->label == "budget");
   CHECK(!advice.worth_it);
@@ -161,8 +165,8 @@ TEST_CASE("rounding is not worth it", "[report][advice]") {
 
 TEST_CASE("times count only where all candidates have them", "[report][advice]") {
   Candidates candidates;
-  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0, 6.0);
-  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 0.0005, 0.02, 4.9);  // 5 ms with its rounding
+  candidates.add(StrategyKind::kNone, "none", {8, 12, 0, 0, 6.0});
+  candidates.add(StrategyKind::kNearest, "nearest", {8, 10, 0.0005, 0.02, 4.9});  // 5 ms with its rounding
   AdviceLimits limits;
   limits.time_ms = 5.1;
   const Advice advice = candidates.advise(limits);
@@ -174,7 +178,7 @@ TEST_CASE("times count only where all candidates have them", "[report][advice]")
   CHECK(json["cost"] == "measured");
   CHECK(json["best"]["time_ms"].get<double>() == Approx(5.0));
   CHECK(json["best"]["strategy"]["name"] == "nearest");
-  candidates.add(StrategyKind::kDown, "down", 8, 8, 0.04, 0.1);  // not timed
+  candidates.add(StrategyKind::kDown, "down", {8, 8, 0.04, 0.1});  // not timed
   CHECK_THROWS_AS(candidates.advise(limits), UsageError);
   CHECK(!candidates.advise(perplexity(0.001)).measured);
 }
@@ -192,9 +196,9 @@ TEST_CASE("advice in words keeps to the width and says what is modelled", "[repo
 
 TEST_CASE("an estimate beyond its calibration never wins in silence", "[report][advice]") {
   Candidates candidates;
-  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0);
-  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 0.0005, 0.02);
-  candidates.add(StrategyKind::kBudget, "tiles", 8, 9, 0.0002, 0.03);
+  candidates.add(StrategyKind::kNone, "none", {8, 12, 0, 0});
+  candidates.add(StrategyKind::kNearest, "nearest", {8, 10, 0.0005, 0.02});
+  candidates.add(StrategyKind::kBudget, "tiles", {8, 9, 0.0002, 0.03});
   candidates.mark_beyond("budget among tiles");
   const Advice advice = candidates.advise(perplexity(0.001));
   CHECK(advice.best->network->label == "nearest");
@@ -236,9 +240,9 @@ TEST_CASE("an estimate beyond its calibration never wins in silence", "[report][
 
 TEST_CASE("without any estimate nothing is advised, and the reasons are told", "[report][advice]") {
   Candidates candidates;
-  candidates.add(StrategyKind::kNone, "none", 8, 12, 0, 0);
-  candidates.add(StrategyKind::kNearest, "nearest", 8, 10, 1000, 0.02);
-  candidates.add(StrategyKind::kDown, "down", 8, 8, 1000, 0.1);
+  candidates.add(StrategyKind::kNone, "none", {8, 12, 0, 0});
+  candidates.add(StrategyKind::kNearest, "nearest", {8, 10, 1000, 0.02});
+  candidates.add(StrategyKind::kDown, "down", {8, 8, 1000, 0.1});
   const Advice advice = candidates.advise(perplexity(0.001));
   CHECK(!advice.certain);
   CHECK(!advice.worth_it);
@@ -249,7 +253,7 @@ TEST_CASE("without any estimate nothing is advised, and the reasons are told", "
   mass.dropped_mass = 0.05;
   CHECK(candidates.advise(mass).best->network->label == "nearest");
 
-  candidates.add(StrategyKind::kUp, "up", 8, 13, -0.001, 0);  // some are known, though not to be cheaper
+  candidates.add(StrategyKind::kUp, "up", {8, 13, -0.001, 0});  // some are known, though not to be cheaper
   const Advice some = candidates.advise(perplexity(0.001));
   CHECK(some.certain);
   CHECK(some.best->network->label == "none");

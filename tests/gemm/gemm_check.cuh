@@ -104,10 +104,30 @@ static __global__ void compare_rows(ReferenceArguments arguments) {
   atomicAdd(arguments.row_errors + 2 * row + 1, reference);
 }
 
+constexpr std::uint16_t kPoison = 0x7fc3;  // a NaN
+
+/// `sums` [rows, 2] as compare_rows adds them up; of what was written the first `asked` elements should have been.
+inline GemmErrors errors_of(const std::vector<double>& sums, const std::vector<__nv_bfloat16>& written,
+                            std::int64_t asked) {
+  GemmErrors errors;
+  double difference = 0, reference = 0;
+  for (std::size_t row = 0; row < sums.size() / 2; ++row) {
+    difference += sums[2 * row];
+    reference += sums[2 * row + 1];
+    const double scale = std::max(sums[2 * row + 1], 1e-12);
+    const double error = std::sqrt(sums[2 * row] / scale);
+    if (!(error <= errors.worst_row)) errors.worst_row = error;
+  }
+  errors.overall = std::sqrt(difference / std::max(reference, 1e-12));
+  for (std::size_t i = asked; i < written.size(); ++i) {
+    errors.touched += reinterpret_cast<const std::uint16_t&>(written[i]) != kPoison;
+  }
+  return errors;
+}
+
 /// A quarter of the token list is padding where `gather` is set: those rows must come out as zeros.
 inline GemmErrors check_gemm(const GemmCase& test, std::uint64_t seed) {
   constexpr std::int64_t kSpareRows = 300, kTokens = 777;
-  constexpr std::uint16_t kPoison = 0x7fc3;  // a NaN
   std::vector<std::int32_t> offsets{0}, expert_of_row, token_index;
   for (std::size_t e = 0; e < test.counts.size(); ++e) {
     offsets.push_back(offsets.back() + test.counts[e]);
@@ -150,22 +170,7 @@ inline GemmErrors check_gemm(const GemmCase& test, std::uint64_t seed) {
     TATR_CHECK_LAUNCH(compare_rows);
   }
   TATR_CUDA_CHECK(cudaDeviceSynchronize());
-  GemmErrors errors;
-  double difference = 0, reference = 0;
-  const std::vector<double> sums = row_errors.to_host();
-  for (std::int64_t row = 0; row < rows; ++row) {
-    difference += sums[2 * row];
-    reference += sums[2 * row + 1];
-    const double scale = std::max(sums[2 * row + 1], 1e-12);
-    const double error = std::sqrt(sums[2 * row] / scale);
-    if (!(error <= errors.worst_row)) errors.worst_row = error;
-  }
-  errors.overall = std::sqrt(difference / std::max(reference, 1e-12));
-  const std::vector<__nv_bfloat16> written = c.to_host();
-  for (std::size_t i = rows * outputs; i < written.size(); ++i) {
-    errors.touched += reinterpret_cast<const std::uint16_t&>(written[i]) != kPoison;
-  }
-  return errors;
+  return errors_of(row_errors.to_host(), c.to_host(), rows * outputs);
 }
 
 /// Shapes that a tile, its pipeline or its scheduler could get wrong. `small`: for tools that slow a kernel a

@@ -111,6 +111,27 @@ TEST_CASE("the layer passes its own verification for every fill, with starved an
   }
 }
 
+TEST_CASE("a pass has the stages of the table in their order, but for those that it fuses") {
+  const auto cpu = make_cpu_system(1);
+  const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 1, 40, 4), router_shape(40, 4, 2));
+  const Rounded rounded = round_routing(routing, {{}, 8, 1, 0}, *cpu);
+  ExpertLayer layer(*cpu, {40, 4, 16, 8, rounded.dispatch.rows}, 5);
+  for (std::size_t i = 0; i < kStages.size(); ++i) CHECK(index_of(kStages[i].stage) == i);
+  for (const bool gather : {false, true}) {
+    for (const bool swiglu : {false, true}) {
+      ForwardPass run(layer, rounded.dispatch, {"reference", 8, gather, swiglu});
+      std::vector<Stage> expected, stages;
+      for (const StageInfo& info : kStages) {
+        const bool fused = (info.stage == Stage::kGather && gather) || (info.stage == Stage::kActivation && swiglu);
+        if (!fused) expected.push_back(info.stage);
+      }
+      for (const auto& stage : run.stages()) stages.push_back(stage->stage());
+      CHECK(stages == expected);
+      CHECK_NOTHROW(verify(run));
+    }
+  }
+}
+
 TEST_CASE("verification finds a stage that is wrong") {
   const auto cpu = make_cpu_system(1);
   RouterConfig router;

@@ -23,10 +23,9 @@ import time
 
 import numpy as np
 
-SCHEMA = pathlib.Path(__file__).resolve().parent.parent.parent / "src/config/experiment.schema.json"
+SCHEMA = pathlib.Path(__file__).resolve().parent.parent.parent / "docs/experiment.schema.json"
 # The schema leaves names to the program's catalogues; these are the oracle's own.
-PLAIN_STRATEGIES = ["none", "down", "up", "nearest", "nearest_even", "stochastic", "score", "balance"]
-STRATEGIES = [*PLAIN_STRATEGIES, "adaptive", "capacity", "dynamic", "budget"]
+STRATEGIES = ["none", "down", "up", "nearest", "nearest_even", "stochastic", "score", "balance", "adaptive", "capacity", "dynamic", "budget"]
 MASK_32 = np.uint64(0xFFFFFFFF)
 STREAM_LOGIT, STREAM_EXPERT_BIAS, STREAM_TOPIC_OF_RUN, STREAM_TOPIC_LOGIT, STREAM_ROUNDING = range(5)
 f32 = np.float32
@@ -218,7 +217,7 @@ def default_added_gate(router: dict) -> str:
 
 
 def parse_experiment(document: dict, folder: pathlib.Path) -> Experiment:
-    schema = json.loads(SCHEMA.read_text().replace('"$plain_strategies"', json.dumps(PLAIN_STRATEGIES)[1:-1]))
+    schema = json.loads(SCHEMA.read_text())
     router = with_defaults(schema, schema["properties"]["router"], document["router"])
     router["source"] = with_defaults(schema, schema["properties"]["router"]["properties"]["source"], router["source"])
     strategies = []

@@ -1,0 +1,40 @@
+// How a pass of the expert layer computes: the back end of its GEMMs and what that fuses. Decided from shapes and a
+// description of the device, without data.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/error.hpp"
+#include "gemm/registry.hpp"
+#include "layer/expert_layer.hpp"
+
+namespace tatr {
+
+/// How a pass computes. The fusions are taken by back ends that can; others keep their own stages.
+struct LayerOptions {
+  std::string backend = "auto";
+  std::int64_t tile_rows = 128;
+  bool fuse_gather = true;                        // gather in the up-projection's operand load
+  bool fuse_swiglu = true;                        // SwiGLU in its epilogue
+  std::vector<std::int32_t> tile_of_expert = {};  // [E] where experts differ, in place of tile_rows; else empty
+  bool launch_per_tile = false;                   // then: a launch for each size, not one for all
+  ErrorPlace backend_place = {};                  // of the back end's name in the config
+};
+
+/// What the options come to for a layer on a device: no data are needed to say so.
+struct ForwardPlan {
+  const BackEnd* back_end = nullptr;
+  GroupedGemmProblem up, down;  // with what is fused
+};
+
+/// The GEMMs of the pass, up and down, as the device's element type has them; nothing fused.
+std::array<GroupedGemmProblem, 2> gemm_problems(const LayerShape& shape, const LayerOptions& options,
+                                                const DeviceInfo& device);
+
+/// Throws ConfigError, at options.backend_place, where no back end can, or not the one that is named.
+ForwardPlan plan_forward(const LayerShape& shape, const LayerOptions& options, const DeviceInfo& device);
+
+}  // namespace tatr

@@ -1,0 +1,34 @@
+#include <utility>
+
+#include "source/routing_source.hpp"
+#include "source/trained.hpp"
+
+namespace tatr {
+
+namespace {
+
+class TrainedRouterSource final : public RoutingSource {
+ public:
+  explicit TrainedRouterSource(const SourceRequest& request) : request_(request) {}
+
+  RoutingInput read(System& system, std::size_t) override {
+    const std::string steps = std::to_string(request_.router.source.trained()->steps);
+    TrainedRouter trained = train_router(system, request_.router, request_.seed, [&](std::int64_t step) {
+      request_.progress("training, step " + std::to_string(step + 1) + " of " + steps);
+    });
+    task_loss_ = trained.task_loss;
+    return LogitInput{std::move(trained.logits)};
+  }
+
+  std::optional<double> task_loss() const override { return task_loss_; }
+
+ private:
+  const SourceRequest& request_;
+  std::optional<double> task_loss_;
+};
+
+}  // namespace
+
+const SourceCode kTrainedCode = {.make = make_source_of<TrainedRouterSource>, .bytes = training_bytes};
+
+}  // namespace tatr
