@@ -23,8 +23,9 @@ enum class FiguresFrom {
 struct ModelError {
   double median = 0, p90 = 0;
   std::int64_t cases = 0;
-  std::string where;  // on which GPU, by which figures
-  bool own = false;   // of this GPU by this file; else of another, which is no promise
+  std::string where;    // on which GPU, by which figures
+  bool own = false;     // of this GPU by this file; else of another, which is no promise
+  double ratio = 0.02;  // 90th percentile, of ratios of two dispatches' times: what errs alike in both cancels
 };
 
 struct GpuModel {

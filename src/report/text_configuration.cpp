@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/format.hpp"
+#include "model/modelled_device.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {
@@ -122,6 +123,10 @@ std::string configuration_section(const TextContext& context) {
   if (const std::string words = added_gate_words(config.strategies); !words.empty()) text += item("Added Gates", words);
   text += item("Seed", std::to_string(config.seed));
   text += item("Expert Layer", layer_words(config));
+  if (const auto& gpu = context.experiment.model) {
+    const std::string doubt = doubt_of(*gpu);
+    text += item("Device", modelled_name(*gpu) + (doubt.empty() ? "" : "; " + doubt));
+  }
   text += item("Machine", machine_words(context.environment));
   if (context.experiment.error) text += "\n" + wrap("Not finished: " + *context.experiment.error, 0, 2);
   return text;
