@@ -4,7 +4,7 @@ import math
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from plot_results import HOW_WORDS, distinct, format_percent, format_value, is_number, plural, quality_of
+from plot_results import distinct, format_percent, format_value, is_number, plural, quality_of
 from plot_style import (COLOURS, GREY, colour_of, draw_point, how_style, label_points, legend_of, plt, short,
                         symlog_threshold, titled)
 
@@ -16,7 +16,12 @@ class NothingToDraw(Exception):
 
 
 def hows_words(settings):
-    return "; ".join(HOW_WORDS[how] for how in distinct(s.how for s in settings if s.how))
+    return "; ".join(distinct(s.experiment.how_words(s.how) for s in settings if s.how))
+
+
+def models_of(settings):
+    """The modelled GPUs that the settings' times are of, with what casts doubt on them."""
+    return distinct(s.experiment.how_words(s.how) for s in settings if s.how == "modelled")
 
 
 # --- load per expert ---
@@ -113,14 +118,16 @@ def draw_timing(experiment, layer):
         samples = [v for v in setting.record["timing"]["layer_ms"].get("samples") or [] if is_number(v)]
         axes.scatter(samples, [row - 0.22 + 0.44 * ((i * 0.618) % 1) for i in range(len(samples))], s=6, color=colour, alpha=0.75, linewidths=0)
         if is_number(low) and is_number(high):
-            reduced = setting.how == "reduced"
-            axes.barh(row, high - low, 0.6, low, facecolor="none" if reduced else colour, edgecolor=colour, linewidth=0.9,
-                      hatch="////" if reduced else None, alpha=1 if reduced else 0.35)
+            hollow = setting.how != "measured"
+            axes.barh(row, high - low, 0.6, low, facecolor="none" if hollow else colour, edgecolor=colour, linewidth=0.9,
+                      hatch="////" if setting.how == "reduced" else None, alpha=1 if hollow else 0.35,
+                      linestyle=":" if setting.how == "modelled" else "-")
         axes.plot([median, median], [row - 0.36, row + 0.36], color=colour, linewidth=2)
         if setting.floor_ms() is not None:
             axes.scatter([setting.floor_ms()], [row], s=34, marker="D", **how_style("modelled", "black"))
     floors = any(s.floor_ms() is not None for s in settings)
-    axes.set_xlabel("layer, ms: samples, quartiles, median" + ("\ndotted diamond: modelled floor of the two GEMMs" if floors else ""))
+    modelled = any(s.how == "modelled" for s in settings)
+    axes.set_xlabel(("layer, ms: modelled, and 90% of the model's cases" if modelled else "layer, ms: samples, quartiles, median") + ("\ndotted diamond: modelled floor of the two GEMMs" if floors else ""))
     name_rows(axes, [s.title for s in settings])
     if ratios:
         for row, setting in enumerate(settings):
@@ -128,7 +135,7 @@ def draw_timing(experiment, layer):
                 draw_point(panels[1], setting.speedup[0], row, setting.label, setting.how, x_span=setting.speedup[1:])
         name_rows(panels[1], [""] * len(settings))
         panels[1].axvline(1, color=GREY, linewidth=0.9)
-        panels[1].set_xlabel("speed-up, 95% interval")
+        panels[1].set_xlabel("speed-up, 90% of the model's cases" if modelled else "speed-up, 95% interval")
         panels[1].xaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
         panels[1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}×"))
     return figure
@@ -207,7 +214,8 @@ def draw_pareto(experiment, _):
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
     metric, _, calibration = name.partition(" (")
     axes.set_ylabel(f"{metric}, lower is better" + (f"\n({short(calibration, 70)}" if calibration else ""))
-    axes.set_xlabel("layer, ms (median, quartiles)" if timed else "rows of whole tiles")
+    modelled = any(s.how == "modelled" for s in settings)
+    axes.set_xlabel("layer, ms (modelled, 90% of the model's cases)" if modelled else "layer, ms (median, quartiles)" if timed else "rows of whole tiles")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
     label_points(figure, axes, [(time[0], loss[0], s.title) for s, time, loss in found], spans)
     return figure
@@ -271,7 +279,7 @@ def draw_tiles(experiment, _):
         draw_categories(grid[1][0], tiles, labels, points, words)
         ratio_axis(grid[1][0])
         grid[1][0].set_ylabel("speed-up over none\nat the same tile")
-    legend_of(figure, labels, distinct(how for *_, how in points))
+    legend_of(figure, labels, distinct(how for *_, how in points), models_of(settings))
     return figure
 
 
@@ -297,7 +305,8 @@ def draw_speedup(experiments):
     for axes in list(grid.flat)[len(panels):]:
         axes.set_visible(False)
     figure.suptitle("speed-up over tokens per expert; an interval is 95%", fontsize=9)
-    legend_of(figure, distinct(s.label for s in settings), distinct(how for *_, how in speedup_points(settings, lambda s: 0)))
+    legend_of(figure, distinct(s.label for s in settings), distinct(how for *_, how in speedup_points(settings, lambda s: 0)),
+              models_of(settings))
     return figure
 
 

@@ -37,6 +37,10 @@ def distinct(values):
     return list(dict.fromkeys(values))
 
 
+def how_of(kind, timed):
+    return "modelled" if kind == "modelled" else "reduced" if timed.get("cpu_reduced") else "measured"
+
+
 class Setting:
     """One strategy at one tile: a layer's record, or the network's where there are several layers."""
 
@@ -48,14 +52,16 @@ class Setting:
         self.how = self.layer_ms = self.speedup = self.modelled = None  # an interval is (value, low, high)
         timing = record.get("timing")
         if timing:
-            self.how = "reduced" if timing.get("cpu_reduced") else "measured"
+            self.how = how_of(timing.get("kind"), timing)
             layer, speedup = timing.get("layer_ms") or {}, timing.get("speedup") or {}
             if is_number(layer.get("median")):
                 self.layer_ms = (layer["median"], layer.get("lower_quartile"), layer.get("upper_quartile"))
+            elif is_number(layer.get("value")):
+                self.layer_ms = (layer["value"], layer.get("low"), layer.get("high"))
             if is_number(speedup.get("value")):
                 self.speedup = (speedup["value"], speedup.get("low"), speedup.get("high"))
         elif is_number(record.get("layer_ms")):  # a network's sums of medians, which have no interval
-            self.how = "reduced" if record.get("cpu_reduced") else "measured"
+            self.how = how_of(record.get("timing_kind"), record)
             self.layer_ms = (record["layer_ms"], None, None)
             if is_number(record.get("speedup_of_sums")):
                 self.speedup = (record["speedup_of_sums"], None, None)
@@ -101,8 +107,9 @@ class Experiment:
 
     @staticmethod
     def speedup_by_tiles(setting, plain):
-        """What the number of tiles alone would give, against `plain` at the same tile: others are not comparable."""
-        if setting.tile is None or plain is None or not setting.record.get("tiles"):
+        """What the number of tiles alone would give, against `plain` at the same tile: others are not comparable. Beside a
+        model of the layer's time it says nothing."""
+        if setting.how == "modelled" or setting.tile is None or plain is None or not setting.record.get("tiles"):
             return None
         return plain.record["tiles"] / setting.record["tiles"]
 
@@ -114,7 +121,14 @@ class Experiment:
             config.pop(key, None)
         for key in ("tokens", "experts", "top_k"):
             router.pop(key, None)
-        return json.dumps([config, router, self.environment.get("device")], sort_keys=True)
+        return json.dumps([config, router, self.environment.get("device"), (self.data.get("model") or {}).get("digest")], sort_keys=True)
+
+    def how_words(self, how):
+        """How times came about; of a modelled GPU with its name and what casts doubt on it."""
+        model = self.data.get("model")
+        if how != "modelled" or not model:
+            return HOW_WORDS[how]
+        return model["device"] + (f": {model['doubt']}" if model.get("doubt") else "")
 
     def subtitle(self):
         """What was routed, and where and how times were taken."""
@@ -128,7 +142,9 @@ class Experiment:
             device = self.environment.get("device") or ""
             shape = timing.get("shape") or {}
             size = f"{shape.get('hidden')} × {shape.get('intermediate')}"
-            if timing.get("cpu_reduced"):
+            if timing.get("kind") == "modelled":
+                words.append(f"layer {size}, {self.how_words('modelled')}")
+            elif timing.get("cpu_reduced"):
                 words.append(f"CPU, reduced shape {size}")
             else:
                 words.append(f"layer {size}, {self.environment.get('cpu') if device == 'cpu' else device}")

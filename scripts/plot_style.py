@@ -68,8 +68,8 @@ def draw_point(axes, x, y, label, how, x_span=(None, None), y_span=(None, None))
     axes.scatter([x], [y], s=52 if marker_of(label) == "*" else 30, marker=marker_of(label), zorder=3, **how_style(how, colour))
 
 
-def legend_of(figure, labels, hows):
-    """Below the picture: a marker for each label, then one for each way a figure came about."""
+def legend_of(figure, labels, hows, models=()):
+    """Below the picture: a marker for each label, then one for each way a figure came about; `models` name what is modelled."""
     def handle(marker, text, how, colour):
         style = how_style(how, colour)
         return Line2D([], [], linestyle="none", marker=marker, label=text, markersize=5.5, markerfacecolor=style["facecolor"],
@@ -77,7 +77,7 @@ def legend_of(figure, labels, hows):
     handles = [handle(marker_of(label), short(label), "measured", colour_of(label)) for label in labels]
     for how in hows:
         if how == "modelled":  # lines have no dotted marker edges
-            handles.append(plt.scatter([], [], s=30, marker="o", label=how, **how_style(how, "black")))
+            handles.append(plt.scatter([], [], s=30, marker="o", label="; ".join(models) or how, **how_style(how, "black")))
         else:
             handles.append(handle("o", HOW_WORDS[how].split(":")[0], how, "black"))
     longest = max(len(item.get_label()) for item in handles)

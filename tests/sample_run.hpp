@@ -126,4 +126,40 @@ inline ExperimentRecord timed_experiment() {
   return record;
 }
 
+/// The sample with times that are modelled: 4 ms [3.5, 4.5] and half of it.
+inline LayerTiming modelled_timing(double layer_ms) {
+  LayerTiming modelled;
+  modelled.kind = TimingKind::kModelled;
+  modelled.backend = "tatr";
+  modelled.fuses_gather = modelled.fuses_swiglu = true;
+  modelled.hidden = 4096;
+  modelled.intermediate = 1024;
+  const auto part = [&](double share) {
+    const double ms = layer_ms * share;
+    return TimingSeries{{}, 0, 0, 0, Interval{ms, 0.875 * ms, 1.125 * ms}};
+  };
+  modelled.round_us = part(2);
+  modelled.layer_ms = part(1);
+  modelled.of(Stage::kUp) = part(0.5);
+  modelled.of(Stage::kDown) = part(0.25);
+  modelled.useful_tflops = 500;
+  modelled.end_to_end_counts = {"rounding", "layer"};
+  return modelled;
+}
+
+/// The sample on a GPU that is not there.
+inline ExperimentRecord modelled_experiment(const std::string& gpu) {
+  ExperimentRecord record = timed_experiment();
+  record.config.layer->cpu_hidden = 256;
+  record.config.layer->cpu_intermediate = 64;
+  record.model = read_gpu_model(gpu);
+  record.strategies[0].timing = modelled_timing(4.0);
+  record.strategies[1].timing = modelled_timing(2.0);
+  record.strategies[0].timing->speedup = record.strategies[0].timing->end_to_end_speedup = RatioInterval{1, 1, 1};
+  record.strategies[1].timing->speedup = RatioInterval{2.0, 1.9, 2.1};
+  record.strategies[1].timing->end_to_end_speedup = RatioInterval{1.9, 1.8, 2.0};
+  record.strategies[1].timing->output_error = record.strategies[1].timing->output_error_worst_percent = 0.031;
+  return record;
+}
+
 }  // namespace tatr::test

@@ -114,15 +114,26 @@ ExperimentConfig candidates_of(const AdviseArguments& arguments, bool timed) {
   return config;
 }
 
+/// With the layer where it is measured or modelled, and costs are not to be counted by tiles; `options` gets the model.
+ExperimentConfig timed_candidates_of(const AdviseArguments& arguments, const System& system, RunOptions& options) {
+  if (arguments.modelled) return candidates_of(arguments, false);
+  const ExperimentConfig config = candidates_of(arguments, true);
+  if (system.is_cuda()) return config;
+  options.model = model_choice(arguments.device);
+  options.verify_modelled = false;  // the times need no outputs
+  return modelled_gpu(config, options.model).gpu ? config : candidates_of(arguments, false);
+}
+
 ExitCode advise_on(const AdviseArguments& arguments) {
   const AdviceLimits limits = limits_of(arguments);
   RunOptions options;
   if (!arguments.calibration.empty()) options.calibration = read_calibration(arguments.calibration);
   candidates_of(arguments, false);  // faults of the config come before those of the machine
   const auto system = make_system(arguments.device);
-  const ExperimentConfig config = candidates_of(arguments, system->is_cuda() && !arguments.modelled);
+  const ExperimentConfig config = timed_candidates_of(arguments, *system, options);
   if (limits.time_ms && !config.layer) {
-    throw UsageError("--max-time in ms needs measured times: a layer in the config, and a GPU; or give a share, 90%");
+    throw UsageError(
+        "--max-time in ms needs times: a layer in the config, and a GPU or a model of one; or give a share, 90%");
   }
   const TraceSource* trace = config.router.source.trace();
   check_apart({arguments.json}, {arguments.config, arguments.calibration, trace != nullptr ? trace->path : ""});
@@ -160,9 +171,10 @@ void add_advise(CLI::App& app, Action& action) {
       ->type_name("PERCENT");
   command->add_option("--max-dropped-mass", arguments->max_dropped_mass, "Highest dropped gate mass per token: 0.01")
       ->type_name("MASS");
-  command->add_option("--max-time", arguments->max_time, "Highest time with rounding: 5.5ms (GPU), or 90% of unrounded")
+  command->add_option("--max-time", arguments->max_time, "Highest time with rounding: 5.5ms, or 90% of unrounded time")
       ->type_name("TIME");
-  command->add_flag("--modelled", arguments->modelled, "Model costs by tiles even where they could be measured");
+  command->add_flag("--modelled", arguments->modelled,
+                    "Cost by tiles alone, even where times could be measured or modelled");
   command
       ->add_option("--calibration", arguments->calibration, "Estimate perplexity by this file of scripts/calibrate.py")
       ->type_name("FILE");

@@ -1,6 +1,7 @@
 #include "device_options.hpp"
 
 #include <cstdlib>
+#include <cstring>
 
 #include "core/interrupt.hpp"
 
@@ -8,17 +9,22 @@ namespace tatr {
 
 namespace {
 
+constexpr const char* kModel = "model:";
+
+bool is_modelled(const std::string& device) { return device.rfind(kModel, 0) == 0; }
+
 std::string check_device(const std::string& device) {
   const bool indexed = device.rfind("cuda:", 0) == 0 && device.size() > 5 && device.size() < 9 &&
                        device.find_first_not_of("0123456789", 5) == std::string::npos;
   if (device == "auto" || device == "cpu" || device == "cuda" || indexed) return {};
-  return "'" + device + "' is no device; allowed: auto, cpu, cuda, cuda:N";
+  if (is_modelled(device) && device.size() > std::strlen(kModel)) return {};
+  return "'" + device + "' is no device; allowed: auto, cpu, cuda, cuda:N, model:NAME";
 }
 
 }  // namespace
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
-  command.add_option("--device", options.device, "auto (a GPU if there is one), cpu, cuda or cuda:N")
+  command.add_option("--device", options.device, "auto (a GPU, or a model of one), cpu, cuda, cuda:N or model:NAME")
       ->type_name("auto|cpu|cuda")
       ->check(check_device);
   command.add_option("--threads", options.threads, "CPU threads (default: all cores)")
@@ -34,9 +40,17 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
 
 std::unique_ptr<System> make_system(const DeviceOptions& options) {
   const std::string& device = options.device;
-  if (device == "cpu" || (device == "auto" && cuda_device_count() == 0)) return make_cpu_system(options.threads);
+  if (device == "cpu" || is_modelled(device) || (device == "auto" && cuda_device_count() == 0))
+    return make_cpu_system(options.threads);
   const std::size_t colon = device.find(':');
   return make_cuda_system(colon == std::string::npos ? 0 : std::atoi(device.c_str() + colon + 1));
+}
+
+ModelChoice model_choice(const DeviceOptions& options) {
+  ModelChoice choice;
+  choice.of_config = options.device == "auto" && cuda_device_count() == 0;
+  if (is_modelled(options.device)) choice.named = read_gpu_model(options.device.substr(std::strlen(kModel)));
+  return choice;
 }
 
 }  // namespace tatr

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "device/system.hpp"
+#include "experiment/modelled_gpu.hpp"
 
 namespace tatr {
 
@@ -17,7 +18,11 @@ struct DeviceOptions {
 /// Adds --device, --threads and --device-timeout; `options` must outlive the command.
 void add_device_options(CLI::App& command, DeviceOptions& options);
 
-/// Throws EnvironmentError where there is no such device.
+/// What computes: the CPU where a GPU is modelled. Throws EnvironmentError where there is no such device.
 std::unique_ptr<System> make_system(const DeviceOptions& options);
+
+/// What is modelled: the GPU of model:NAME; with auto and no GPU at hand, that of each config. Throws ConfigError where
+/// there is no such device file.
+ModelChoice model_choice(const DeviceOptions& options);
 
 }  // namespace tatr

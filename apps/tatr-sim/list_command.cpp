@@ -7,6 +7,7 @@
 #include "commands.hpp"
 #include "device/system.hpp"
 #include "gemm/registry.hpp"
+#include "model/modelled_device.hpp"
 #include "options/options.hpp"
 #include "rounding/metrics.hpp"
 
@@ -36,6 +37,11 @@ ExitCode list(const std::string& what) {
     fmt::print("Devices\n  cpu            {} threads\n", make_cpu_system()->threads());
     for (int i = 0; i < cuda_device_count(); ++i) {
       fmt::print("  cuda:{:<10}{}\n", i, make_cuda_system(i)->device().name);
+    }
+    for (const std::string& id : shipped_gpu_models()) {
+      const GpuModel gpu = read_gpu_model(id);
+      const std::string doubt = doubt_of(gpu);
+      fmt::print("  {:<15}{}{}\n", "model:" + id, modelled_name(gpu), doubt.empty() ? "" : "; " + doubt);
     }
   }
   return ExitCode::kDone;

@@ -20,6 +20,8 @@ constexpr const char* kExamples = R"(Examples:
   tatr-sim run configs/documented.json                the main experiment, as text
   tatr-sim run configs/quick.json --json -            JSON on stdout, text on stderr
   tatr-sim run configs/documented.json --device cpu --set /tile=64 --set /seed=7
+  tatr-sim run configs/documented.json --device model:h100
+                                                      times of a GPU that is not there
   tatr-sim run configs/documented.json --dry-run      the effective config and the memory it needs
   tatr-sim advise configs/real_router.json --max-perplexity 0.1%
                                                       which strategy and tile to use
@@ -73,8 +75,9 @@ tatr::ExitCode start(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(30);
   tatr::Action action;
-  for (const auto add : {tatr::add_run, tatr::add_advise, tatr::add_compare, tatr::add_report, tatr::add_merge,
-                         tatr::add_validate, tatr::add_schema, tatr::add_list, tatr::add_device, tatr::add_completion}) {
+  for (const auto add :
+       {tatr::add_run, tatr::add_advise, tatr::add_compare, tatr::add_report, tatr::add_merge, tatr::add_validate,
+        tatr::add_schema, tatr::add_device, tatr::add_list, tatr::add_completion}) {
     add(app, action);
   }
   try {

@@ -25,6 +25,7 @@
 #include "experiment/settings.hpp"
 #include "experiment/trace_checks.hpp"
 #include "json/json_text.hpp"
+#include "model/modelled_device.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 #include "report/text.hpp"
@@ -68,8 +69,12 @@ std::string check_experts(const std::string& experts) {
   return "'" + experts + "' is no number of experts; allowed: a number or 'all'";
 }
 
-void print_plan(const std::vector<ExperimentConfig>& configs, const System& system) {
-  for (const ExperimentConfig& config : configs) check_settings(config, system.device());
+void print_plan(const std::vector<ExperimentConfig>& configs, const System& system, const ModelChoice& choice) {
+  std::vector<ModelledGpu> modelled;
+  for (const ExperimentConfig& config : configs) {
+    const std::optional<GpuModel>& gpu = modelled.emplace_back(modelled_gpu(config, choice)).gpu;
+    check_settings(gpu ? computed_beside(config, *gpu) : config, system.device());
+  }
   for (const ExperimentConfig& config : configs) {
     const MemoryEstimate memory = estimate_memory(config, system);
     fmt::print("{}\n", nlohmann::ordered_json::parse(config.effective_json).dump(2));
@@ -78,6 +83,9 @@ void print_plan(const std::vector<ExperimentConfig>& configs, const System& syst
                system.is_cuda() ? "device" : "host", memory.on_system(), mib(memory.on_system()),
                mib(memory.routing_bytes), mib(memory.layer_bytes));
     fmt::print("{}: host memory needed for input and results: {:.1f} MiB\n", config.file, mib(memory.host_bytes));
+    const ModelledGpu& gpu = modelled[static_cast<std::size_t>(&config - configs.data())];
+    if (gpu.gpu) fmt::print("{}: times: {}; {}\n", config.file, modelled_name(*gpu.gpu), error_words(*gpu.gpu));
+    if (!gpu.warning.empty()) fmt::print("{}: {}\n", config.file, gpu.warning);
   }
 }
 
@@ -98,6 +106,7 @@ TextOptions text_options(const RunArguments& arguments, bool to_stdout) {
 void complete_and_check(ExperimentConfig& config) {
   resolve_trace(config);
   check_back_end_name(config);
+  gpu_of_config(config);
 }
 
 /// All are read before any runs: a fault in the last costs no work.
@@ -137,6 +146,7 @@ RunOptions run_options(const RunArguments& arguments) {
   RunOptions options;
   if (!arguments.calibration.empty()) options.calibration = read_calibration(arguments.calibration);
   options.export_folder = arguments.export_folder;
+  if (arguments.devices.empty()) options.model = model_choice(arguments.device);
   return options;
 }
 
@@ -176,8 +186,12 @@ ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> 
   plan.devices = devices_of(arguments);
   plan.watcher = &progress;
   plan.tell_at_once = true;
-  std::vector<std::string> devices;
+  std::vector<std::string> devices, models;
   for (const auto& make : plan.devices) devices.push_back(make()->device().name);
+  for (const ExperimentConfig& config : plan.configs) {
+    const std::optional<GpuModel> gpu = modelled_gpu(config, plan.options.model).gpu;
+    models.push_back(gpu ? modelled_key(*gpu) : "");
+  }
   TableFiles tables(arguments.tables);
   LineFile file(arguments.jsonl);
   if (!arguments.resume && !file.is_empty()) {
@@ -187,7 +201,8 @@ ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> 
   if (arguments.tables.wanted()) {
     visit = [&](std::size_t place, const nlohmann::json& result) { tables.add(place, result); };
   }
-  const DoneBefore done = read_done(file, arguments.jsonl, {plan.configs, devices, plan.options.calibration}, visit);
+  const DoneBefore done =
+      read_done(file, arguments.jsonl, {plan.configs, devices, models, plan.options.calibration}, visit);
   plan.done = done.configs;
   LinesSink lines(file);
   TablesSink table_sink(tables, /*one_by_one=*/true);
@@ -207,7 +222,7 @@ ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> 
 /// Results together at the end: text, one JSON document, tables.
 ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig> configs) {
   if (arguments.dry_run) {
-    print_plan(configs, *make_system(arguments.device));
+    print_plan(configs, *make_system(arguments.device), model_choice(arguments.device));
     return ExitCode::kDone;
   }
   Progress progress;

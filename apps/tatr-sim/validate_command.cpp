@@ -8,6 +8,7 @@
 
 #include "commands.hpp"
 #include "config/read.hpp"
+#include "experiment/modelled_gpu.hpp"
 #include "experiment/settings.hpp"
 #include "experiment/trace_checks.hpp"
 
@@ -26,6 +27,7 @@ ExitCode validate(const ValidateOptions& options) {
       const auto configs = read_experiments(path, options.overrides, [](ExperimentConfig& config) {
         resolve_trace(config);
         check_settings(config);
+        gpu_of_config(config);
       });
       const ExperimentConfig& first = configs.front();
       fmt::print("{}: valid ({}{} tokens, {} experts, top-{}, {} strategies, {} tiles)\n", path,

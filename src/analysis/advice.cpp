@@ -15,11 +15,13 @@ namespace {
 
 constexpr double kWorthwhile = 1.02;  // less is within what clocks and placement change from day to day
 
-/// Milliseconds of all layers with their rounding; absent unless every layer was timed at its whole shape.
-std::optional<double> measured_ms(const ExperimentRecord& experiment, const NetworkRecord& network) {
+/// Milliseconds of all layers with their rounding; absent unless every layer has times of its whole shape.
+std::optional<double> time_ms(const ExperimentRecord& experiment, const NetworkRecord& network) {
   if (!network.layer_ms || network.cpu_reduced) return std::nullopt;
   double sum = *network.layer_ms;
-  for (const std::size_t place : network.layers) sum += experiment.strategies[place].timing->round_us.median / 1000;
+  for (const std::size_t place : network.layers) {
+    sum += median_of(experiment.strategies[place].timing->round_us).value_or(0) / 1000;
+  }
   return sum;
 }
 
@@ -42,14 +44,16 @@ bool better(const AdviceChoice& a, const AdviceChoice& b) {
 
 std::vector<AdviceChoice> make_choices(const ExperimentRecord& experiment, Advice& advice) {
   const std::vector<NetworkRecord>& candidates = experiment.network;
-  advice.measured = std::all_of(candidates.begin(), candidates.end(), [&](const NetworkRecord& network) {
-    return measured_ms(experiment, network).has_value();
+  const bool timed = std::all_of(candidates.begin(), candidates.end(), [&](const NetworkRecord& network) {
+    return time_ms(experiment, network).has_value();
   });
+  if (timed) advice.cost = experiment.model ? AdviceCost::kModelled : AdviceCost::kMeasured;
   advice.candidates = candidates.size();
   const AdviceLimits& limits = advice.limits;
   advice.by_perplexity = limits.perplexity || !limits.dropped_mass;
-  if (limits.time_ms && !advice.measured) {
-    throw UsageError("--max-time in ms needs measured times: a layer in the config, and a GPU; or give a share, 90%");
+  if (limits.time_ms && !timed) {
+    throw UsageError(
+        "--max-time in ms needs times: a layer in the config, and a GPU or a model of one; or give a share, 90%");
   }
   std::vector<AdviceChoice> choices;
   for (const NetworkRecord& network : candidates) {
@@ -60,7 +64,7 @@ std::vector<AdviceChoice> make_choices(const ExperimentRecord& experiment, Advic
     }
     AdviceChoice choice;
     choice.network = &network;
-    choice.cost = advice.measured ? *measured_ms(experiment, network) : tile_rows_of(experiment, network);
+    choice.cost = timed ? *time_ms(experiment, network) : tile_rows_of(experiment, network);
     choice.quality = advice.by_perplexity ? estimate->value : network.metrics.dropped_gate_mass;
     choice.calibrated = !advice.by_perplexity || network.quality.beyond.empty();
     choices.push_back(choice);
@@ -69,12 +73,12 @@ std::vector<AdviceChoice> make_choices(const ExperimentRecord& experiment, Advic
   return choices;
 }
 
-bool keeps(const AdviceLimits& limits, const AdviceChoice& choice, bool measured) {
+bool keeps(const AdviceLimits& limits, const AdviceChoice& choice, bool in_ms) {
   const NetworkRecord& network = *choice.network;
   if (limits.perplexity && !(network.quality.post_hoc && network.quality.post_hoc->value <= *limits.perplexity))
     return false;
   if (limits.dropped_mass && !(network.metrics.dropped_gate_mass <= *limits.dropped_mass)) return false;
-  if (limits.time_ms && !(measured && choice.cost <= *limits.time_ms)) return false;
+  if (limits.time_ms && !(in_ms && choice.cost <= *limits.time_ms)) return false;
   return !limits.time_share || 1 <= *limits.time_share * choice.speedup;
 }
 
@@ -84,7 +88,7 @@ bool same_outcome(const AdviceChoice& a, const AdviceChoice& b) { return a.cost 
 void choose(const std::vector<AdviceChoice>& choices, Advice& advice) {
   std::vector<AdviceChoice> kept;
   for (const AdviceChoice& choice : choices) {
-    if (keeps(advice.limits, choice, advice.measured)) kept.push_back(choice);
+    if (keeps(advice.limits, choice, advice.in_ms())) kept.push_back(choice);
   }
   const bool only_time = !advice.limits.perplexity && !advice.limits.dropped_mass;
   std::stable_sort(kept.begin(), kept.end(), only_time ? better : cheaper);
@@ -115,7 +119,7 @@ std::string verdict_without(const Advice& advice) {
 }
 
 std::string verdict_with(Advice& advice) {
-  const bool unrounded_keeps = keeps(advice.limits, advice.unrounded, advice.measured);
+  const bool unrounded_keeps = keeps(advice.limits, advice.unrounded, advice.in_ms());
   const bool limits_time = advice.limits.time_ms || advice.limits.time_share;
   if (is_none(*advice.best)) {
     return fmt::format("Rounding is not worth it: no strategy within the limits{} beats plain top-k at tile {}.",
@@ -131,7 +135,10 @@ std::string verdict_with(Advice& advice) {
   }
   advice.worth_it = true;
   return fmt::format("Rounding is worth it: {:.2f} times as fast as plain top-k at tile {}, {}.", advice.best->speedup,
-                     advice.unrounded.network->tile, advice.measured ? "measured, rounding included" : "modelled");
+                     advice.unrounded.network->tile,
+                     advice.cost == AdviceCost::kMeasured   ? "measured, rounding included"
+                     : advice.cost == AdviceCost::kModelled ? "modelled, rounding included"
+                                                            : "modelled");
 }
 
 void judge(const std::vector<AdviceChoice>& choices, Advice& advice) {

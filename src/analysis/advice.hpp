@@ -16,22 +16,27 @@ namespace tatr {
 struct AdviceLimits {
   std::optional<double> perplexity;    // highest estimated perplexity change
   std::optional<double> dropped_mass;  // highest dropped gate mass, mean over tokens and layers
-  std::optional<double> time_ms;       // highest time of all layers, rounding included; needs measured times
-  std::optional<double> time_share;    // the same as a share of the fastest unrounded layers' time
+  std::optional<double> time_ms;     // highest time of all layers, rounding included; needs times, measured or modelled
+  std::optional<double> time_share;  // the same as a share of the fastest unrounded layers' time
 };
 
 /// A candidate and what it costs.
 struct AdviceChoice {
   const NetworkRecord* network = nullptr;
-  double cost = 0;         // ms, rounding included; or rows of whole tiles where times are modelled
+  double cost = 0;         // ms, rounding included; or rows of whole tiles
   double speedup = 1;      // cost of the cheapest `none` over this one's
   double quality = 0;      // what is traded against cost: lower is better
   bool calibrated = true;  // quality is counted, or an estimate of what its calibration measured
 };
 
+/// What costs are: times measured on this device; times of the layer on a GPU that is modelled; or rows of whole tiles,
+/// as if every row took the same time.
+enum class AdviceCost { kMeasured, kModelled, kTileRows };
+
 struct Advice {
   AdviceLimits limits;
-  bool measured = false;       // costs are times of this device; else modelled by rows of whole tiles
+  AdviceCost cost = AdviceCost::kTileRows;
+  bool in_ms() const { return cost != AdviceCost::kTileRows; }
   bool by_perplexity = true;   // quality is the estimated perplexity change; else the dropped gate mass
   std::size_t candidates = 0;  // all that were looked at
   std::vector<const NetworkRecord*> not_estimated;  // left out: perplexity decides, and theirs cannot be estimated

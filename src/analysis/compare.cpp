@@ -12,6 +12,7 @@
 #include "core/error.hpp"
 #include "json/json_text.hpp"
 #include "records/metric_catalogue.hpp"
+#include "records/result_upgrade.hpp"
 
 namespace tatr {
 namespace {
@@ -35,11 +36,44 @@ Index index_of(const std::vector<ResultKey>& keys, const char* side) {
 
 /// Other versions count and time other things under the same names.
 void check_versions(const ResultKey& base, const ResultKey& next) {
-  if (base.schema_version == next.schema_version) return;
+  if (major_version(base.schema_version) == major_version(next.schema_version)) return;
   throw EnvironmentError(
       fmt::format("experiment {}: another schema version: {} in BASE and {} in NEW; run both with one "
                   "version of tatr-sim",
                   brief_json(base.name), brief_json(base.schema_version), brief_json(next.schema_version)));
+}
+
+void add_note(ExperimentComparison& comparison, const std::string& note) {
+  std::vector<std::string>& notes = comparison.notes;
+  if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+}
+
+/// What else differs and may explain a verdict: of the run, never judged.
+void note_setup(const json& base, const json& next, std::initializer_list<const char*> keys,
+                ExperimentComparison& comparison) {
+  for (const char* key : keys) {
+    if (base[key] == next[key]) continue;
+    add_note(comparison, fmt::format("{}: {} → {}", key, brief_json(base[key]), brief_json(next[key])));
+  }
+}
+
+/// Modelled times say nothing of measured ones, nor one model of another. What only the figures of one model changed is
+/// noted: they may explain what else does.
+void check_model(const json& base, const json& next, ExperimentComparison& comparison) {
+  if (base.is_null() && next.is_null()) return;
+  const auto words = [](const json& model) {
+    return model.is_null()
+               ? "measured"
+               : fmt::format("{} ({}, {})", word(model["device"]), word(model["id"]), word(model["source"]));
+  };
+  for (const char* key : {"id", "name", "source"}) {
+    if (!base.is_null() && !next.is_null() && base[key] == next[key]) continue;
+    throw InputError("experiment " + brief_json(comparison.name),
+                     fmt::format("times are {} in BASE and {} in NEW; allowed: both measured, or both modelled by one "
+                                 "device file",
+                                 words(base), words(next)));
+  }
+  note_setup(base, next, {"digest", "words"}, comparison);
 }
 
 /// Times and memory of another device say nothing. On a CPU, threads are part of the device.
@@ -151,20 +185,6 @@ class NoneIndex {
   std::map<std::pair<std::int64_t, std::int64_t>, const json*> beside_;
 };
 
-void add_note(ExperimentComparison& comparison, const std::string& note) {
-  std::vector<std::string>& notes = comparison.notes;
-  if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
-}
-
-/// What else differs and may explain a verdict: of the run, never judged.
-void note_setup(const json& base, const json& next, std::initializer_list<const char*> keys,
-                ExperimentComparison& comparison) {
-  for (const char* key : keys) {
-    if (base[key] == next[key]) continue;
-    add_note(comparison, fmt::format("{}: {} → {}", key, brief_json(base[key]), brief_json(next[key])));
-  }
-}
-
 /// Traces and calibrations that held something else; results of versions that did not record them say nothing.
 void note_inputs(const json& base, const json& next, ExperimentComparison& comparison) {
   if (base.contains("inputs") && next.contains("inputs")) {
@@ -172,10 +192,35 @@ void note_inputs(const json& base, const json& next, ExperimentComparison& compa
   }
 }
 
+bool is_modelled(const json& strategy) {
+  return !strategy["timing"].is_null() && strategy["timing"].value("kind", "") == "modelled";
+}
+
+/// Modelled times follow from config, model and program, so that any difference is a change.
+void compare_modelled(const StrategyPair& pair, const MetricChange& place, const CompareThresholds& thresholds,
+                      std::vector<MetricChange>& changes) {
+  static const json kNull;
+  const auto value_in = [](const json& strategy, const std::string& metric) -> const json& {
+    const json& timing = strategy["timing"];
+    return timing.is_null() || timing[metric].is_null() ? kNull : timing[metric]["value"];
+  };
+  for (const TimeMetric& metric : kTimeMetrics) {
+    const std::string name(metric.name);
+    const json &base = value_in(pair.base, name), &next = value_in(pair.next, name);
+    if (base.is_null() && next.is_null()) continue;
+    changes.push_back(exact(place, name, base, next, thresholds.mean_tolerance));
+    if (base.is_number() && next.is_number()) changes.back().time = TimeChange{base, next, std::nullopt};
+  }
+}
+
 void compare_strategy(const StrategyPair& pair, ExperimentComparison& comparison, const MetricChange& place,
                       const TimeRules& rules) {
   compare_exact(pair.base, pair.next, place, rules.thresholds, comparison.metrics);
-  for (MetricChange& change : compare_times(pair, place, rules)) comparison.metrics.push_back(std::move(change));
+  if (is_modelled(pair.base) || is_modelled(pair.next)) {
+    compare_modelled(pair, place, rules.thresholds, comparison.metrics);
+  } else {
+    for (MetricChange& change : compare_times(pair, place, rules)) comparison.metrics.push_back(std::move(change));
+  }
   if (pair.base["timing"].is_null() || pair.next["timing"].is_null()) return;
   note_setup(pair.base["timing"], pair.next["timing"], {"backend", "granule_rows", "fused", "shape"}, comparison);
 }
@@ -223,7 +268,13 @@ ExperimentComparison compare_experiment(const ResultExperiment& base, const Resu
   comparison.name = base.experiment["name"];
   comparison.config_hash = base.experiment["config_hash"];
   comparison.device = word(base.environment[base.environment["device"] == "cpu" ? "cpu" : "device"]);
-  check_device(base.environment, next.environment, comparison.name);
+  const json base_model = base.experiment.value("model", json()), next_model = next.experiment.value("model", json());
+  check_model(base_model, next_model, comparison);
+  if (base_model.is_null()) {
+    check_device(base.environment, next.environment, comparison.name);
+  } else {
+    comparison.device = word(base_model["device"]);
+  }
   note_setup(base.environment, next.environment, {"host", "cpu", "driver", "cuda"}, comparison);
   note_setup(base.experiment["memory"], next.experiment["memory"], {"peak_bytes"}, comparison);
   note_inputs(base.experiment, next.experiment, comparison);

@@ -94,8 +94,9 @@ ExperimentSource source_of(ResultFile& file);  // which must outlive it
 ExperimentSource source_of(const std::vector<ResultExperiment>& results);
 
 /// Matches experiments by name and config hash, strategies by layer, label and tile. Throws InputError where a name and
-/// hash is twice in one of them or none is in both, EnvironmentError where a match ran on another
-/// device or is of another schema version.
+/// hash is twice in one of them, none is in both, or the times of a match are measured in one and modelled in
+/// the other or modelled by different device files; EnvironmentError where a match ran on another device or is of a
+/// schema version that does not compare.
 Comparison compare_results(const std::vector<ResultExperiment>& base, const std::vector<ResultExperiment>& next,
                            const CompareThresholds& thresholds);
 

@@ -24,7 +24,8 @@ std::vector<double> samples_of(const json& list) {
 
 std::vector<double> series_of(const json& strategy, std::string_view metric) {
   const json& timing = strategy["timing"];
-  return timing.is_null() || timing[metric].is_null() ? std::vector<double>{} : samples_of(timing[metric]["samples"]);
+  if (timing.is_null() || !timing[metric].is_object() || !timing[metric].contains("samples")) return {};
+  return samples_of(timing[metric]["samples"]);
 }
 
 std::vector<double> uniform_of(const json& strategy) {

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "analysis/documented_why.hpp"
 #include "analysis/network.hpp"
+#include "core/format.hpp"
 #include "records/metric_catalogue.hpp"
 
 namespace tatr {
@@ -94,6 +96,13 @@ const NetworkRecord* find_network(const std::vector<NetworkRecord>& networks, co
   return nullptr;
 }
 
+/// A modelled time is no measurement, and stands in the reason only.
+DocumentedRecord not_measured_but_modelled(DocumentedRecord record, double value) {
+  record.verdict = Verdict::kNotMeasured;
+  record.why = fmt::format("modelled, not measured: {}", format_value(value));
+  return record;
+}
+
 DocumentedRecord compare_one(const DocumentedFigure& figure, const ExperimentRecord& experiment) {
   const std::vector<NetworkRecord>& networks = experiment.network;
   DocumentedRecord record;
@@ -102,7 +111,10 @@ DocumentedRecord compare_one(const DocumentedFigure& figure, const ExperimentRec
   std::optional<double> value = network ? measured_value(figure.metric, *network, experiment) : std::nullopt;
   if (value && !std::isfinite(*value)) value.reset();
   const std::string contradiction = find_contradiction(figure, experiment);
-  const bool reduced = value && network->cpu_reduced && is_time_or_ratio(figure.metric);
+  const bool timed = value && is_time_or_ratio(figure.metric);
+  if (timed && network->timing_kind == TimingKind::kModelled)
+    return not_measured_but_modelled(std::move(record), *value);
+  const bool reduced = timed && network->cpu_reduced;
   if (value) record.measured = value;
 
   if (value && !reduced && reproduces(figure.metric, figure.value, *value)) {

@@ -55,6 +55,7 @@ void add_layer(NetworkRecord& network, const ExperimentRecord& experiment, std::
                                   same_shape(*first_layer(experiment, network).timing, *record.timing)));
   accumulate(network.layer_ms, addable ? median_of(record.timing->layer_ms) : std::nullopt, first);
   accumulate(network.gemm_ms, addable ? gemm_ms(*record.timing) : std::nullopt, first);
+  if (record.timing) network.timing_kind = record.timing->kind;
   network.cpu_reduced = network.cpu_reduced || (record.timing && record.timing->cpu_reduced);
   network.layers.push_back(place);
 }
@@ -91,7 +92,7 @@ void set_quality(NetworkRecord& network, const ExperimentRecord& experiment) {
 }  // namespace
 
 bool same_shape(const LayerTiming& a, const LayerTiming& b) {
-  return a.backend == b.backend && a.cpu_reduced == b.cpu_reduced && a.hidden == b.hidden &&
+  return a.kind == b.kind && a.backend == b.backend && a.cpu_reduced == b.cpu_reduced && a.hidden == b.hidden &&
          a.intermediate == b.intermediate;
 }
 
@@ -100,12 +101,13 @@ std::int64_t tile_group(const StrategyRecord& record, const ExperimentConfig& co
 }
 
 std::optional<double> median_of(const TimingSeries& series) {
+  if (series.modelled) return series.modelled->value;
   return series.samples.empty() ? std::nullopt : std::optional(series.median);
 }
 
 std::optional<double> gemm_ms(const LayerTiming& timing) {
-  if (timing.of(Stage::kUp).samples.empty() || timing.of(Stage::kDown).samples.empty()) return std::nullopt;
-  return timing.of(Stage::kUp).median + timing.of(Stage::kDown).median;
+  const std::optional<double> up = median_of(timing.of(Stage::kUp)), down = median_of(timing.of(Stage::kDown));
+  return up && down ? std::optional(*up + *down) : std::nullopt;
 }
 
 std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment) {

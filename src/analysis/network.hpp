@@ -17,13 +17,13 @@ std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment)
 /// The tile that a record is set beside: its own, or the experiment's first for `dynamic`, which runs once; 0: none.
 std::int64_t tile_group(const StrategyRecord& record, const ExperimentConfig& config);
 
-/// Whether times of the two may be compared or added: same back end, same shape.
+/// Whether times of the two may be compared or added: both measured or both modelled, same back end, same shape.
 bool same_shape(const LayerTiming& a, const LayerTiming& b);
 
-/// Time of both GEMMs, medians of `up` and `down` added; absent where either was not measured.
+/// Time of both GEMMs, `up` and `down` added; absent where either has none.
 std::optional<double> gemm_ms(const LayerTiming& timing);
 
-/// Median of a series; absent where nothing was sampled.
+/// Median of a series, or its modelled value; absent where it has neither.
 std::optional<double> median_of(const TimingSeries& series);
 
 }  // namespace tatr

@@ -8,6 +8,7 @@
 
 #include "analysis/network.hpp"
 #include "core/statistics.hpp"
+#include "model/modelled_device.hpp"
 
 namespace tatr {
 namespace {
@@ -30,7 +31,13 @@ std::size_t fewest_samples(const ExperimentRecord& experiment, const NetworkReco
   return fewest;
 }
 
+bool is_modelled(const NetworkRecord& network) { return network.timing_kind == TimingKind::kModelled; }
+
 bool separated(const ExperimentRecord& experiment, const NetworkRecord& faster, const NetworkRecord& slower) {
+  if (is_modelled(faster)) {
+    const double error = experiment.model ? experiment.model->error.ratio : 0;
+    return interval_of(*slower.layer_ms / *faster.layer_ms, error).low > 1;
+  }
   const std::size_t count = std::min(fewest_samples(experiment, faster), fewest_samples(experiment, slower));
   const Interval ratio =
       paired_ratio(summed_samples(experiment, slower, count), summed_samples(experiment, faster, count));
@@ -69,9 +76,11 @@ std::vector<std::string> ranking_warnings(const ExperimentRecord& experiment) {
                        [](const NetworkRecord* a, const NetworkRecord* b) { return *a->layer_ms < *b->layer_ms; });
       const std::string labels = unseparated(experiment, ranked);
       if (labels.empty()) continue;
-      warnings.push_back(fmt::format(
-          "tile {}: the samples do not rank {}: the 95 % interval of neighbours' layer times, paired, holds 1", tile,
-          labels));
+      warnings.push_back(fmt::format("tile {}: {} rank {}: {}", tile,
+                                     is_modelled(*ranked.front()) ? "the model does not" : "the samples do not", labels,
+                                     is_modelled(*ranked.front())
+                                         ? "neighbours' layer times are nearer to each other than its ratios err"
+                                         : "the 95 % interval of neighbours' layer times, paired, holds 1"));
     }
   }
   return warnings;

@@ -1,4 +1,5 @@
-// Does the table of layer times rank strategies that its samples cannot tell apart? Decides from paired samples alone.
+// Does the table of layer times rank strategies that its samples cannot tell apart? Decides from paired samples alone;
+// of modelled times, from the model's error of ratios.
 #pragma once
 
 #include <string>

@@ -72,6 +72,7 @@ void spell_out_defaults(json& config) {
     if (!strategy.contains("label")) strategy["label"] = strategy["name"];
   }
   json& layer = config["layer"];
+  if (config.contains("model") && config["model"] == ExperimentConfig().model) config.erase("model");
   if (layer.is_object() && !layer.contains("cpu")) {
     layer["cpu"] = {{"hidden", layer["hidden"]}, {"intermediate", layer["intermediate"]}};
   }
@@ -375,6 +376,7 @@ ExperimentConfig parse_experiment(const json& document, const std::string& file)
   config.name = effective["name"];
   config.seed = effective["seed"];
   config.router = build_router(effective["router"], file);
+  config.model = effective.value("model", config.model);
   config.tiles = build_tiles(effective["tile"], file);
   config.strategies = build_strategies(effective["strategies"], file);
   resolve_added_gates(config, effective["strategies"]);

@@ -106,7 +106,7 @@ double flops_clock_of(int compute_capability) { return compute_capability >= 100
 
 }  // namespace
 
-GpuModel measure_gpu(System& system, const std::string& like, const std::function<void(const std::string&)>& progress) {
+GpuModel measure_gpu(System& system, const std::function<void(const std::string&)>& progress) {
   std::string reason;
   if (!system.is_cuda()) throw EnvironmentError("device --measure needs a GPU, and " + system.name() + " is none");
   const TatrProblem problem{1, 128, 128, 128, 128, false, false};
@@ -116,7 +116,7 @@ GpuModel measure_gpu(System& system, const std::string& like, const std::functio
   const std::optional<DeviceLimits> limits = device_limits(system.index());
   if (!limits) throw EnvironmentError("device --measure: NVML does not tell the clock and the power cap");
 
-  const GpuModel base = read_gpu_model(like);
+  const GpuModel base = read_gpu_model("h100");
   GpuModel gpu;
   gpu.name = system.device().name;
   gpu.device = system.device();

@@ -10,9 +10,9 @@
 
 namespace tatr {
 
-/// Takes some 20 s. What no layer here tells apart (the GEMM's shares of a step, rounding) is as of the shipped GPU that
-/// `like` names. Throws EnvironmentError where the system is no GPU that the project's kernel runs on, or its limits are
+/// Takes some 15 s. What no layer here tells apart (the GEMM's shares of a step, rounding) is as of the shipped H100.
+/// Throws EnvironmentError where the system is no GPU that the project's kernel runs on, or its limits are
 /// not told.
-GpuModel measure_gpu(System& system, const std::string& like, const std::function<void(const std::string&)>& progress);
+GpuModel measure_gpu(System& system, const std::function<void(const std::string&)>& progress);
 
 }  // namespace tatr

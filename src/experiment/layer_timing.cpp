@@ -7,11 +7,10 @@
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
 #include "core/statistics.hpp"
-#include "layer/verify.hpp"
+#include "experiment/timing_rates.hpp"
 #include "measure/clocks.hpp"
 #include "measure/stopwatch.hpp"
 #include "model/floors.hpp"
-#include "model/tile_cost.hpp"
 
 namespace tatr {
 
@@ -58,36 +57,16 @@ SamplingRules rules_of(const MeasureConfig& measure) {
   return rules;
 }
 
-void add_rates(LayerTiming& timing, const RoundingMetrics& metrics) {
-  const double seconds = timing.layer_ms.median * 1e-3;
-  if (seconds <= 0.0) return;
-  const double flops = row_flops(timing.hidden, timing.intermediate);
-  timing.useful_tflops = useful_rows(metrics) * flops / seconds * 1e-12;
-  timing.hardware_tflops = tile_rows(metrics) * flops / seconds * 1e-12;
-}
-
-void add_output_error(LayerTiming& timing, const OutputError& error) {
-  timing.output_error = error.overall;
-  timing.output_error_worst_percent = error.worst_percent;
-  timing.output_error_dropped = error.dropped;
-  timing.output_error_added = error.added;
-  timing.output_error_rescaled = error.rescaled;
-}
-
 }  // namespace
 
 LayerTimer::LayerTimer(TimingRequest request, System& system, Routing& routing, RoundingScratch& scratch)
-    : request_(std::move(request)),
-      system_(system),
-      routing_(routing),
-      scratch_(scratch),
-      layer_(system, layer_shape(request_.config, system.device()), request_.config.seed) {
+    : request_(std::move(request)), system_(system), routing_(routing), scratch_(scratch), verified_(request_, system) {
   if (routing.has_all_scores()) add_router();
   for (std::size_t i = 0; i < request_.settings.size(); ++i) add_setting(i);
 }
 
 std::vector<LayerTiming> LayerTimer::run() {
-  verify_outputs();
+  verified_.verify();
   request_.progress("checking what will be timed");
   if (router_) verify_routing();
   for (std::size_t i = 0; i < settings_.size(); ++i) verify_rounding(i);
@@ -122,45 +101,22 @@ void LayerTimer::add_router() {
 
 void LayerTimer::add_setting(std::size_t index) {
   const Setting& setting = request_.settings[index];
-  const Rounded& rounded = request_.rounded[index];
   const std::string name = name_of(setting);
   Sampled& sampled = settings_.emplace_back();
   const auto round = [this, &setting] {
     round_into(routing_, {*setting.strategy, setting.tile, request_.config.seed, request_.layer}, system_, scratch_);
   };
   sampled.rounding = add(name, {{"rounding", replay_of(round)}});
-  sampled.pass = std::make_unique<ForwardPass>(layer_, rounded.dispatch,
-                                               layer_options(request_.config, setting, rounded.tile_of_expert));
   std::vector<SampledStage> stages;
-  for (const auto& stage : sampled.pass->stages()) {
+  for (const auto& stage : verified_.pass(index).stages()) {
     stages.push_back({std::string(stage->name()), [&work = *stage] { work.run(); }});
   }
   sampled.layer = add(name, std::move(stages));
   if (!UniformYardstick::runs_on(system_.device())) return;
-  sampled.yardstick = std::make_unique<UniformYardstick>(layer_, rounded.dispatch);
+  sampled.yardstick = std::make_unique<UniformYardstick>(verified_.layer(), request_.rounded[index].dispatch);
   UniformYardstick* yardstick = sampled.yardstick.get();
   sampled.uniform = add(name, {{"up-projection of the yardstick", [yardstick] { yardstick->up(); }},
                                {"down-projection of the yardstick", [yardstick] { yardstick->down(); }}});
-}
-
-/// Every setting, and its output's distance to that of `none`, where there is one.
-void LayerTimer::verify_outputs() {
-  std::optional<std::size_t> none;  // its rows are the same at every tile
-  for (std::size_t i = 0; i < settings_.size(); ++i) {
-    request_.progress("checking the outputs of " + name_of(request_.settings[i]));
-    ForwardPass& pass = *settings_[i].pass;
-    verify(pass);
-    if (!none && request_.settings[i].strategy->kind == StrategyKind::kNone) none = i;
-    if (!request_.config.layer->autotune) continue;
-    pass.tune();
-    verify(pass);  // what will be timed may be another variant
-  }
-  if (!none) return;
-  OutputReference reference(layer_, *settings_[*none].pass, request_.rounded[*none].dispatch);
-  for (std::size_t i = 0; i < settings_.size(); ++i) {
-    request_.progress("comparing the outputs of " + name_of(request_.settings[i]));
-    settings_[i].output_error = reference.compare(*settings_[i].pass, request_.rounded[i].dispatch);
-  }
 }
 
 /// What is timed is what was decided and verified: a recording, replayed once, gives the same bits.
@@ -207,7 +163,7 @@ void LayerTimer::sample() {
 
 LayerTiming LayerTimer::describe(std::size_t index) const {
   const Sampled& sampled = settings_[index];
-  const ForwardPass& pass = *sampled.pass;
+  const ForwardPass& pass = verified_.pass(index);
   const LayerConfig& asked = *request_.config.layer;
   LayerTiming timing;
   timing.backend = pass.backend();
@@ -217,8 +173,8 @@ LayerTiming LayerTimer::describe(std::size_t index) const {
   timing.launches = pass.launches();
   timing.up_variant = pass.up_variant();
   timing.down_variant = pass.down_variant();
-  timing.hidden = layer_.shape.hidden;
-  timing.intermediate = layer_.shape.intermediate;
+  timing.hidden = verified_.layer().shape.hidden;
+  timing.intermediate = verified_.layer().shape.intermediate;
   timing.cpu_reduced = timing.hidden != asked.hidden || timing.intermediate != asked.intermediate;
   if (router_) timing.route_us = series_of(series_[*router_].total_ms, 1e3);
   timing.round_us = series_of(series_[sampled.rounding].total_ms, 1e3);
@@ -230,10 +186,10 @@ LayerTiming LayerTimer::describe(std::size_t index) const {
     timing.uniform_samples_ms = series_[sampled.uniform].total_ms;
     timing.uniform_ms = quantile(timing.uniform_samples_ms, 0.5);
   }
-  if (sampled.output_error) add_output_error(timing, *sampled.output_error);
+  verified_.add_output_error(index, timing);
   timing.sm_clock_mhz = sm_clock_mhz_;
   timing.power_w = power_w_;
-  add_rates(timing, request_.rounded[index].metrics);
+  add_rates(timing, timing.layer_ms.median, request_.rounded[index].metrics);
   add_floors(timing, request_.rounded[index].metrics);
   add_speedups(timing, index);
   return timing;
@@ -244,33 +200,29 @@ void LayerTimer::add_floors(LayerTiming& timing, const RoundingMetrics& metrics)
   if (!rates) return;
   const std::int64_t hidden = timing.hidden, intermediate = timing.intermediate;
   const std::int64_t up_out = timing.fuses_swiglu ? intermediate : 2 * intermediate;
-  timing.up_floor = floor_of(*rates, metrics, {hidden, 2 * intermediate, up_out}, layer_.dtype);
-  timing.down_floor = floor_of(*rates, metrics, {intermediate, hidden, hidden}, layer_.dtype);
+  timing.up_floor = floor_of(*rates, metrics, {hidden, 2 * intermediate, up_out}, verified_.layer().dtype);
+  timing.down_floor = floor_of(*rates, metrics, {intermediate, hidden, hidden}, verified_.layer().dtype);
 }
 
 /// Against `none` at the same tile, from pairs of the same round.
 void LayerTimer::add_speedups(LayerTiming& timing, std::size_t index) const {
-  const auto& settings = request_.settings;
-  const auto none = std::find_if(settings.begin(), settings.end(), [&](const Setting& setting) {
-    return setting.strategy->kind == StrategyKind::kNone && setting.tile == settings[index].tile;
-  });
-  if (none == settings.end()) return;
-  const Sampled &base = settings_[static_cast<std::size_t>(none - settings.begin())], &own = settings_[index];
+  const std::optional<std::size_t> none = none_beside(request_.settings, index);
+  if (!none) return;
+  const Sampled &base = settings_[*none], &own = settings_[index];
   timing.speedup = paired_ratio(series_[base.layer].total_ms, series_[own.layer].total_ms);
   const auto end_to_end = [&](const Sampled& sampled) {
     const std::vector<double> rounded = sum_of(series_[sampled.layer].total_ms, series_[sampled.rounding].total_ms);
     return router_ ? sum_of(rounded, series_[*router_].total_ms) : rounded;
   };
   timing.end_to_end_speedup = paired_ratio(end_to_end(base), end_to_end(own));
-  timing.end_to_end_counts = {"rounding", "layer"};
-  if (router_) timing.end_to_end_counts.insert(timing.end_to_end_counts.begin(), "routing");
+  timing.end_to_end_counts = end_to_end_counts(router_.has_value());
 }
 
 void LayerTimer::warn_of(std::size_t index, const LayerTiming& timing) {
   if (const auto warning = outlier_warning(timing.layer_ms.samples)) {
     warnings_.push_back(request_.settings[index].strategy->label + ": " + *warning);
   }
-  const std::string note = settings_[index].pass->note();
+  const std::string note = verified_.pass(index).note();
   if (!note.empty() && std::find(warnings_.begin(), warnings_.end(), note) == warnings_.end())
     warnings_.push_back(note);
 }

@@ -1,34 +1,21 @@
-// Times the expert layer under every strategy: verifies outputs and replays first, then samples routing, rounding and
-// the layer's stages interleaved, and relates each strategy to `none` at its tile. Glue: the layer knows no clock, the
-// sampler no layer.
+// Times the expert layer under every strategy: has outputs and replays verified first, then samples routing, rounding
+// and the layer's stages interleaved, and relates each strategy to `none` at its tile. Glue: the layer knows no clock,
+// the sampler no layer.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "experiment/settings.hpp"
-#include "layer/forward.hpp"
-#include "layer/output_error.hpp"
+#include "experiment/layer_verification.hpp"
 #include "measure/sampler.hpp"
 #include "records/records.hpp"
-#include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 
 namespace tatr {
-
-/// What is to be timed: all must outlive the timer.
-struct TimingRequest {
-  const ExperimentConfig& config;
-  const std::vector<Setting>& settings;
-  const std::vector<Rounded>& rounded;  // by setting
-  std::int64_t layer;
-  std::function<void(const std::string&)> progress;
-};
 
 class LayerTimer {
  public:
@@ -45,10 +32,8 @@ class LayerTimer {
  private:
   /// What is sampled of one setting, as places in `candidates_`.
   struct Sampled {
-    std::unique_ptr<ForwardPass> pass;
     std::unique_ptr<UniformYardstick> yardstick;
     std::size_t rounding = 0, layer = 0, uniform = 0;
-    std::optional<OutputError> output_error;
   };
 
   void add_router();
@@ -56,7 +41,6 @@ class LayerTimer {
   std::size_t add(const std::string& name, std::vector<SampledStage> stages);
   std::function<void()> replay_of(std::function<void()> work);
 
-  void verify_outputs();
   void verify_routing();
   void verify_rounding(std::size_t setting);
 
@@ -70,7 +54,7 @@ class LayerTimer {
   System& system_;
   Routing& routing_;
   RoundingScratch& scratch_;
-  ExpertLayer layer_;
+  VerifiedLayer verified_;
   std::vector<Candidate> candidates_;
   std::vector<std::unique_ptr<Recording>> recordings_;
   std::optional<std::size_t> router_;  // with a trace of top-k there is nothing to route

@@ -7,6 +7,7 @@
 #include "core/memory.hpp"
 #include "device/cache_flush.hpp"
 #include "experiment/settings.hpp"
+#include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 #include "source/routing_source.hpp"
 #include "source/trace.hpp"

@@ -13,6 +13,7 @@
 #include "core/memory.hpp"
 #include "core/statistics.hpp"
 #include "experiment/export.hpp"
+#include "experiment/layer_modelling.hpp"
 #include "experiment/layer_timing.hpp"
 #include "experiment/memory_estimate.hpp"
 #include "experiment/settings.hpp"
@@ -43,19 +44,37 @@ RoutingRecord describe_routing(const Routing& routing, std::int64_t layer, const
   return record;
 }
 
+/// An experiment as it is computed here, and the GPU that its times are modelled on, if any.
+struct Computed {
+  ExperimentConfig config;
+  ModelledGpu modelled;
+};
+
+Computed computed_of(const ExperimentConfig& asked, const RunOptions& options) {
+  Computed computed{asked, modelled_gpu(asked, options.model)};
+  if (!computed.modelled.gpu) return computed;
+  computed.config = computed_beside(asked, *computed.modelled.gpu);
+  if (!options.verify_modelled) computed.config.layer.reset();
+  return computed;
+}
+
 /// What the layers of an experiment share as they are worked through.
 class Pipeline {
  public:
-  Pipeline(const ExperimentConfig& config, System& system, const RunOptions& options)
-      : config_(config),
-        resolved_(config),
+  Pipeline(const ExperimentConfig& asked, const Computed& computed, System& system, const RunOptions& options)
+      : asked_(asked),
+        config_(computed.config),
+        modelled_(computed.modelled),
+        resolved_(config_),
         system_(system),
         options_(options),
         waves_(resolve_waves(resolved_, system.device())),
         settings_(settings_of(resolved_)) {}
 
   ExperimentRecord run() {
-    record_.config = config_;
+    record_.config = asked_;
+    record_.model = modelled_.gpu;
+    if (!modelled_.warning.empty()) record_.warnings.push_back(modelled_.warning);
     record_.calibration = options_.calibration;
     record_.estimated_bytes = estimate_memory(config_, system_).on_system();
     system_.reset_peak();
@@ -92,13 +111,22 @@ class Pipeline {
             rounded.back());
       }
     }
-    if (!config_.layer) return;
-    LayerTimer timer({config_, settings_, rounded, layer_, [this](const std::string& doing) { tell(doing); }}, system_,
-                     routing, scratch);
-    std::vector<LayerTiming> timings = timer.run();
+    if (!asked_.layer) return;
+    std::vector<LayerTiming> timings = time_layer(routing, rounded, scratch);
     const std::size_t first = record_.strategies.size() - settings_.size();
     for (std::size_t i = 0; i < settings_.size(); ++i) record_.strategies[first + i].timing = std::move(timings[i]);
+  }
+
+  /// Measured, or modelled beside verified outputs; in the order of the settings.
+  std::vector<LayerTiming> time_layer(Routing& routing, const std::vector<Rounded>& rounded, RoundingScratch& scratch) {
+    const TimingRequest request{config_, settings_, rounded, layer_, [this](const std::string& doing) { tell(doing); }};
+    if (modelled_.gpu) {
+      return ModelledLayer(request, *asked_.layer, *modelled_.gpu, system_, routing.has_all_scores()).run();
+    }
+    LayerTimer timer(request, system_, routing, scratch);
+    std::vector<LayerTiming> timings = timer.run();
     for (const std::string& warning : timer.warnings()) record_.warnings.push_back(warning);
+    return timings;
   }
 
   StrategyRecord describe_strategy(const Setting& setting, const Rounded& rounded) const {
@@ -123,7 +151,8 @@ class Pipeline {
     stop_if_interrupted();
   }
 
-  const ExperimentConfig& config_;
+  const ExperimentConfig &asked_, &config_;  // as the user wrote it, and as it is computed
+  const ModelledGpu& modelled_;
   ExperimentConfig resolved_;  // with tiles in place of waves
   System& system_;
   const RunOptions& options_;
@@ -138,9 +167,10 @@ class Pipeline {
 
 ExperimentRecord run_experiment(const ExperimentConfig& config, System& system, const RunOptions& options) {
   try {
-    check_settings(config, system.device());
-    check_memory(config, system);
-    return Pipeline(config, system, options).run();
+    const Computed computed = computed_of(config, options);
+    check_settings(computed.config, system.device());
+    check_memory(computed.config, system);
+    return Pipeline(config, computed, system, options).run();
   } catch (const DeviceTimeoutError& error) {
     throw DeviceTimeoutError(activity() + ": " + error.what());
   } catch (const Error&) {

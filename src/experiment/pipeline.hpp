@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "device/system.hpp"
+#include "experiment/modelled_gpu.hpp"
 #include "options/options.hpp"
 #include "records/records.hpp"
 
@@ -14,7 +15,9 @@ namespace tatr {
 
 struct RunOptions {
   Calibration calibration = default_calibration();
-  std::string export_folder;  // empty: none
+  std::string export_folder;    // empty: none
+  ModelChoice model;            // of a GPU that is not there, where times are not to be measured
+  bool verify_modelled = true;  // outputs, beside modelled times
   std::function<void(const std::string&)> progress = [](const std::string&) {};
 };
 

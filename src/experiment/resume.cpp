@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "core/error.hpp"
 #include "experiment/trace_checks.hpp"
@@ -35,13 +38,14 @@ class DoneReader {
     }
     for (std::size_t i = 0; i < keys->size(); ++i) {
       const ResultKey& key = (*keys)[i];
-      check_device(key, place);
       const auto named = by_name_.find(key.name);
       if (named == by_name_.end()) {
+        check_device(key, place, all_devices());
         ++done_.others;
         continue;
       }
       const ExperimentConfig& config = run_.configs[named->second];
+      check_device(key, place, devices_of(named->second));
       if (config.hash != key.config_hash) refuse_config(config, key, place, line, i);
       check_inputs(config, key, place);
       if (!done_.configs.insert(named->second).second || !visit_) continue;
@@ -49,12 +53,24 @@ class DoneReader {
     }
   }
 
-  void check_device(const ResultKey& key, const std::string& place) const {
-    for (const std::string& device : run_.devices) {
-      if (device == key.device) return;
+  /// Where the results of a config come from.
+  std::vector<std::string> devices_of(std::size_t config) const {
+    if (config < run_.models.size() && !run_.models[config].empty()) return {run_.models[config]};
+    return run_.devices;
+  }
+
+  std::vector<std::string> all_devices() const {
+    std::vector<std::string> devices;
+    for (std::size_t i = 0; i < run_.configs.size(); ++i) {
+      for (std::string& device : devices_of(i)) devices.push_back(std::move(device));
     }
-    throw UsageError(fmt::format("{}: was measured on {}, this run is on {}; one file holds results of one device",
-                                 place, key.device, run_.devices.front()));
+    return devices;
+  }
+
+  static void check_device(const ResultKey& key, const std::string& place, const std::vector<std::string>& devices) {
+    if (std::find(devices.begin(), devices.end(), key.device) != devices.end()) return;
+    throw UsageError(fmt::format("{}: is of {}, this run is on {}; one file holds results of one device", place,
+                                 key.device, devices.front()));
   }
 
   [[noreturn]] static void refuse_config(const ExperimentConfig& config, const ResultKey& key, const std::string& place,

@@ -21,6 +21,7 @@ std::vector<ExperimentConfig> without_repeats(std::vector<ExperimentConfig> conf
 struct ResumedRun {
   const std::vector<ExperimentConfig>& configs;  // each name and config once
   const std::vector<std::string>& devices;       // by name, as results have it
+  const std::vector<std::string>& models;        // by config, as results name a modelled device; empty: none
   const Calibration& calibration;
 };
 

@@ -86,6 +86,12 @@ void check_settings(const ExperimentConfig& config, const DeviceInfo& device) {
                  [&](const LayerShape& shape, const LayerOptions& options) { plan_forward(shape, options, device); });
 }
 
+void check_layers(const ExperimentConfig& config, const BackEnd& back_end, const DeviceInfo& device) {
+  for_each_layer(config, device, [&](const LayerShape& shape, const LayerOptions& options) {
+    could_run(back_end, gemm_problems(shape, options, device), device, options.backend_place);
+  });
+}
+
 void check_back_end_name(const ExperimentConfig& config) {
   if (config.layer && config.layer->backend != "auto") {
     named_back_end(config.layer->backend, config.layer->place.child("backend"));
@@ -97,10 +103,7 @@ void check_settings(const ExperimentConfig& config) {
   check_strategies(config, hopper);
   if (!config.layer || config.layer->backend == "auto") return;
   const BackEnd& back_end = named_back_end(config.layer->backend, config.layer->place.child("backend"));
-  const DeviceInfo device = back_end.on_gpu ? hopper : DeviceInfo{};
-  for_each_layer(config, device, [&](const LayerShape& shape, const LayerOptions& options) {
-    could_run(back_end, gemm_problems(shape, options, device), device, options.backend_place);
-  });
+  check_layers(config, back_end, back_end.on_gpu ? hopper : DeviceInfo{});
 }
 
 }  // namespace tatr

@@ -32,6 +32,10 @@ LayerShape layer_shape(const ExperimentConfig& config, const DeviceInfo& device)
 LayerOptions layer_options(const ExperimentConfig& config, const Setting& setting,
                            std::vector<std::int32_t> tile_of_expert);
 
+/// That a back end could run every setting's layer on such a device, at hand or not. The config has a layer. Throws
+/// ConfigError at the layer's back end.
+void check_layers(const ExperimentConfig& config, const BackEnd& back_end, const DeviceInfo& device);
+
 /// That there is a back end of the config's name, asked of every config before the first runs. Throws ConfigError.
 void check_back_end_name(const ExperimentConfig& config);
 

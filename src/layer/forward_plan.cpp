@@ -21,8 +21,14 @@ std::array<GroupedGemmProblem, 2> gemm_problems(const LayerShape& shape, const L
 
 ForwardPlan plan_forward(const LayerShape& shape, const LayerOptions& options, const DeviceInfo& device) {
   const std::array<GroupedGemmProblem, 2> problems = gemm_problems(shape, options, device);
-  ForwardPlan plan{&choose_back_end(options.backend, problems, device, options.backend_place), problems[0],
-                   problems[1]};
+  return plan_forward_with(choose_back_end(options.backend, problems, device, options.backend_place), shape, options,
+                           device);
+}
+
+ForwardPlan plan_forward_with(const BackEnd& back_end, const LayerShape& shape, const LayerOptions& options,
+                              const DeviceInfo& device) {
+  const std::array<GroupedGemmProblem, 2> problems = gemm_problems(shape, options, device);
+  ForwardPlan plan{&back_end, problems[0], problems[1]};
   const auto fuses = [&](bool GroupedGemmProblem::*what) {
     GroupedGemmProblem fused = plan.up;
     fused.*what = true;

@@ -37,4 +37,8 @@ std::array<GroupedGemmProblem, 2> gemm_problems(const LayerShape& shape, const L
 /// Throws ConfigError, at options.backend_place, where no back end can, or not the one that is named.
 ForwardPlan plan_forward(const LayerShape& shape, const LayerOptions& options, const DeviceInfo& device);
 
+/// The same with a back end that could run the layer, here or elsewhere.
+ForwardPlan plan_forward_with(const BackEnd& back_end, const LayerShape& shape, const LayerOptions& options,
+                              const DeviceInfo& device);
+
 }  // namespace tatr

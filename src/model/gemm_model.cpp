@@ -35,8 +35,8 @@ class Launch {
         steps_(static_cast<double>(ceil_div<std::int64_t>(problem.k, kBlockDepth))),
         clusters_(plan.clusters),
         grid_{static_cast<std::int32_t>(problem.experts),
-              static_cast<std::int32_t>(ceil_div<std::int64_t>(problem.n, columns_)),
-              plan.granule_rows, plan.band_pairs, granules} {
+              static_cast<std::int32_t>(ceil_div<std::int64_t>(problem.n, columns_)), plan.granule_rows,
+              plan.band_pairs, granules} {
     const double tile_flops = 2.0 * kBlockRows * columns_ * kBlockDepth;
     step_us_ = tile_flops * gpu.device.multiprocessors / figures_.flops * 1e6;
     if (ping_pong_) step_us_ *= figures_.gemm.ping_pong_step;
@@ -65,7 +65,8 @@ class Launch {
     if (items == 0) return;
     const double memory = expert_bytes(row_tiles(grid, count), count) / static_cast<double>(items);
     for (std::int64_t i = 0; i < items; ++i) {
-      ItemCost cost = item_cost(item_of_expert(grid, expert, 0, count, i, 0), item_of_expert(grid, expert, 0, count, i, 1));
+      ItemCost cost =
+          item_cost(item_of_expert(grid, expert, 0, count, i, 0), item_of_expert(grid, expert, 0, count, i, 1));
       cost.memory_bytes = memory;
       items_.push_back(cost);
     }
@@ -73,9 +74,11 @@ class Launch {
 
   /// Rows are read and written once; weights once, and in part again by each further band.
   double expert_bytes(const RowTiles& tiles, std::int32_t count) const {
-    const double bands = static_cast<double>(std::max<std::int64_t>(1, ceil_div<std::int64_t>(tiles.pairs, grid_.band_pairs)));
+    const double bands =
+        static_cast<double>(std::max<std::int64_t>(1, ceil_div<std::int64_t>(tiles.pairs, grid_.band_pairs)));
     const double width = static_cast<double>(problem_.swiglu ? problem_.n / 2 : problem_.n);
-    const double weights = static_cast<double>(problem_.n * problem_.k) * (1 + (bands - 1) * figures_.gemm.band_rereads);
+    const double weights =
+        static_cast<double>(problem_.n * problem_.k) * (1 + (bands - 1) * figures_.gemm.band_rereads);
     return kElementBytes * (weights + count * (static_cast<double>(problem_.k) + width));
   }
 
@@ -162,7 +165,8 @@ double model_uniform_gemm_ms(const GpuModel& gpu, const GroupedGemmProblem& prob
   const auto n = static_cast<double>(problem.n), k = static_cast<double>(problem.k);
   const auto experts = static_cast<double>(problem.experts);
   const auto tile_rows = static_cast<double>(round_up<std::int64_t>(each, kBlockRows));
-  const double multiply = 2 * experts * tile_rows * n * k * (1 + uniform.depth / k) / (uniform.rate * gpu.figures.flops);
+  const double multiply =
+      2 * experts * tile_rows * n * k * (1 + uniform.depth / k) / (uniform.rate * gpu.figures.flops);
   const double bytes = kElementBytes * experts * (n * k + static_cast<double>(each) * (n + k));
   const double memory = bytes / (uniform.memory_rate * gpu.figures.memory_bytes);
   const double p = uniform.sharpness, most = std::max(multiply, memory);

@@ -44,15 +44,15 @@ void read_figures(const json& from, const std::array<Names<Figures>, kCount>& na
 }
 
 constexpr std::array<Names<GemmFigures>, 10> kGemm = {{{"half_step", &GemmFigures::half_step},
-                                                      {"gathered_half_step", &GemmFigures::gathered_half_step},
-                                                      {"partial_gather", &GemmFigures::partial_gather},
-                                                      {"ping_pong_step", &GemmFigures::ping_pong_step},
-                                                      {"epilogue_us", &GemmFigures::epilogue_us},
-                                                      {"ping_pong_epilogue_us", &GemmFigures::ping_pong_epilogue_us},
-                                                      {"launch_us", &GemmFigures::launch_us},
-                                                      {"band_rereads", &GemmFigures::band_rereads},
-                                                      {"window", &GemmFigures::window},
-                                                      {"sharpness", &GemmFigures::sharpness}}};
+                                                       {"gathered_half_step", &GemmFigures::gathered_half_step},
+                                                       {"partial_gather", &GemmFigures::partial_gather},
+                                                       {"ping_pong_step", &GemmFigures::ping_pong_step},
+                                                       {"epilogue_us", &GemmFigures::epilogue_us},
+                                                       {"ping_pong_epilogue_us", &GemmFigures::ping_pong_epilogue_us},
+                                                       {"launch_us", &GemmFigures::launch_us},
+                                                       {"band_rereads", &GemmFigures::band_rereads},
+                                                       {"window", &GemmFigures::window},
+                                                       {"sharpness", &GemmFigures::sharpness}}};
 constexpr std::array<Names<PowerFigures>, 3> kPower = {
     {{"idle", &PowerFigures::idle}, {"memory", &PowerFigures::memory}, {"growth", &PowerFigures::growth}}};
 constexpr std::array<Names<CombineFigures>, 4> kCombine = {{{"bytes_per_second", &CombineFigures::bytes},
@@ -101,7 +101,6 @@ const Shipped* find_shipped(const std::string& id) {
   const auto* found = std::find_if(kShipped.begin(), kShipped.end(), [&](const Shipped& one) { return one.id == id; });
   return found == kShipped.end() ? nullptr : found;
 }
-
 
 GpuModel build(const json& from, const std::string& id) {
   GpuModel gpu;

@@ -22,7 +22,7 @@ enum class FiguresFrom {
 /// How far modelled times were from measured ones, as shares of the measured, over cases that nothing was fitted on.
 struct ModelError {
   double median = 0, p90 = 0;  // of a layer's time
-  double ratio = 0;            // 90th percentile of a speed-up's
+  double ratio = 0;            // 90th percentile of a speed-up's: what errs alike in both of its times cancels
   std::int64_t cases = 0;
   std::string where;  // on which GPU, by which figures
   bool own = false;   // of this GPU by this file; else of another, which is no promise
@@ -38,10 +38,10 @@ struct GpuPeaks {
 
 /// Of the project's grouped GEMM (gemm/sm90), in steps of 64 of k of a tile of 128 x 256. Shares are of such a step.
 struct GemmFigures {
-  double half_step = 0;           // a tile of 64 rows
-  double gathered_half_step = 0;  // the same, with rows gathered in the load
-  double partial_gather = 0;      // a step of a tile with missing rows, gathered
-  double ping_pong_step = 0;      // per FLOP, of tiles of 128 x 128 in turns
+  double half_step = 0;                               // a tile of 64 rows
+  double gathered_half_step = 0;                      // the same, with rows gathered in the load
+  double partial_gather = 0;                          // a step of a tile with missing rows, gathered
+  double ping_pong_step = 0;                          // per FLOP, of tiles of 128 x 128 in turns
   double epilogue_us = 0, ping_pong_epilogue_us = 0;  // of a tile, what the next one's products do not hide
   double launch_us = 0;                               // of a launch, from start to first product and from last to end
   double band_rereads = 0;                            // share of an expert's weights that a further band reads again
@@ -64,10 +64,10 @@ struct CombineFigures {
 
 /// cuBLAS at equal counts.
 struct UniformFigures {
-  double rate = 0;                       // of `flops`
-  double depth = 0;                      // k at which filling and emptying tiles takes half the time
-  double launch_us = 0, sharpness = 0;   // as of the GEMM
-  double memory_rate = 0;                // of the memory's bytes
+  double rate = 0;                      // of `flops`
+  double depth = 0;                     // k at which filling and emptying tiles takes half the time
+  double launch_us = 0, sharpness = 0;  // as of the GEMM
+  double memory_rate = 0;               // of the memory's bytes
 };
 
 /// Top-k with gates and counts.
@@ -105,7 +105,7 @@ struct GpuModel {
   std::string id;    // "h100", or the path of a file
   std::string name;  // the product
   FiguresFrom from = FiguresFrom::kDatasheet;
-  std::string source;      // in words: date and version, or the datasheet
+  std::string source;  // in words: date and version, or the datasheet
   Measurement measured = {};
   ModelError error;
   std::int64_t memory_bytes = 0;
@@ -127,8 +127,8 @@ nlohmann::ordered_json gpu_model_document(const std::string& name_or_path);
 /// The device file of measured figures.
 nlohmann::ordered_json gpu_model_document(const GpuModel& gpu);
 
-/// The figures of `like` on a GPU of other peaks and size: rates of multiplying by the power law, rates of memory by its
-/// peak, all else as it is.
+/// The figures of `like` on a GPU of other peaks and size: rates of multiplying by the power law, rates of memory by
+/// its peak, all else as it is.
 GpuFigures scale_figures(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors);
 
 /// The clock in MHz that all multiprocessors can keep up under the power cap while they multiply: what `like` keeps,

@@ -21,8 +21,8 @@ struct ModelledForward {
   double uniform_ms = 0;  // the two GEMMs of cuBLAS at equal counts of as many rows
 };
 
-/// Of the forward pass with the project's own kernel, whose tiles the model walks. `rows` [E], of each expert; `shape` is
-/// the full layer's. `options` says tiles and fusions.
+/// Of the forward pass with the project's own kernel, whose tiles the model walks. `rows` [E], of each expert; `shape`
+/// is the full layer's. `options` says tiles and fusions.
 ModelledForward model_forward(const GpuModel& gpu, const LayerShape& shape, const LayerOptions& options,
                               std::span<const std::int32_t> rows);
 

@@ -77,6 +77,8 @@ struct ExperimentConfig {
   std::optional<LayerConfig> layer;
   MeasureConfig measure;
   std::vector<DocumentedFigure> documented;
+  std::string model =
+      "h100";  // the GPU that is modelled where none is at hand: a shipped one, or a file beside the config
   std::string effective_json;  // the config with every default filled in, compact
   std::string hash;            // 16 hex digits of effective_json
   std::string file;            // where it was read from

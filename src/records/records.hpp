@@ -11,6 +11,7 @@
 #include "core/statistics.hpp"
 #include "layer/stage.hpp"
 #include "model/floors.hpp"
+#include "model/gpu_model.hpp"
 #include "model/waves.hpp"
 #include "options/options.hpp"
 #include "quality/estimate.hpp"
@@ -18,24 +19,29 @@
 
 namespace tatr {
 
+/// How times came about. They are never mixed: an experiment's are all of one kind.
+enum class TimingKind { kMeasured, kModelled };
+
 /// Samples of one quantity with their statistics; unit in the name of the member that holds it.
 struct TimingSeries {
   std::vector<double> samples;  // in the order taken; sample i of all strategies belongs to the same round
   double median = 0, lower_quartile = 0, upper_quartile = 0;
+  std::optional<Interval> modelled = {};  // in place of all the above
 };
 
-/// Of interleaved pairs.
+/// Of interleaved pairs; or modelled, as the timing that has it says.
 using RatioInterval = Interval;
 
 struct LayerTiming {
+  TimingKind kind = TimingKind::kMeasured;
   std::string backend;                              // "openblas", "cublas_grouped", "tatr", …
   bool fuses_gather = false, fuses_swiglu = false;  // into the up-projection: they have no times of their own
   std::optional<std::int64_t> granule_rows;   // what the kernel really rounds an expert's rows up to; absent: by load
   std::optional<int> launches;                // of each GEMM, where the back end has a say in it
   std::string up_variant, down_variant;       // the back end's kernel that ran; empty: not known
-  bool cpu_reduced = false;                   // measured on a smaller layer than the config's
-  std::int64_t hidden = 0, intermediate = 0;  // the shape that ran
-  TimingSeries route_us, round_us, layer_ms;  // without samples: there was nothing to do
+  bool cpu_reduced = false;                   // measured on a smaller layer than the config's; never of modelled times
+  std::int64_t hidden = 0, intermediate = 0;  // the shape that ran, or that is modelled
+  TimingSeries route_us, round_us, layer_ms;  // without samples or modelled value: there was nothing to do
   std::array<TimingSeries, kStages.size()> stage_ms;  // likewise
 
   const TimingSeries& of(Stage stage) const { return stage_ms[index_of(stage)]; }
@@ -74,10 +80,11 @@ struct NetworkRecord {
   RoundingMetrics metrics;  // counts are sums, all else are means; no lists by expert
   QualityEstimate quality;  // of a network of these layers
   double lowest_utilisation = 1.0, highest_dropped_mass = 0.0;  // of any layer
+  std::optional<TimingKind> timing_kind;                        // of the layers that have times
   bool cpu_reduced = false;                                     // any layer was timed on a reduced CPU shape
-  std::optional<double> layer_ms, gemm_ms;                      // sums of medians; absent unless every layer was timed
-  std::optional<double> speedup;    // `none` at the same tile: its layer_ms sum over this one's (no interval)
-  std::vector<std::size_t> layers;  // places in the experiment's list of strategies
+  std::optional<double> layer_ms, gemm_ms;  // sums of medians, or modelled; absent unless every layer was timed
+  std::optional<double> speedup;            // `none` at the same tile: its layer_ms sum over this one's (no interval)
+  std::vector<std::size_t> layers;          // places in the experiment's list of strategies
 };
 
 struct RoutingRecord {
@@ -114,6 +121,7 @@ struct ExperimentRecord {
   std::vector<StrategyRecord> strategies;  // layer-major, then tile, then strategy in config order
   std::vector<NetworkRecord> network;      // in order of first appearance, which is tile, then strategy
   std::vector<DocumentedRecord> documented;
+  std::optional<GpuModel> model;                    // of the GPU that the times are modelled on
   std::size_t estimated_bytes = 0, peak_bytes = 0;  // of the system's memory: what --dry-run says and what it was
   std::vector<std::string> warnings;
   std::optional<std::string> error;  // set where the experiment could not be finished (out of memory)

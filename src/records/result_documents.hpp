@@ -1,4 +1,4 @@
-// Results read back from files. Decides what is taken for a result: a document of schema version 2.0 or 1.0, or
+// Results read back from files. Decides what is taken for a result: a document of schema version 2.1, 2.0 or 1.0, or
 // several, one a line (JSONL). Keys that this version does not know are kept, and those that it misses are taken for
 // null, so that a result of an earlier or later version of the program can still be shown.
 #pragma once
@@ -40,8 +40,8 @@ std::ifstream open_results(const std::string& path);
 /// How errors name it.
 std::string results_name(const std::string& path);
 
-/// A result of schema version 1.0 is read as one of 2.0. Throws ConfigError, at "source:line:column", where the text is
-/// no JSON.
+/// A result of an earlier schema version is read as one of 2.1. Throws ConfigError, at "source:line:column", where the
+/// text is no JSON.
 ResultDocument parse_document(const DocumentText& text);
 
 /// All documents of a file, in order, at least one; "-" is standard input. Whether they are results is not looked at.

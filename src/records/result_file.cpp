@@ -24,8 +24,9 @@ using nlohmann::json;
   if (document.is_object() && document.contains("schema_version")) {
     const json& version = document["schema_version"];
     if (version.is_string() && !reads_version(version.get_ref<const std::string&>())) {
-      throw EnvironmentError(fmt::format("{}:/schema_version: {} is of another program; allowed: \"1.0\" and \"{}\"",
-                                         result.source, brief_json(version), kResultSchemaVersion));
+      throw EnvironmentError(
+          fmt::format("{}:/schema_version: {} is of another program; allowed: \"1.0\", \"2.0\" and \"{}\"",
+                      result.source, brief_json(version), kResultSchemaVersion));
     }
   }
   check_strictly(result);

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "model/modelled_device.hpp"
 #include "records/result_upgrade.hpp"
 
 namespace tatr {
@@ -28,6 +29,8 @@ class KeyHandler : public nlohmann::json_sax<nlohmann::json> {
     ResultKey& key = keys_.back();
     if (rest == "/name") key.name = value;
     if (rest == "/config_hash") key.config_hash = value;
+    if (rest == "/model/device") key.device = value;
+    if (rest == "/model/digest") key.model_digest = value;
     if (rest == "/inputs/trace/digest") key.trace_digest = value;
     if (rest == "/inputs/calibration/digest") key.calibration_digest = value;
     return true;
@@ -57,7 +60,7 @@ class KeyHandler : public nlohmann::json_sax<nlohmann::json> {
     bool whole = reads_version(version_) && !device_.empty() && has_list_;
     for (ResultKey& key : keys_) {
       whole = whole && !key.name.empty() && !key.config_hash.empty();
-      key.device = device_;
+      key.device = key.model_digest.empty() ? device_ : modelled_key(key.device, key.model_digest);
       key.schema_version = version_;
     }
     return whole ? std::optional(std::move(keys_)) : std::nullopt;

@@ -11,7 +11,9 @@ namespace tatr {
 
 /// Of one experiment; as in result.schema.json.
 struct ResultKey {
-  std::string name, config_hash, device;
+  std::string name, config_hash;
+  std::string device;        // the environment's; of modelled times modelled_key (model/modelled_device.hpp)
+  std::string model_digest;  // of the figures; empty: not modelled
   std::string schema_version;
   std::string trace_digest, calibration_digest;  // of its inputs; empty: not recorded, or it has none
 };

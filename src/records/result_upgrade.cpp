@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kFirstVersion = "1.0";
+constexpr std::string_view kFirstVersion = "1.0", kBeforeModels = "2.0";
 
 void add_missing_metrics(json& record) {
   for (const RoundingMetric& metric : kRoundingMetrics) record.emplace(std::string(metric.name), nullptr);
@@ -47,6 +47,11 @@ void upgrade_timing(json& timing) {
   timing["end_to_end_counts"] = counts;
 }
 
+/// Before 2.1 nothing but floors was modelled.
+void set_measured(json& strategy) {
+  if (strategy.contains("timing") && strategy["timing"].is_object()) strategy["timing"].emplace("kind", "measured");
+}
+
 /// The list of objects under a key; nothing where there is none.
 template <class Change>
 void change_each(json& from, const char* key, Change change) {
@@ -58,7 +63,11 @@ void change_each(json& from, const char* key, Change change) {
 
 }  // namespace
 
-bool reads_version(std::string_view version) { return version == kFirstVersion || version == kResultSchemaVersion; }
+bool reads_version(std::string_view version) {
+  return version == kFirstVersion || version == kBeforeModels || version == kResultSchemaVersion;
+}
+
+std::string_view major_version(std::string_view version) { return version.substr(0, version.find('.')); }
 
 void upgrade_result(json& document) {
   if (!document.is_object() || !document.contains("schema_version") || !document["schema_version"].is_string()) return;
@@ -66,11 +75,18 @@ void upgrade_result(json& document) {
   if (!reads_version(version)) return;
   document["schema_version"] = kResultSchemaVersion;
   change_each(document, "experiments", [&](json& experiment) {
+    if (version != kResultSchemaVersion) experiment.emplace("model", nullptr);
     change_each(experiment, "strategies", [&](json& strategy) {
       add_missing_metrics(strategy);
+      if (version != kResultSchemaVersion) set_measured(strategy);
       if (version == kFirstVersion && strategy.contains("timing")) upgrade_timing(strategy["timing"]);
     });
-    change_each(experiment, "network", add_missing_metrics);
+    change_each(experiment, "network", [&](json& network) {
+      add_missing_metrics(network);
+      if (version == kResultSchemaVersion) return;
+      const bool timed = network.contains("layer_ms") && !network["layer_ms"].is_null();
+      network.emplace("timing_kind", timed ? json("measured") : json(nullptr));
+    });
   });
 }
 

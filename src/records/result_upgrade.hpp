@@ -6,8 +6,11 @@
 
 namespace tatr {
 
-/// Schema versions that can be read: 1.0, and this program's.
+/// Schema versions that can be read: 1.0, 2.0, and this program's.
 bool reads_version(std::string_view version);
+
+/// "2" of "2.1". Versions that share it mean the same by every name that both have.
+std::string_view major_version(std::string_view version);
 
 /// Also of this program's version, as metrics may be newer. Leaves what is no result of these versions as it is.
 void upgrade_result(nlohmann::json& document);

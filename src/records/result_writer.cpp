@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "model/modelled_device.hpp"
 #include "records/metric_catalogue.hpp"
 
 namespace tatr {
@@ -29,18 +30,21 @@ std::string key(std::string_view name) { return std::string(name); }
 
 Json tile_json(std::int64_t tile) { return tile > 0 ? Json(tile) : Json(nullptr); }
 
+Json interval_json(const std::optional<Interval>& interval) {
+  if (!interval || !std::isfinite(interval->value)) return nullptr;
+  return {{"value", number(interval->value)}, {"low", number(interval->low)}, {"high", number(interval->high)}};
+}
+
+const char* kind_name(TimingKind kind) { return kind == TimingKind::kModelled ? "modelled" : "measured"; }
+
 Json series_json(const TimingSeries& series) {
+  if (series.modelled) return interval_json(series.modelled);
   if (series.samples.empty()) return nullptr;
   return {{"samples", numbers(series.samples)},
           {"median", number(series.median)},
           {"lower_quartile", number(series.lower_quartile)},
           {"upper_quartile", number(series.upper_quartile)},
           {"n", series.samples.size()}};
-}
-
-Json interval_json(const std::optional<RatioInterval>& ratio) {
-  if (!ratio || !std::isfinite(ratio->value)) return nullptr;
-  return {{"value", number(ratio->value)}, {"low", number(ratio->low)}, {"high", number(ratio->high)}};
 }
 
 Json floor_json(const std::optional<GemmFloor>& floor) {
@@ -52,7 +56,8 @@ Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr)
 
 Json timing_json(const std::optional<LayerTiming>& timing) {
   if (!timing) return nullptr;
-  Json json = {{"backend", timing->backend},
+  Json json = {{"kind", kind_name(timing->kind)},
+               {"backend", timing->backend},
                {"granule_rows", timing->granule_rows ? Json(*timing->granule_rows) : Json(nullptr)},
                {"launches", timing->launches ? Json(*timing->launches) : Json(nullptr)},
                {"kernels", {{"up", text_or_null(timing->up_variant)}, {"down", text_or_null(timing->down_variant)}}},
@@ -64,7 +69,8 @@ Json timing_json(const std::optional<LayerTiming>& timing) {
   for (const TimingValue& metric : kTimingValues) json[key(metric.name)] = number((*timing).*metric.member);
   json["end_to_end_counts"] = timing->end_to_end_counts;
   json["floors"] = {{"up", floor_json(timing->up_floor)}, {"down", floor_json(timing->down_floor)}};
-  json["uniform_samples_ms"] = timing->uniform_ms ? numbers(timing->uniform_samples_ms) : Json(nullptr);
+  json["uniform_samples_ms"] =
+      timing->uniform_ms && timing->kind == TimingKind::kMeasured ? numbers(timing->uniform_samples_ms) : Json(nullptr);
   return json;
 }
 
@@ -120,6 +126,7 @@ Json network_json(const NetworkRecord& network) {
   add_quality(json, network.quality);
   json["lowest_tile_utilisation"] = number(network.lowest_utilisation);
   json["highest_dropped_gate_mass"] = number(network.highest_dropped_mass);
+  json["timing_kind"] = network.layer_ms && network.timing_kind ? Json(kind_name(*network.timing_kind)) : Json(nullptr);
   json["cpu_reduced"] = network.layer_ms ? Json(network.cpu_reduced) : Json(nullptr);
   json["layer_ms"] = number(network.layer_ms);
   json["gemm_ms"] = number(network.gemm_ms);
@@ -191,11 +198,32 @@ Json inputs_json(const ExperimentRecord& experiment) {
   return {{"trace", trace}, {"calibration", calibration}};
 }
 
+/// The GPU that is not there, by which times are modelled.
+Json model_json(const std::optional<GpuModel>& model) {
+  if (!model) return nullptr;
+  const ModelError& error = model->error;
+  return {{"id", model->id},
+          {"name", model->name},
+          {"device", modelled_name(*model)},
+          {"source", model->source},
+          {"digest", figures_digest(*model)},
+          {"doubt", text_or_null(doubt_of(*model))},
+          {"error",
+           {{"median", number(error.median)},
+            {"p90", number(error.p90)},
+            {"ratio", number(error.ratio)},
+            {"cases", error.cases},
+            {"where", error.where},
+            {"own", error.own}}},
+          {"words", error_words(*model)}};
+}
+
 Json experiment_json(const ExperimentRecord& experiment) {
   return {{"name", experiment.config.name},
           {"config", config_json(experiment.config.effective_json)},
           {"config_hash", experiment.config.hash},
           {"inputs", inputs_json(experiment)},
+          {"model", model_json(experiment.model)},
           {"routing", list_json(experiment.routing, routing_json)},
           {"strategies", list_json(experiment.strategies, strategy_json)},
           {"network", list_json(experiment.network, network_json)},

@@ -8,6 +8,7 @@
 #include "core/digest.hpp"
 #include "core/error.hpp"
 #include "json/json_text.hpp"
+#include "model/modelled_device.hpp"
 
 namespace tatr {
 
@@ -21,7 +22,7 @@ std::string digest_of(const StoredResult& result) {
   for (const char* key : {"documented", "memory", "warnings", "inputs"}) experiment.erase(key);
   for (json& strategy : experiment["strategies"]) strategy.erase("timing");
   for (json& network : experiment["network"]) {
-    for (const char* key : {"cpu_reduced", "layer_ms", "gemm_ms", "speedup_of_sums"}) network.erase(key);
+    for (const char* key : {"timing_kind", "cpu_reduced", "layer_ms", "gemm_ms", "speedup_of_sums"}) network.erase(key);
   }
   Digest digest;
   digest.add_values(experiment.dump(-1, ' ', false, json::error_handler_t::replace));
@@ -38,6 +39,11 @@ std::string describe_change(const json& change, const json& from) {
 }
 
 }  // namespace
+
+std::string StoredResult::device() const {
+  const json& model = experiment()["model"];
+  return model.is_null() ? document["environment"]["device"] : json(modelled_key(model["device"], model["digest"]));
+}
 
 std::string StoredResult::line() const { return document.dump(-1, ' ', false, json::error_handler_t::replace); }
 

@@ -21,8 +21,8 @@ struct StoredResult {
   const nlohmann::json& experiment() const { return document["experiments"][0]; }
   const std::string& name() const { return experiment()["name"].get_ref<const std::string&>(); }
   const std::string& config_hash() const { return experiment()["config_hash"].get_ref<const std::string&>(); }
-  const std::string& device() const { return document["environment"]["device"].get_ref<const std::string&>(); }
-  std::string line() const;  // as text on one line
+  std::string device() const;  // as ResultKey has it
+  std::string line() const;    // as text on one line
 };
 
 /// The experiments of documents, in order. Throws ConfigError at what the schema of results does not allow: joining and

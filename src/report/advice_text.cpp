@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/format.hpp"
+#include "model/modelled_device.hpp"
 #include "records/result_writer.hpp"
 #include "report/text_sections.hpp"
 
@@ -31,8 +32,28 @@ std::string tile_words(const NetworkRecord& network) {
   return network.own_tiles ? "by load" : std::to_string(network.tile);
 }
 
+// In the order of AdviceCost.
+constexpr const char* kCostNames[] = {"measured", "modelled_time", "modelled"};
+constexpr const char* kCostHeads[] = {"ms", "Modelled ms", "Modelled cost"};
+
+std::string cost_words(const Advice& advice, const ExperimentRecord& experiment) {
+  switch (advice.cost) {
+    case AdviceCost::kMeasured:
+      return "ms: layer and rounding, medians; speed-ups against plain top-k at its fastest tile, measured.";
+    case AdviceCost::kModelled:
+      return fmt::format(
+          "Modelled ms, not measured: layer and rounding on {}; {}. Speed-ups against plain top-k at its fastest tile.",
+          experiment.model->name, error_words(*experiment.model));
+    case AdviceCost::kTileRows:
+      break;
+  }
+  return "Cost is modelled, not measured: rows of whole tiles, as if every row took the same time at any tile, against "
+         "plain top-k at the tile that needs the fewest. With a layer, on a GPU it is measured, and on a model of one "
+         "it is a time.";
+}
+
 std::string cost_cell(const Advice& advice, const AdviceChoice& choice) {
-  return advice.measured ? format_value(choice.cost) : format_percent(1 / choice.speedup);
+  return advice.in_ms() ? format_value(choice.cost) : format_percent(1 / choice.speedup);
 }
 
 /// How a config asks for it.
@@ -94,12 +115,12 @@ std::string reservations(const Advice& advice) {
 std::string choice_text(const std::string& what, const Advice& advice, const AdviceChoice& choice,
                         const ExperimentRecord& experiment) {
   const NetworkRecord& network = *choice.network;
-  std::string text =
-      wrap(fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, perplexity {}{}, lost mass {}", what, network.label,
-                       tile_words(network), format_count(network.metrics.tiles), choice.speedup,
-                       advice.measured ? "measured" : "modelled", perplexity_words(network.quality),
-                       beyond_words(network), format_value(network.metrics.dropped_gate_mass)),
-           2, 2);
+  std::string text = wrap(
+      fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, perplexity {}{}, lost mass {}", what, network.label,
+                  tile_words(network), format_count(network.metrics.tiles), choice.speedup,
+                  advice.cost == AdviceCost::kMeasured ? "measured" : "modelled", perplexity_words(network.quality),
+                  beyond_words(network), format_value(network.metrics.dropped_gate_mass)),
+      2, 2);
   return text + wrap("as a config says it: " + strategy_text(experiment, network), 4, 2);
 }
 
@@ -112,7 +133,7 @@ Json choice_json(const Advice& advice, const std::optional<AdviceChoice>& choice
           {"tile", network.own_tiles ? Json(nullptr) : Json(network.tile)},
           {"tiles", network.metrics.tiles},
           {"speedup", choice->speedup},
-          {"time_ms", advice.measured ? Json(choice->cost) : Json(nullptr)},
+          {"time_ms", advice.in_ms() ? Json(choice->cost) : Json(nullptr)},
           {"estimated_perplexity_change", perplexity_json(network.quality.post_hoc)},
           {"estimate_beyond", network.quality.beyond},
           {"dropped_gate_mass", network.metrics.dropped_gate_mass}};
@@ -136,8 +157,8 @@ std::string advice_text(const Advice& advice, const ExperimentRecord& experiment
   }
   text += wrap(advice.verdict, 2);
   text += "\nPareto Front (none of " + std::to_string(advice.candidates) + " settings is cheaper and as good):\n";
-  Table table({"Strategy", "Tile", "Tiles", advice.measured ? "ms" : "Modelled cost", "Speedup", "Perplexity [90%]",
-               "Lost mass"});
+  Table table({"Strategy", "Tile", "Tiles", kCostHeads[static_cast<std::size_t>(advice.cost)], "Speedup",
+               "Perplexity [90%]", "Lost mass"});
   for (const AdviceChoice& choice : advice.front) {
     const NetworkRecord& network = *choice.network;
     table.add_row({strategy_cell(network.label) + (choice.calibrated ? "" : " *"), tile_words(network),
@@ -147,12 +168,7 @@ std::string advice_text(const Advice& advice, const ExperimentRecord& experiment
                    advice.by_perplexity ? "" : format_value(network.metrics.dropped_gate_mass)});
   }
   text += table.render();
-  text +=
-      wrap(advice.measured
-               ? "ms: layer and rounding, medians; speed-ups against plain top-k at its fastest tile, measured."
-               : "Cost is modelled, not measured: rows of whole tiles, as if every row took the same time at any "
-                 "tile, against plain top-k at the tile that needs the fewest. On a GPU, with a layer, it is measured.",
-           2);
+  text += wrap(cost_words(advice, experiment), 2);
   text += reservations(advice);
   if (advice.by_perplexity) {
     text += wrap(fmt::format("Perplexity: of a model trained with plain top-k, {}; calibrated on '{}'.",
@@ -175,7 +191,7 @@ Json advice_json(const Advice& advice, const ExperimentRecord& experiment) {
             {"dropped_gate_mass", limit(advice.limits.dropped_mass)},
             {"time_ms", limit(advice.limits.time_ms)},
             {"time_share", limit(advice.limits.time_share)}}},
-          {"cost", advice.measured ? "measured" : "modelled"},
+          {"cost", kCostNames[static_cast<std::size_t>(advice.cost)]},
           {"quality", advice.by_perplexity ? "estimated_perplexity_change" : "dropped_gate_mass"},
           {"candidates", advice.candidates},
           {"without_estimate", advice.not_estimated.size()},

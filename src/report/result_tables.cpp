@@ -25,6 +25,7 @@ struct Column {
   std::string name;
   const json& (*from)(const Row&);
   json::json_pointer place;
+  json::json_pointer otherwise{};  // where the place is null; empty: nowhere
 };
 
 /// Columns in the order in which they are added.
@@ -35,8 +36,9 @@ class Columns {
            const std::string& prefix = "") {
     for (const std::string& name : names) add_as(prefix + name, from, place + "/" + name);
   }
-  void add_as(const std::string& name, const json& (*from)(const Row&), const std::string& pointer) {
-    list_.push_back({name, from, json::json_pointer(pointer)});
+  void add_as(const std::string& name, const json& (*from)(const Row&), const std::string& pointer,
+              const std::string& otherwise = "") {
+    list_.push_back({name, from, json::json_pointer(pointer), json::json_pointer(otherwise)});
   }
   std::vector<Column> take() { return std::move(list_); }
 
@@ -62,14 +64,17 @@ void add_metrics(Columns& columns, const json& (*from)(const Row&), const std::s
 }
 
 void add_timing(Columns& columns) {
+  columns.add_as("times", strategy_of, "/timing/kind");
+  columns.add_as("model_doubt", experiment_of, "/model/doubt");
   columns.add(strategy_of, "/timing", {"backend", "cpu_reduced", "granule_rows", "launches"});
   columns.add(strategy_of, "/timing/shape", {"hidden", "intermediate"});
   columns.add(strategy_of, "/timing/kernels", {"up", "down"}, "kernel_");
   columns.add(strategy_of, "/timing/fused", {"gather", "swiglu"}, "fused_");
   for (const TimeMetric& metric : kTimeMetrics) {
     const std::string name(metric.name), place = "/timing/" + name;
-    columns.add_as(name, strategy_of, place + "/median");
+    columns.add_as(name, strategy_of, place + "/median", place + "/value");
     columns.add(strategy_of, place, {"lower_quartile", "upper_quartile", "n"}, name + "_");
+    columns.add(strategy_of, place, {"low", "high"}, name + "_modelled_");
   }
   columns.add_as("n", strategy_of, "/timing/layer_ms/n");
   for (const RatioMetric& metric : kRatioMetrics) {
@@ -95,6 +100,8 @@ void add_run(Columns& columns) {
   columns.add_as("trace_digest", experiment_of, "/inputs/trace/digest");
   columns.add_as("calibration", experiment_of, "/inputs/calibration/name");
   columns.add_as("calibration_digest", experiment_of, "/inputs/calibration/digest");
+  columns.add(experiment_of, "/model", {"id", "name", "source", "digest", "words"}, "model_");
+  columns.add(experiment_of, "/model/error", {"median", "p90", "ratio", "cases", "where", "own"}, "model_error_");
   columns.add_as("experiment_warnings", experiment_of, "/warnings");
   columns.add_as("error", experiment_of, "/error");
 }
@@ -104,6 +111,7 @@ std::vector<Column> make_columns() {
   columns.add_as("experiment", experiment_of, "/name");
   columns.add(experiment_of, "", {"config_hash"});
   columns.add(document_of, "/environment", {"device"});
+  columns.add_as("modelled_device", experiment_of, "/model/device");
   columns.add(experiment_of, "/config", {"seed"});
   columns.add_as("source", experiment_of, "/config/router/source/kind");
   columns.add(routing_of, "", {"tensor", "tokens", "experts", "top_k", "assignments"});
@@ -120,10 +128,10 @@ std::vector<Column> make_columns() {
   columns.add(strategy_of, "", {"warnings"});
   columns.add(network_of, "", {"layers"}, "network_");
   add_metrics(columns, network_of, "network_");
-  columns.add(
-      network_of, "",
-      {"lowest_tile_utilisation", "highest_dropped_gate_mass", "cpu_reduced", "layer_ms", "gemm_ms", "speedup_of_sums"},
-      "network_");
+  columns.add(network_of, "",
+              {"lowest_tile_utilisation", "highest_dropped_gate_mass", "timing_kind", "cpu_reduced", "layer_ms",
+               "gemm_ms", "speedup_of_sums"},
+              "network_");
   columns.add(training_of, "", {"surrogate", "tile", "seeds"}, "training_");
   columns.add(weight_of, "", {"weight", "rounding_loss", "tile_utilisation", "task_loss", "moved"}, "training_");
   for (const std::string name : {"tile_utilisation_change", "task_loss_change", "moved_change"}) {
@@ -147,6 +155,11 @@ const json& null_value() {
 /// The value at a pointer, null where any part of the way is absent.
 const json& value_at(const json& from, const json::json_pointer& place) {
   return from.contains(place) ? from[place] : null_value();
+}
+
+const json& value_in(const Row& row, const Column& column) {
+  const json& value = value_at(column.from(row), column.place);
+  return value.is_null() && !column.otherwise.empty() ? value_at(column.from(row), column.otherwise) : value;
 }
 
 /// A list of texts is one text.
@@ -214,7 +227,7 @@ std::map<std::string, OfTraining> trainings_of(const json& result) {
 
 /// Of one layer: with its interval. Of several: the ratio of the sums, which has none. `strategy` is the only one of
 /// the first.
-std::string speedup_cell(const json& network, const json& strategy) {
+std::string ratio_cell(const json& network, const json& strategy) {
   if (network["layers"] == 1 && !strategy.is_null()) {
     static const json::json_pointer place("/timing/speedup");
     const json& ratio = value_at(strategy, place);
@@ -223,6 +236,14 @@ std::string speedup_cell(const json& network, const json& strategy) {
   }
   const json& ratio = network["speedup_of_sums"];
   return ratio.is_number() ? fmt::format("{:.2f}×", ratio.get<double>()) : kAbsent;
+}
+
+/// Where a result's times are of: never a modelled GPU without the word, nor without what casts doubt on it.
+std::string device_words(const json& result, const json& experiment) {
+  const json& model = experiment["model"];
+  if (model.is_null()) return result["environment"]["device"];
+  return model["device"].get<std::string>() +
+         (model["doubt"].is_null() ? "" : ": " + model["doubt"].get<std::string>());
 }
 
 }  // namespace
@@ -251,7 +272,7 @@ std::string csv_rows(const json& result) {
                     *weight};
       for (const Column& column : columns()) {
         if (&column != &columns().front()) rows += ',';
-        rows += csv_cell(value_at(column.from(row), column.place));
+        rows += csv_cell(value_in(row, column));
       }
       rows += '\n';
     }
@@ -271,15 +292,15 @@ std::string markdown_rows(const json& result) {
     const std::string name = markdown_cell(experiment["name"].get<std::string>());
     const auto strategies = index_by<LabelAndTile>(experiment["strategies"], label_and_tile);
     for (const json& network : experiment["network"]) {
-      const std::string device = markdown_cell(result["environment"]["device"].get<std::string>()) +
-                                 (network["cpu_reduced"] == true ? ", reduced shape" : "");
+      const std::string device =
+          markdown_cell(device_words(result, experiment)) + (network["cpu_reduced"] == true ? ", reduced shape" : "");
       rows += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", name,
                           markdown_cell(network["label"].get<std::string>()),
                           network["tile"].is_null() ? "own" : network["tile"].dump(), format_count(network["tiles"]),
                           share_cell(network["tile_utilisation"]), share_cell(network["dropped_share"]),
                           number_cell(network["dropped_gate_mass"]), number_cell(network["gemm_ms"]),
                           number_cell(network["layer_ms"]),
-                          speedup_cell(network, found_in(strategies, label_and_tile(network))), device);
+                          ratio_cell(network, found_in(strategies, label_and_tile(network))), device);
     }
   }
   return rows;

@@ -3,26 +3,13 @@
 #include <algorithm>
 
 #include "core/format.hpp"
+#include "model/modelled_device.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {
 namespace {
 
 bool several_layers(const TextContext& context) { return context.experiment.routing.size() > 1; }
-
-/// How and where a layer was timed. Records under one heading may be compared with each other.
-std::string timing_heading(const LayerTiming& timing) {
-  const std::string shape = fmt::format("{} x {}", timing.hidden, timing.intermediate);
-  const std::string place =
-      timing.cpu_reduced ? fmt::format("CPU, reduced shape {}", shape) : fmt::format("layer {}", shape);
-  std::string fused;
-  if (timing.fuses_gather || timing.fuses_swiglu) {
-    fused = fmt::format(", {} fused", timing.fuses_gather && timing.fuses_swiglu ? "gather and SwiGLU"
-                                      : timing.fuses_gather                      ? "gather"
-                                                                                 : "SwiGLU");
-  }
-  return fmt::format("{}, {}{}", place, timing.backend, fused);
-}
 
 std::string granule_words(const LayerTiming& timing) {
   return fmt::format(", granule {} row{}", *timing.granule_rows, *timing.granule_rows == 1 ? "" : "s");
@@ -38,23 +25,9 @@ std::string mixed_line(const TextContext& context, const NetworkRecord& network)
       2);
 }
 
-/// What an end-to-end speed-up adds up; empty where none was measured.
-std::string end_to_end_line(const LayerTiming& timing) {
-  if (!timing.end_to_end_speedup) return {};
-  return wrap(fmt::format("End to end: {}.", fmt::join(timing.end_to_end_counts, ", ")), 2);
-}
-
 std::string samples_words(const LayerTiming& timing) {
   const std::size_t samples = timing.layer_ms.samples.size();
   return fmt::format("median of {} sample{}", samples, samples == 1 ? "" : "s");
-}
-
-std::string speedup_cell(const std::optional<RatioInterval>& ratio) {
-  return ratio ? format_ratio(ratio->value, ratio->low, ratio->high) : kAbsent;
-}
-
-std::string speedup_cell(const std::optional<double>& ratio) {
-  return ratio ? fmt::format("{:.2f}×", *ratio) : kAbsent;
 }
 
 /// What follows from the integers alone: exact on every machine.
@@ -110,7 +83,9 @@ std::string measured_tables(const TextContext& context, const std::vector<const 
                             bool layered) {
   std::vector<std::string> headings;
   std::string missing;
+  bool modelled = false;
   for (const NetworkRecord* network : networks) {
+    modelled = modelled || network->timing_kind == TimingKind::kModelled;
     if (!is_timed(context, *network, layered)) {
       missing += (missing.empty() ? "" : ", ") + strategy_cell(network->label);
       continue;
@@ -118,6 +93,7 @@ std::string measured_tables(const TextContext& context, const std::vector<const 
     const std::string found = timing_heading(*context.first(*network).timing);
     if (std::find(headings.begin(), headings.end(), found) == headings.end()) headings.push_back(found);
   }
+  if (modelled) return "Times: modelled, in a table of their own above\n";
   if (headings.empty()) return "Times: not measured\n";
   std::string text;
   for (const std::string& shown : headings) {
@@ -140,16 +116,18 @@ std::string measured_tables(const TextContext& context, const std::vector<const 
   return text;
 }
 
-std::vector<std::int64_t> tiles_of(const TextContext& context) {
-  std::vector<std::int64_t> tiles;
-  for (const NetworkRecord& network : context.networks) {
-    if (std::find(tiles.begin(), tiles.end(), network.tile) == tiles.end()) tiles.push_back(network.tile);
-  }
-  return tiles;
-}
-
 std::string floor_cell(const std::optional<GemmFloor>& floor) {
   return floor ? fmt::format("{} {}", format_value(floor->ms), floor->by_bytes ? "bytes" : "FLOPs") : kAbsent;
+}
+
+/// Outputs beside modelled times are those of the CPU's layer.
+std::string reduced_outputs_line(const TextContext& context) {
+  const auto& layer = context.experiment.config.layer;
+  if (!context.experiment.model || !layer || layer->cpu_hidden == 0) return {};
+  if (layer->cpu_hidden == layer->hidden && layer->cpu_intermediate == layer->intermediate) return {};
+  return wrap(
+      fmt::format("Of the reduced layer {} x {} that the CPU computed.", layer->cpu_hidden, layer->cpu_intermediate),
+      2);
 }
 
 /// How far each strategy moves the layer's output, and by what.
@@ -165,7 +143,8 @@ std::string error_table(const TextContext& context, const std::vector<const Netw
                    format_value(timing->output_error_added), format_value(timing->output_error_rescaled)});
   }
   if (!any) return {};
-  return "\nOutput Error (against none, random weights; overall, worst tokens, parts):\n" + table.render();
+  return "\nOutput Error (against none, random weights; overall, worst tokens, parts):\n" + table.render() +
+         reduced_outputs_line(context);
 }
 
 /// The two GEMMs beside what they cannot beat and the library's yardstick. For devices with either.
@@ -174,7 +153,7 @@ std::string gemm_table(const TextContext& context, const std::vector<const Netwo
   bool any = false, floors = false;
   for (const NetworkRecord* network : networks) {
     const auto& timing = context.first(*network).timing;
-    if (!timing || (!timing->uniform_ms && !timing->up_floor)) continue;
+    if (!timing || timing->kind == TimingKind::kModelled || (!timing->uniform_ms && !timing->up_floor)) continue;
     any = true;
     floors = floors || timing->up_floor;
     table.add_row({strategy_cell(network->label), format_value(median_of(timing->of(Stage::kUp))),
@@ -194,6 +173,40 @@ std::string gemm_table(const TextContext& context, const std::vector<const Netwo
 
 }  // namespace
 
+std::string timing_heading(const LayerTiming& timing) {
+  const std::string shape = fmt::format("{} x {}", timing.hidden, timing.intermediate);
+  const std::string place =
+      timing.cpu_reduced ? fmt::format("CPU, reduced shape {}", shape) : fmt::format("layer {}", shape);
+  std::string fused;
+  if (timing.fuses_gather || timing.fuses_swiglu) {
+    fused = fmt::format(", {} fused", timing.fuses_gather && timing.fuses_swiglu ? "gather and SwiGLU"
+                                      : timing.fuses_gather                      ? "gather"
+                                                                                 : "SwiGLU");
+  }
+  return fmt::format("{}, {}{}", place, timing.backend, fused);
+}
+
+std::string end_to_end_line(const LayerTiming& timing) {
+  if (!timing.end_to_end_speedup) return {};
+  return wrap(fmt::format("End to end: {}.", fmt::join(timing.end_to_end_counts, ", ")), 2);
+}
+
+std::string speedup_cell(const std::optional<RatioInterval>& ratio) {
+  return ratio ? format_ratio(ratio->value, ratio->low, ratio->high) : kAbsent;
+}
+
+std::string speedup_cell(const std::optional<double>& ratio) {
+  return ratio ? fmt::format("{:.2f}×", *ratio) : kAbsent;
+}
+
+std::vector<std::int64_t> tiles_of(const TextContext& context) {
+  std::vector<std::int64_t> tiles;
+  for (const NetworkRecord& network : context.networks) {
+    if (std::find(tiles.begin(), tiles.end(), network.tile) == tiles.end()) tiles.push_back(network.tile);
+  }
+  return tiles;
+}
+
 std::string comparison_section(const TextContext& context) {
   if (context.networks.empty()) return {};
   const bool layered = several_layers(context);
@@ -212,6 +225,14 @@ std::string comparison_section(const TextContext& context) {
     if (!layered) text += error_table(context, networks) + gemm_table(context, networks);
   }
   return text;
+}
+
+/// Whose speed-ups they are, where they are modelled.
+static std::string modelled_line(const TextContext& context) {
+  if (!context.experiment.model) return {};
+  return wrap(fmt::format("Speedups: on {}; {}.", modelled_name(*context.experiment.model),
+                          error_words(*context.experiment.model)),
+              2);
 }
 
 std::string tile_size_section(const TextContext& context) {
@@ -238,7 +259,8 @@ std::string tile_size_section(const TextContext& context) {
     }
   }
   return heading("Tile Size Selection", context.options) + table.render() +
-         (reduced ? "  Speedups: CPU, reduced shape, each against none at the same tile.\n" : "");
+         (reduced ? "  Speedups: CPU, reduced shape, each against none at the same tile.\n" : "") +
+         modelled_line(context);
 }
 
 }  // namespace tatr

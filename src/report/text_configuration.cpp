@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "core/format.hpp"
+#include "model/modelled_device.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {
@@ -129,6 +130,10 @@ std::string configuration_section(const TextContext& context) {
   if (const std::string words = added_gate_words(config.strategies); !words.empty()) text += item("Added Gates", words);
   text += item("Seed", std::to_string(config.seed));
   text += item("Expert Layer", layer_words(config));
+  if (const auto& gpu = context.experiment.model) {
+    const std::string doubt = doubt_of(*gpu);
+    text += item("Device", modelled_name(*gpu) + (doubt.empty() ? "" : "; " + doubt));
+  }
   text += item("Machine", machine_words(context.environment));
   if (context.experiment.error) text += "\n" + wrap("Not finished: " + *context.experiment.error, 0, 2);
   return text;

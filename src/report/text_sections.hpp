@@ -1,6 +1,8 @@
 // The sections of the text report, each a string of whole lines. A section that has nothing to say is empty.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +35,22 @@ std::string configuration_section(const TextContext& context);
 /// Experts before and after the first rounding strategy, its quality, and one line for every other strategy.
 std::string rounding_section(const TextContext& context);
 std::string histogram_section(const TextContext& context);
+
+/// Times on a GPU that is not there, with what they may be off by; empty where none is modelled.
+std::string modelled_section(const TextContext& context);
+
+/// How and where a layer was timed, or for what it is modelled. Records under one heading may be compared with each
+/// other.
+std::string timing_heading(const LayerTiming& timing);
+
+/// What an end-to-end speed-up adds up; empty where there is none.
+std::string end_to_end_line(const LayerTiming& timing);
+
+std::string speedup_cell(const std::optional<RatioInterval>& ratio);
+std::string speedup_cell(const std::optional<double>& ratio);
+
+/// In order of appearance; 0: each expert's own.
+std::vector<std::int64_t> tiles_of(const TextContext& context);
 
 /// Counted and measured tables, never mixed; one pair for each tile. Several layers: their totals and means.
 std::string comparison_section(const TextContext& context);

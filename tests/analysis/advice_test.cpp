@@ -108,7 +108,7 @@ TEST_CASE("the cheapest within a limit on quality", "[report][advice]") {
   CHECK(advice.unrounded.network->tile == 8);
   CHECK(advice.runner_up->network->label == "up");  // as many rows as none, and better
   CHECK(advice.worth_it);
-  CHECK(!advice.measured);
+  CHECK(advice.cost == AdviceCost::kTileRows);
   CHECK(advice.candidates == 7);
   CHECK(advice.not_estimated.size() == 1);
   CHECK(labels(advice.front) == std::vector<std::string>{"down", "budget", "up"});
@@ -170,7 +170,7 @@ TEST_CASE("times count only where all candidates have them", "[report][advice]")
   AdviceLimits limits;
   limits.time_ms = 5.1;
   const Advice advice = candidates.advise(limits);
-  CHECK(advice.measured);
+  CHECK(advice.cost == AdviceCost::kMeasured);
   CHECK(advice.best->network->label == "nearest");
   CHECK(advice.best->cost == Approx(5.0));
   CHECK(advice.best->speedup == Approx(6.1 / 5.0));
@@ -180,7 +180,24 @@ TEST_CASE("times count only where all candidates have them", "[report][advice]")
   CHECK(json["best"]["strategy"]["name"] == "nearest");
   candidates.add(StrategyKind::kDown, "down", {8, 8, 0.04, 0.1});  // not timed
   CHECK_THROWS_AS(candidates.advise(limits), UsageError);
-  CHECK(!candidates.advise(perplexity(0.001)).measured);
+  CHECK(candidates.advise(perplexity(0.001)).cost == AdviceCost::kTileRows);
+}
+
+TEST_CASE("modelled times of the layer are a cost, and named so", "[report][advice][model]") {
+  ExperimentRecord record = modelled_experiment("a100");
+  record.network = summarise_network(record);
+  AdviceLimits limits;
+  limits.dropped_mass = 0.5;
+  limits.time_ms = 3;
+  const Advice advice = tatr::advise(record, limits);
+  CHECK(advice.cost == AdviceCost::kModelled);
+  REQUIRE(advice.best.has_value());
+  CHECK(advice.best->network->label == "down");
+  CHECK(advice.best->cost == Approx(2.004));  // 4 us of rounding
+  CHECK(advice_json(advice, record)["cost"] == "modelled_time");
+  const std::string text = advice_text(advice, record, {});
+  CHECK(text.find("Modelled ms") != std::string::npos);
+  CHECK(text.find("datasheet, not validated") != std::string::npos);
 }
 
 TEST_CASE("advice in words keeps to the width and says what is modelled", "[report][advice]") {

@@ -30,6 +30,17 @@ TEST_CASE("reproduced: 2 % of a value, half a point of a share", "[report][docum
   CHECK(compare(experiment(), {{"rows", "none", 0, 20.5, "a"}}).verdict == Verdict::kDiffers);
 }
 
+TEST_CASE("a modelled time is no measurement", "[report][documented][model]") {
+  for (const char* metric : {"speedup", "layer_ms", "gemm_ms"}) {
+    const auto record = compare(modelled_experiment("h100"), {{metric, "down", 8, 2.0, "a"}});
+    CHECK(record.verdict == Verdict::kNotMeasured);
+    CHECK(!record.measured);
+    CHECK(says(record, "modelled, not measured: "));
+  }
+  CHECK(compare(modelled_experiment("h100"), {{"output_error", "down", 8, 0.031, "a"}}).verdict ==
+        Verdict::kReproduced);
+}
+
 TEST_CASE("a differing utilisation says what load it needs", "[report][documented]") {
   const auto record = compare(experiment(), {{"tile_utilisation", "none", 8, 0.5, "a"}});
   CHECK(record.verdict == Verdict::kDiffers);

@@ -55,3 +55,14 @@ TEST_CASE("several layers are ranked by their sums, and other back ends not at a
   mixed[1].timing->backend = "tatr";
   CHECK(ranking_warnings(of(mixed)).empty());
 }
+
+TEST_CASE("modelled times are ranked as far as the model's ratios go", "[model]") {
+  ExperimentRecord record = modelled_experiment("h100");
+  record.network = summarise_network(record);
+  CHECK(ranking_warnings(record).empty());
+  record.strategies[1].timing = modelled_timing(4.0 / (1 + 0.5 * record.model->error.ratio));
+  record.network = summarise_network(record);
+  const auto warnings = ranking_warnings(record);
+  REQUIRE(warnings.size() == 1);
+  CHECK(warnings[0].find("tile 8: the model does not rank down and none: ") == 0);
+}

@@ -143,6 +143,18 @@ class Plot(unittest.TestCase):
             [experiment] = read_experiments([(name, self.results[name])])
             self.assertIn(words, "".join(text for text, _ in texts_of(FIGURES["pareto"](experiment, 0))))
 
+    def test_modelled_times_are_hollow_and_named(self):
+        [experiment] = read_experiments([("modelled", self.results["modelled"])])
+        for kind in ("timing", "pareto", "tiles", "speedup"):
+            figure = draw_speedup([experiment]) if kind == "speedup" else FIGURES[kind](experiment, 0)
+            with self.subTest(kind):
+                words = " ".join("\n".join(text for text, _ in texts_of(figure)).split())
+                self.assertIn("NVIDIA A100-SXM4-80GB, modelled: datasheet, not validated", words)
+                marks = [mark for mark in figure.axes[-1].collections if mark.get_offsets().size == 2 and len(mark.get_paths()) == 1]
+                self.assertTrue(marks)
+                self.assertFalse(any(mark.get_facecolor().size for mark in marks))
+            plt.close(figure)
+
     def test_every_picture_has_a_file_of_its_own(self):
         self.assertEqual(free_name("a", set()), "a")
         self.assertEqual(free_name("a", {"a", "a-2"}), "a-1")

@@ -1,6 +1,7 @@
 """What the tests of the command line share. Their arguments: PROGRAM SOURCE_DIR [unittest arguments]."""
 
 import fcntl
+import json
 import os
 import pathlib
 import subprocess
@@ -9,6 +10,11 @@ import tempfile
 import unittest
 
 PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+
+# What can be run: the others are device files.
+CONFIGS = sorted(path for path in SOURCE.glob("configs/**/*.json") if path.parent.name != "devices")
+# Those that run without their layer: the others sweep it.
+LAYER_FREE = [path for path in CONFIGS if "/layer" not in json.dumps(json.loads(path.read_text()).get("sweep"))]
 
 TINY = {
     "name": "tiny",
@@ -42,7 +48,7 @@ def without_times(document):
     for experiment in document["experiments"]:
         experiment["memory"] = experiment["warnings"] = experiment["documented"] = None
         for record in experiment["strategies"] + experiment["network"]:
-            for key in ("timing", "layer_ms", "gemm_ms", "speedup_of_sums", "cpu_reduced"):
+            for key in ("timing", "layer_ms", "gemm_ms", "speedup_of_sums", "timing_kind", "cpu_reduced"):
                 record.pop(key, None)
     return document
 

@@ -173,6 +173,17 @@ class Report(unittest.TestCase):
         self.assertTrue(any("estimated perplexity change (test)" in text for text in self.texts("[data-kind=pareto] text")))
         self.assertTrue(any("mean_square_dropped_mass" in text for text in self.texts("[data-kind=pareto] text")))
 
+    def test_modelled_times_are_hollow_and_named(self):
+        self.open("modelled", "timed")
+        device = "NVIDIA A100-SXM4-80GB, modelled: datasheet, not validated"
+        self.assertEqual(set(self.texts("figcaption .badge")), {"measured", device})
+        self.assertTrue(all(text.startswith(device) for text in self.texts("p.model")))
+        self.assertEqual(self.browser.evaluate("[...document.querySelectorAll('rect.box.modelled, polygon.mark.modelled')]"
+                                               ".some((mark) => getComputedStyle(mark).fill !== 'none')"), False)
+        self.assertEqual(self.browser.evaluate("document.querySelectorAll('rect.box.modelled').length"), 6)
+        self.assertIn(device, self.texts("main > section:nth-child(2) td"))
+        self.assertTrue(any(device in text for text in self.texts("[data-kind=speedup] text")))
+
     def test_a_result_with_missing_parts_gives_a_sensible_page(self):
         expected = {"wide": KINDS - {"timing", "documented"}, "lone": {"load", "utilisation", "pareto", "tiles"},
                     "layers": KINDS - {"timing", "documented"}, "failed": set(), "bare": {"tiles"}}

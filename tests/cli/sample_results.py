@@ -27,22 +27,22 @@ class Maker:
     def __init__(self, folder):
         self.folder = folder
 
-    def run(self, config, *settings):
+    def run(self, config, *settings, device="cpu"):
         if isinstance(config, dict):
             path = self.folder / "config.json"
             path.write_text(json.dumps(config))
             config = path
         overrides = [part for setting in settings for part in ("--set", setting)]
-        completed = program.run("run", config, *overrides, "--device", "cpu", "--threads", "1", "--quiet", "--json", "-")
+        completed = program.run("run", config, *overrides, "--device", device, "--threads", "1", "--quiet", "--json", "-")
         assert completed.returncode == 0, completed.stderr
         return json.loads(completed.stdout)
 
     def shipped(self):
         """Every shipped config, with few tokens and no layer."""
-        return {path.stem: self.run(path, "/router/tokens=512", "/layer=null") for path in sorted(program.SOURCE.glob("configs/**/*.json"))}
+        return {path.stem: self.run(path, "/router/tokens=512", "/layer=null") for path in program.LAYER_FREE}
 
     def others(self):
-        """With times, with marks of a GPU, with 60 layers, 512 experts, and with much missing."""
+        """With times, modelled ones, with marks of a GPU, with 60 layers, 512 experts, and with much missing."""
         timed = self.run(TINY)
         gpu = copy.deepcopy(timed)
         gpu["environment"].update(device="NVIDIA Test GPU", driver="1", cuda="13.0")
@@ -63,7 +63,7 @@ class Maker:
         failed["experiments"][0].update(strategies=[], network=[], routing=[], config=None, error="out of memory")
         bare = {"schema_version": "1.0", "experiments": [{"name": "bare", "strategies": [{"name": "down", "label": "down"}]}]}
         return {
-            "timed": timed, "gpu": gpu, "reduced": reduced, "failed": failed, "bare": bare,
+            "timed": timed, "modelled": self.run({**TINY, "name": "no GPU", "tile": [64, 128]}, device="model:a100"), "gpu": gpu, "reduced": reduced, "failed": failed, "bare": bare,
             "layers": self.run({**TINY, **deep, "layer": None, "name": "sixty layers"}),
             "wide": self.run({**TINY, "layer": None, "name": "512 experts", "tile": 8, "router": {**TINY["router"], "tokens": 4096, "experts": 512}}),
             "lone": self.run({**TINY, "layer": None, "name": "one strategy", "strategies": ["down"]}),

@@ -62,7 +62,7 @@ std::string file_refusal(const std::string& path, const std::vector<std::string>
 TEST_CASE("every shipped config is valid") {
   int seen = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(configs())) {
-    if (entry.path().extension() != ".json") continue;
+    if (entry.path().extension() != ".json" || entry.path().parent_path().filename() == "devices") continue;
     INFO(entry.path());
     for (const auto& config : tatr::read_experiments(entry.path().string(), {})) {
       const auto again = tatr::parse_experiment(json::parse(config.effective_json), config.file);

@@ -86,8 +86,9 @@ TEST_CASE("a device that fails stops all of them and costs no result", "[runner]
   const std::size_t finished = fs::exists(path) ? read(path).size() : 0;
   CHECK(finished < 60);
   Lines lines(60, 2, path);
-  const std::vector<std::string> devices = {"cpu"};
-  lines.plan.done = read_done(lines.file, path, {lines.plan.configs, devices, default_calibration()}, {}).configs;
+  const std::vector<std::string> devices = {"cpu"}, models(lines.plan.configs.size());
+  lines.plan.done =
+      read_done(lines.file, path, {lines.plan.configs, devices, models, default_calibration()}, {}).configs;
   CHECK(lines.plan.done.size() == finished);
   CHECK(run_all(lines.plan).code == ExitCode::kDone);
   CHECK(hashes(read(path)).size() == 60);

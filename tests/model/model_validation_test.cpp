@@ -1,4 +1,5 @@
-// Predictions of every measured case of docs/results/model, by the shipped device files, and their errors against limits.
+// Predictions of every measured case of docs/results/model, by the shipped device files, and their errors against
+// limits.
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -37,7 +38,8 @@ ModelledForward forward_of(const GpuModel& gpu, const json& experiment, const js
   for (const std::int32_t count : rows) shape.most_rows += count;
   LayerOptions options;
   options.tile_rows = strategy["tile"];
-  if (strategy.contains("tile_of_expert")) options.tile_of_expert = strategy["tile_of_expert"].get<std::vector<std::int32_t>>();
+  if (strategy.contains("tile_of_expert"))
+    options.tile_of_expert = strategy["tile_of_expert"].get<std::vector<std::int32_t>>();
   return model_forward(gpu, shape, options, rows);
 }
 
@@ -115,8 +117,8 @@ TEST_CASE("errors in full", "[.table]") {
   for (const char* name : {"h100", "h200"}) {
     for (const char* half : {"fit", "held"}) {
       for (const auto& [what, all] : errors_of(read_gpu_model(name), read_data(name), half)) {
-        std::printf("%s %-5s %-9s %3zu median %.4f p90 %.4f\n", name, half, what.c_str(), all.size(), quantile(all, 0.5),
-                    quantile(all, 0.9));
+        std::printf("%s %-5s %-9s %3zu median %.4f p90 %.4f\n", name, half, what.c_str(), all.size(),
+                    quantile(all, 0.5), quantile(all, 0.9));
       }
     }
   }

@@ -7,6 +7,8 @@
 #include "catch.hpp"
 #include "core/error.hpp"
 #include "records/result_file.hpp"
+#include "records/result_writer.hpp"
+#include "sample_run.hpp"
 
 using namespace tatr;
 
@@ -16,12 +18,12 @@ const std::string kFirst = std::string(TATR_TEST_DATA) + "/records/result_1_0.js
 
 }  // namespace
 
-TEST_CASE("a result of schema version 1.0 is read as one of 2.0: what did not run is null", "[records]") {
+TEST_CASE("a result of schema version 1.0 is read as one of 2.1: what did not run is null", "[records]") {
   ResultFile file(kFirst);
   REQUIRE(file.keys().size() == 1);
   CHECK(file.keys()[0].schema_version == "1.0");
   const StoredResult result = file.load(0);  // strictly as the schema has it
-  CHECK(result.document["schema_version"] == "2.0");
+  CHECK(result.document["schema_version"] == "2.1");
   const nlohmann::json& timing = result.experiment()["strategies"][1]["timing"];
   CHECK(timing["layer_ms"]["n"] == 10);
   CHECK(timing["end_to_end_counts"] == nlohmann::json({"routing", "rounding", "layer"}));
@@ -51,6 +53,26 @@ TEST_CASE("in version 1.0 what did not run took no time", "[records]") {
   const nlohmann::json before = document;
   upgrade_result(document);
   CHECK(document == before);
+}
+
+TEST_CASE("before version 2.1 all times were measured", "[records]") {
+  nlohmann::json document = nlohmann::json::parse(to_json(test::run_of(test::timed_experiment())).dump());
+  const nlohmann::json now = document;
+  document["schema_version"] = "2.0";
+  nlohmann::json& experiment = document["experiments"][0];
+  experiment.erase("model");
+  for (nlohmann::json& strategy : experiment["strategies"]) strategy["timing"].erase("kind");
+  for (nlohmann::json& network : experiment["network"]) network.erase("timing_kind");
+  upgrade_result(document);
+  CHECK(document == now);
+}
+
+TEST_CASE("results of one major schema version are compared", "[records]") {
+  ResultFile base(kFirst), next(kFirst);
+  ExperimentSource older = source_of(base), newer = source_of(next);
+  older.keys[0].schema_version = "2.0";
+  newer.keys[0].schema_version = "2.1";
+  CHECK_NOTHROW(compare_results(older, newer, {}, true));
 }
 
 TEST_CASE("results of two schema versions are not compared", "[records]") {

@@ -51,12 +51,29 @@ TEST_CASE("a result validates against its schema", "[report][json]") {
   CHECK(violations(to_json(run_of(experiment()))) == "");
   CHECK(violations(to_json(run_of(ExperimentRecord{}))) == "");
   CHECK(violations(to_json(RunRecord{})) == "");
+  CHECK(violations(to_json(run_of(modelled_experiment("h100")))) == "");
+}
+
+TEST_CASE("a modelled time has a value and an interval, and no samples", "[report][json][model]") {
+  const auto result = to_json(run_of(modelled_experiment("a100")));
+  const auto& experiment = result["experiments"][0];
+  const auto& timing = experiment["strategies"][0]["timing"];
+  CHECK(timing["kind"] == "modelled");
+  CHECK(timing["layer_ms"] == nlohmann::ordered_json({{"value", 4.0}, {"low", 3.5}, {"high", 4.5}}));
+  CHECK(timing["gather_ms"].is_null());
+  CHECK(experiment["network"][0]["timing_kind"] == "modelled");
+  CHECK(experiment["network"][0]["layer_ms"] == 4.0);
+  CHECK(experiment["network"][1]["speedup_of_sums"] == 2.0);
+  CHECK(experiment["model"]["doubt"] == "datasheet, not validated");
+  CHECK(to_json(run_of(timed_experiment()))["experiments"][0]["strategies"][0]["timing"]["kind"] == "measured");
 }
 
 TEST_CASE("the schema is strict", "[report][json]") {
   auto result = to_json(run_of(timed_experiment()));
   SECTION("an unknown key") { result["experiments"][0]["strategies"][0]["surprise"] = 1; }
   SECTION("a missing metric") { result["experiments"][0]["strategies"][0].erase("dropped_gate_mass"); }
+  SECTION("no kind") { result["experiments"][0]["strategies"][0]["timing"].erase("kind"); }
+  SECTION("a series of neither kind") { result["experiments"][0]["strategies"][0]["timing"]["layer_ms"].erase("n"); }
   SECTION("a number as a string") { result["experiments"][0]["strategies"][0]["rows"] = "20"; }
   SECTION("a bare perplexity") { result["experiments"][0]["strategies"][0]["estimated_perplexity_change"] = 0.1; }
   SECTION("an unknown verdict") {

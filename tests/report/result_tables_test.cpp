@@ -41,6 +41,7 @@ RunRecord full_run() {
   record.warnings = {"drifted"};
   record.documented = {{{"speedup", "down", 8, 1.16, "a document"}, 2.0, Verdict::kDiffers, "because"}};
   record.error = "none";
+  record.model = read_gpu_model("a100");
   record.estimated_bytes = 100;
   record.peak_bytes = 99;
   record.strategies.erase(record.strategies.begin());
@@ -105,9 +106,17 @@ bool is_excused(const std::string& pointer) {
 }
 
 std::vector<std::string> cells(const std::string& line) {
-  std::vector<std::string> cells;
-  std::istringstream stream(line);
-  for (std::string cell; std::getline(stream, cell, ',');) cells.push_back(cell);
+  std::vector<std::string> cells(1);
+  bool quoted = false;
+  for (const char c : line) {
+    if (c == '"') {
+      quoted = !quoted;
+    } else if (c == ',' && !quoted) {
+      cells.emplace_back();
+    } else {
+      cells.back() += c;
+    }
+  }
   return cells;
 }
 
@@ -128,6 +137,27 @@ TEST_CASE("every figure of a result is in its table", "[report][tables]") {
     ++looked_at;
   }
   CHECK(looked_at > 120);
+}
+
+TEST_CASE("modelled times are named in tables, with what casts doubt on them", "[report][tables][model]") {
+  ExperimentRecord record = modelled_experiment("a100");
+  const json document = json::parse(json_text(run_of(record), -1));
+  const std::string header = csv_header(), rows = csv_rows(document);
+  const std::vector<std::string> names = cells(header.substr(0, header.size() - 1));
+  const std::vector<std::string> row = cells(rows.substr(0, rows.find('\n')));
+  const auto cell = [&](const std::string& name) {
+    return row[static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin())];
+  };
+  CHECK(cell("device") == "cpu");
+  CHECK(cell("model_name") == "NVIDIA A100-SXM4-80GB");
+  CHECK(cell("times") == "modelled");
+  CHECK(cell("layer_ms") == "4.0");
+  CHECK(cell("layer_ms_n").empty());
+  CHECK(cell("layer_ms_modelled_low") == "3.5");
+  CHECK(rows.find("\"NVIDIA A100-SXM4-80GB, modelled\"") != std::string::npos);
+  CHECK(rows.find("\"datasheet, not validated\"") != std::string::npos);
+  CHECK(markdown_rows(document).find("| NVIDIA A100-SXM4-80GB, modelled: datasheet, not validated |") !=
+        std::string::npos);
 }
 
 TEST_CASE("columns have names of their own, and each row a cell for each", "[report][tables]") {

@@ -151,6 +151,36 @@ TEST_CASE("a GPU is named without the threads of its host", "[report][text]") {
   CHECK(contains(text_report(run, {false, 4}), "- Machine: NVIDIA H100; Test CPU\n"));
 }
 
+TEST_CASE("modelled times stand first, named, with the error beside them", "[report][text][model]") {
+  const std::string text = text_report(run_of(modelled_experiment("h100")), {});
+  const std::size_t table = text.find("Modelled (layer 4096 x 1024, tatr, gather and SwiGLU fused, tile 8):");
+  REQUIRE(table != std::string::npos);
+  CHECK(text.find("Times on NVIDIA H100 80GB HBM3, modelled") < table);
+  CHECK(text.find("90th percentile") < table);
+  CHECK(table < text.find("Before Rounding"));
+  CHECK(text.find("4 [3.5, 4.5]") != std::string::npos);
+  CHECK(text.find("2.00× [1.90, 2.10]") != std::string::npos);
+  CHECK(text.find("Outputs: computed and verified on the CPU, layer 256 x 64.") != std::string::npos);
+  CHECK(text.find("Of the reduced layer 256 x 64 that the CPU computed.") != std::string::npos);
+  CHECK(text.find("Measured (") == std::string::npos);
+  CHECK(text.find("not validated") == std::string::npos);
+}
+
+TEST_CASE("a GPU of which nothing is measured is marked wherever it appears", "[report][text][model]") {
+  const std::string text = text_report(run_of(modelled_experiment("a100")), {});
+  const std::string mark = "datasheet, not validated";
+  for (const char* place :
+       {"  - Device: NVIDIA A100", "Times on NVIDIA A100", "Modelled, not measured", "Modelled (layer"}) {
+    INFO(place);
+    const std::size_t found = text.find(place);
+    REQUIRE(found != std::string::npos);
+    std::string words = text.substr(found, 160);
+    std::replace(words.begin(), words.end(), '\n', ' ');
+    while (words.find("  ") != std::string::npos) words.replace(words.find("  "), 2, " ");
+    CHECK(words.find(mark) != std::string::npos);
+  }
+}
+
 TEST_CASE("several tiles have a table of their own", "[report][text]") {
   ExperimentRecord record = timed_experiment();
   record.config.tiles = {8, 16};

@@ -1,11 +1,17 @@
 // What the results say, in the shape that tables and figures need. A key that is missing counts as null.
 
-// How a figure came about. They are never drawn alike: filled, hollow, dashed.
+// How a figure came about. They are never drawn alike: filled, hollow, dashed without a filling.
 const HOW_WORDS = {
   measured: "measured",
   reduced: "CPU, reduced shape: not to be compared with a GPU's",
   modelled: "modelled",
 };
+
+// The same of a setting: whose model it is, and what casts doubt on it.
+function howWords({how, experiment}) {
+  const {model} = experiment.data;
+  return how === "modelled" && model ? `${model.device}${model.doubt ? `: ${model.doubt}` : ""}` : HOW_WORDS[how];
+}
 
 const distinct = (values) => [...new Set(values)];
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
@@ -34,12 +40,13 @@ function settingOf(record, experiment) {
   setting.title = experiment.tiles.length > 1 ? `${record.label}, ${tileWords}` : record.label;
   if (timing) {
     const {layer_ms: layer, speedup} = timing;
-    setting.how = timing.cpu_reduced ? "reduced" : "measured";
+    setting.how = timing.kind === "modelled" ? "modelled" : timing.cpu_reduced ? "reduced" : "measured";
+    if (isNumber(layer?.value)) setting.layerMs = {value: layer.value, low: layer.low, high: layer.high};
     if (isNumber(layer?.median)) setting.layerMs = {value: layer.median, low: layer.lower_quartile, high: layer.upper_quartile};
-    setting.gemmMs = sumOrNull(timing.up_ms?.median, timing.down_ms?.median);
+    setting.gemmMs = sumOrNull(timing.up_ms?.median ?? timing.up_ms?.value, timing.down_ms?.median ?? timing.down_ms?.value);
     if (isNumber(speedup?.value)) setting.speedup = speedup;
   } else if (isNumber(record.layer_ms)) {  // a network's sums of medians, which have no interval
-    setting.how = record.cpu_reduced ? "reduced" : "measured";
+    setting.how = record.timing_kind === "modelled" ? "modelled" : record.cpu_reduced ? "reduced" : "measured";
     setting.layerMs = {value: record.layer_ms};
     setting.gemmMs = record.gemm_ms ?? null;
     if (isNumber(record.speedup_of_sums)) setting.speedup = {value: record.speedup_of_sums};
@@ -47,11 +54,11 @@ function settingOf(record, experiment) {
   return setting;
 }
 
-// What the number of tiles alone would give. Tiles of another size are not comparable.
+// What the number of tiles alone would give. Tiles of another size are not comparable; a model of the layer's time says more.
 function addModelledSpeedups(settings) {
   for (const setting of settings) {
     const plain = settings.find((other) => other.record.name === "none" && other.tile === setting.tile);
-    setting.modelled = setting.tile !== null && plain && setting.record.tiles > 0
+    setting.modelled = setting.how !== "modelled" && setting.tile !== null && plain && setting.record.tiles > 0
       ? plain.record.tiles / setting.record.tiles : null;
   }
 }
@@ -66,7 +73,7 @@ function meanLoad(data) {
 function kinship(data, environment) {
   const {name, description, documented, measure, router, ...rest} = data.config ?? {};
   const {tokens, experts, top_k, ...others} = router ?? {};
-  return JSON.stringify([data.config ? rest : data.name, others, environment.device]);
+  return JSON.stringify([data.config ? rest : data.name, others, environment.device, data.model?.digest]);
 }
 
 function describeExperiment(data, source, result) {
@@ -114,7 +121,7 @@ function routingWords({data}) {
 function timingWords(experiment) {
   const timings = experiment.data.strategies.map((record) => record.timing).filter(Boolean);
   return distinct(timings.map((timing) => {
-    const how = timing.cpu_reduced ? "CPU, reduced shape" : "layer";
+    const how = timing.kind === "modelled" ? "modelled, layer" : timing.cpu_reduced ? "CPU, reduced shape" : "layer";
     return `${how} ${timing.shape?.hidden} × ${timing.shape?.intermediate}, ${timing.backend}`;
   }));
 }

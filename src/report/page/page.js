@@ -7,16 +7,16 @@ const FIGURES = [
    about: "Counted: rows that count as a part of all rows of the tiles that are computed."},
   {kind: "pareto", title: "Time against quality", draw: drawPareto,
    about: "Lower and further left is better. The line joins what no other point beats in both."},
-  {kind: "tiles", title: "Tile sizes", draw: drawTileSizes, about: "Dashed marks are modelled: the speed-up if time were proportional to tiles."},
+  {kind: "tiles", title: "Tile sizes", draw: drawTileSizes, about: "Dashed marks are modelled: times of a GPU that is not there, or else the speed-up if time were proportional to tiles."},
   {kind: "timing", title: "Timing distributions", byLayer: true, draw: drawTiming,
-   about: "Every sample, median and quartiles; the dashed diamond is the modelled floor of the two GEMMs, where the device has one."},
+   about: "Every sample, median and quartiles, or, dashed and hollow, a modelled time with its interval; the dashed diamond is the modelled floor of the two GEMMs, where the device has one."},
   {kind: "documented", title: "Documented against measured", wide: true, draw: drawDocumented,
    about: "Circle: reproduced; diamond: differs; triangle: the documented figures disagree with each other."},
 ];
 
 function captionOf(experiment, kind) {
   const hows = ["load", "utilisation", "documented"].includes(kind) ? [] : distinct(experiment.settings.map(({how}) => how)).filter(Boolean);
-  const badges = hows.map((how) => html("span", {class: `badge ${how}`}, HOW_WORDS[how]));
+  const badges = hows.map((how) => html("span", {class: `badge ${how}`}, howWords({how, experiment})));
   const sums = experiment.isNetwork && ["utilisation", "pareto", "tiles"].includes(kind) ? `all ${experiment.layers.length} layers ` : "";
   return html("figcaption", {}, html("strong", {}, experiment.title), sums, ...badges);
 }
@@ -46,6 +46,7 @@ function makeCard(experiment) {
       `${formatValue(data.routing[0].counts.max)}${data.routing.length > 1 ? ", first layer" : ""}` : ""],
     ["Tiles", experiment.tiles.map((tile) => tile ?? "by load").join(", ")],
     ["Times", timingWords(experiment).join("; ") || "none measured"],
+    ...(data.model ? [["Modelled", `${data.model.device}: ${data.model.words}`]] : []),
     ["Device", environment.device === "cpu" ? environment.cpu : environment.device],
     ["Date", environment.date],
     ["Made by", [tool.version && `tatr-sim ${tool.version}`, tool.git].filter(Boolean).join(", ")],
@@ -62,6 +63,12 @@ function section(title, about, ...content) {
   return html("section", {}, html("h2", {}, title), ...(about ? [html("p", {class: "about"}, about)] : []), ...content);
 }
 
+// What every modelled time may be off by.
+function modelWords(experiments) {
+  const models = experiments.map(({data}) => data.model).filter(Boolean);
+  return distinct(models.map(({device, words}) => `${device}: ${words}`)).map((text) => html("p", {class: "about model"}, text));
+}
+
 function layerTables(experiments) {
   return experiments.filter(({isNetwork}) => isNetwork).map((experiment) => html("details", {},
     html("summary", {}, `${experiment.title}: each of ${experiment.layers.length} layers`),
@@ -76,9 +83,10 @@ function buildPage(experiments) {
   return [
     section("Results", "", html("div", {class: "grid"}, ...experiments.map(makeCard))),
     section("Strategies", "Click a head to sort. Tiles and utilisation are counted, exact on every machine. Rounding at serving time makes a token's output depend on its batch.",
+            ...modelWords(experiments),
             settingsTable(several ? "All results" : experiments[0]?.title ?? "No experiment", experiments.flatMap(({settings}) => settings), several),
             ...layerTables(experiments)),
-    section("Speed-up over tokens per expert", "Panels hold experiments that differ in their load only. Dashed marks are modelled: the speed-up if time were proportional to tiles.",
+    section("Speed-up over tokens per expert", "Panels hold experiments that differ in their load only. Dashed marks are modelled: times of a GPU that is not there, or else the speed-up if time were proportional to tiles.",
             html("figure", {"data-kind": "speedup"}, html("div", {class: "scroll"}, typeof speedups === "string" ? html("p", {class: "absent"}, speedups) : speedups))),
     ...FIGURES.map((figure) => section(figure.title, figure.about,
       html("div", {class: figure.wide ? "stack" : "grid"}, ...experiments.map((experiment) => makeFigure(experiment, figure))),

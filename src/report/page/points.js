@@ -20,7 +20,8 @@ function tileRowsOf(record) {
 // Time of each setting; where nothing was measured, rows of whole tiles stand in for it.
 function timesOf(settings) {
   if (settings.some(({layerMs}) => layerMs)) {
-    return {title: "layer, ms (median, quartiles)", values: settings.map(({layerMs}) => layerMs)};
+    const modelled = settings.some(({how}) => how === "modelled");
+    return {title: `layer, ms (${modelled ? "modelled, 90% of its cases" : "median, quartiles"})`, values: settings.map(({layerMs}) => layerMs)};
   }
   return {title: "rows of whole tiles (time modelled as proportional)",
           values: settings.map(({record}) => ({value: tileRowsOf(record)}))};
@@ -55,7 +56,7 @@ function drawPareto(experiment) {
     drawInterval(svg, span, x, y(loss), colour);
     drawInterval(svg, lossSpan, y, x(time), colour, true);
     addMarker(svg, x(time), y(loss), setting.label, how,
-              `${setting.title}\n${times.title.split(" ")[0].replace(",", "")} ${formatValue(time)} (${HOW_WORDS[how]})\n` +
+              `${setting.title}\n${times.title.split(" ")[0].replace(",", "")} ${formatValue(time)} (${setting.how ? howWords(setting) : HOW_WORDS[how]})\n` +
               `${quality.title} ${formatInterval(lossSpan, quality.format)}`);
   }
   const bars = points.flatMap(({time, span, loss, lossSpan}) => {
@@ -93,11 +94,18 @@ function drawCategories(svg, area, categories, series, y, format) {
 }
 
 // The speed-ups of a setting as points of a category: measured, and as tiles alone would have it.
-function speedupPoints({title, speedup, modelled, how}) {
+function speedupPoints(setting) {
+  const {title, speedup, modelled, how} = setting;
   const points = [];
   if (isNumber(modelled)) points.push({value: modelled, how: "modelled", tip: `${title}\nmodelled: ${formatRatio(modelled)} by tiles alone`});
-  if (speedup) points.push({...speedup, how, tip: `${title}\nspeed-up ${formatInterval(speedup, formatRatio)}\n${HOW_WORDS[how]}`});
+  if (speedup) points.push({...speedup, how, tip: `${title}\nspeed-up ${formatInterval(speedup, formatRatio)}\n${howWords(setting)}`});
   return points;
+}
+
+// What a legend says of each way: of modelled marks also whose models there are.
+function legendWords(settings) {
+  const models = distinct(settings.filter(({how}) => how === "modelled").map(howWords));
+  return (how) => (how === "modelled" && models.length > 0 ? models.join("; ") : HOW_WORDS[how]);
 }
 
 // One series for each `name` of the settings, with `points` of each setting under its `category`.
@@ -123,7 +131,7 @@ function drawTileSizes(experiment) {
   const ratios = seriesOf(settings, ({label}) => label, ({tile}) => tile, speedupPoints);
   const svg = canvas(600, 100, `Tile sizes, ${experiment.title}`);
   const hows = distinct(allPoints(ratios).map(({how}) => how));
-  const top = drawLegend(svg, 600, distinct(settings.map(({label}) => label)), hows) + 18;
+  const top = drawLegend(svg, 600, distinct(settings.map(({label}) => label)), hows, legendWords(settings)) + 18;
   const upper = {x: 54, y: top, width: 536, height: 150}, lower = {...upper, y: top + 150 + 50};
   svg.setAttribute("viewBox", `0 0 600 ${lower.y + (hows.length ? 172 : -25)}`);
   const used = padded([1, ...extent(allPoints(shares))], 0.06);
@@ -153,7 +161,7 @@ function drawSpeedups(experiments) {
   const columns = Math.min(panels.size, 3), width = 1100, gap = 30, panelWidth = (width - gap * (columns - 1)) / columns;
   const svg = canvas(width, 100, "Speed-up over tokens per expert");
   const hows = distinct(settings.flatMap(speedupPoints).map(({how}) => how));
-  const top = drawLegend(svg, width, distinct(settings.map(({label}) => label)), hows) + 24;
+  const top = drawLegend(svg, width, distinct(settings.map(({label}) => label)), hows, legendWords(settings)) + 24;
   svg.setAttribute("viewBox", `0 0 ${width} ${top + Math.ceil(panels.size / columns) * 240}`);
   [...panels.values()].forEach((own, i) => {
     const area = {x: (i % columns) * (panelWidth + gap) + 50, y: top + Math.floor(i / columns) * 240, width: panelWidth - 54, height: 170};

@@ -31,8 +31,9 @@ function drawUtilisation(experiment) {
 
 function drawSamples(svg, setting, x, middle) {
   const {record: {timing}, layerMs, how, label, title} = setting;
-  const tip = `${title}, layer (${HOW_WORDS[how]})\nmedian ${formatValue(layerMs.value)} ms, quartiles ` +
-    `${formatValue(layerMs.low)} to ${formatValue(layerMs.high)} ms\n${plural(timing.layer_ms.n, "sample")}`;
+  const tip = `${title}, layer (${howWords(setting)})\n` + (how === "modelled"
+    ? `${formatValue(layerMs.value)} ms, 90 % from ${formatValue(layerMs.low)} to ${formatValue(layerMs.high)} ms`
+    : `median ${formatValue(layerMs.value)} ms, quartiles ${formatValue(layerMs.low)} to ${formatValue(layerMs.high)} ms\n${plural(timing.layer_ms.n, "sample")}`);
   const colour = colourOf(label);
   if (isNumber(layerMs.low) && isNumber(layerMs.high)) {
     add(svg, "rect", {x: x(layerMs.low), y: middle - 8, width: Math.max(x(layerMs.high) - x(layerMs.low), 1), height: 16,
@@ -41,7 +42,7 @@ function drawSamples(svg, setting, x, middle) {
   finite(timing.layer_ms.samples ?? []).forEach((sample, i) => {  // spread up and down, the same way each time
     add(svg, "circle", {cx: x(sample), cy: middle - 6 + 12 * ((i * 0.618) % 1), r: 1.8, class: `sample ${colour}`});
   });
-  addLine(svg, x(layerMs.value), middle - 10, x(layerMs.value), middle + 10, `median ${colour}`, tip);
+  addLine(svg, x(layerMs.value), middle - 10, x(layerMs.value), middle + 10, `median ${how} ${colour}`, tip);
 }
 
 const floorOf = ({record: {timing}}) => sumOrNull(timing.floors?.up?.ms, timing.floors?.down?.ms);
@@ -80,12 +81,13 @@ function drawTiming(experiment, layer) {
   const ends = settings.flatMap(({speedup}) => (speedup ? finite([speedup.value, speedup.low, speedup.high]) : []));
   const [least, most] = padded([1, ...ends], 0.08);
   const ratio = linear(least, most, right.x, right.x + right.width);
-  drawXAxis(svg, right, ratio, niceTicks(least, most, 4), (value) => `${value}×`, "speed-up, 95% interval");
-  settings.forEach(({speedup, label, how, title}, i) => {
+  drawXAxis(svg, right, ratio, niceTicks(least, most, 4), (value) => `${value}×`, settings.some(({how}) => how === "modelled") ? "speed-up, 90% of the model's cases" : "speed-up, 95% interval");
+  settings.forEach((setting, i) => {
+    const {speedup, label, how, title} = setting;
     if (!speedup) return;
     const middle = 2 + (i + 0.5) * rowHeight;
     drawInterval(svg, speedup, ratio, middle, colourOf(label));
-    addMarker(svg, ratio(speedup.value), middle, label, how, `${title}\nspeed-up ${formatInterval(speedup, formatRatio)}\n${HOW_WORDS[how]}`);
+    addMarker(svg, ratio(speedup.value), middle, label, how, `${title}\nspeed-up ${formatInterval(speedup, formatRatio)}\n${howWords(setting)}`);
   });
   return svg;
 }

@@ -123,8 +123,8 @@ function addMarker(svg, x, y, label, how, tip, size = 5) {
   return add(svg, "polygon", {points: points.join(" "), class: `mark ${how} ${colourOf(label)}`, ...(tip ? {"data-tip": tip} : {})});
 }
 
-// Marker and name of each label, then of each way a figure came about. Returns the height used.
-function drawLegend(svg, width, labels, hows) {
+// Marker and name of each label, then of each way a figure came about, in `words`. Returns the height used.
+function drawLegend(svg, width, labels, hows, words = (how) => HOW_WORDS[how]) {
   let x = 0, y = 12;
   const item = (text, mark) => {
     const needed = 18 + textWidth(text) + 16;
@@ -135,7 +135,7 @@ function drawLegend(svg, width, labels, hows) {
   };
   for (const label of labels) item(label, (cx, cy) => addMarker(svg, cx, cy, label, "measured"));
   for (const how of hows) {
-    item(HOW_WORDS[how], (cx, cy) => add(svg, "circle", {cx, cy, r: 5, class: `mark ${how} plain`}));
+    item(words(how), (cx, cy) => add(svg, "circle", {cx, cy, r: 5, class: `mark ${how} plain`}));
   }
   return y + 12;
 }

@@ -37,6 +37,12 @@ function metricColumn(name, title) {
   return {title, help, value, text: (row) => format(value(row))};
 }
 
+// "CPU, reduced shape", or the modelled GPU with what casts doubt on it.
+function timesWords(setting) {
+  if (setting.how === null) return null;
+  return setting.how === "reduced" ? HOW_WORDS.reduced.split(":")[0] : howWords(setting);
+}
+
 function settingsTable(caption, settings, several) {
   return makeTable(caption, [
     ...(several ? [{title: "Result", value: ({experiment}) => experiment.title}] : []),
@@ -56,7 +62,7 @@ function settingsTable(caption, settings, several) {
      text: ({record}) => formatInterval(record.timing?.end_to_end_speedup ?? {}, formatRatio)},
     {title: "Useful TFLOP/s", value: ({record}) => record.timing?.useful_tflops ?? null, text: ({record}) => formatValue(record.timing?.useful_tflops)},
     {title: "Output error", value: ({record}) => record.timing?.output_error ?? null, text: ({record}) => formatValue(record.timing?.output_error)},
-    {title: "Times", value: ({how}) => (how === null ? null : HOW_WORDS[how].split(":")[0]), text: ({how}) => (how === null ? "–" : HOW_WORDS[how].split(":")[0])},
+    {title: "Times", value: timesWords, text: (setting) => timesWords(setting) ?? "–"},
   ], settings);
 }
 

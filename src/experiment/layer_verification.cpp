@@ -1,0 +1,47 @@
+#include "experiment/layer_verification.hpp"
+
+#include "layer/verify.hpp"
+
+namespace tatr {
+
+VerifiedLayer::VerifiedLayer(const TimingRequest& request, System& system)
+    : request_(request),
+      layer_(system, layer_shape(request.config, system.device()), request.config.seed),
+      output_errors_(request.settings.size()) {
+  for (std::size_t i = 0; i < request.settings.size(); ++i) {
+    const Rounded& rounded = request.rounded[i];
+    passes_.push_back(std::make_unique<ForwardPass>(
+        layer_, rounded.dispatch, layer_options(request.config, request.settings[i], rounded.tile_of_expert)));
+  }
+}
+
+void VerifiedLayer::verify() {
+  std::optional<std::size_t> none;  // its rows are the same at every tile
+  for (std::size_t i = 0; i < passes_.size(); ++i) {
+    request_.progress("checking the outputs of " + name_of(request_.settings[i]));
+    ForwardPass& pass = *passes_[i];
+    tatr::verify(pass);
+    if (!none && request_.settings[i].strategy->kind == StrategyKind::kNone) none = i;
+    if (!request_.config.layer->autotune) continue;
+    pass.tune();
+    tatr::verify(pass);  // what will be timed may be another variant
+  }
+  if (!none) return;
+  OutputReference reference(layer_, *passes_[*none], request_.rounded[*none].dispatch);
+  for (std::size_t i = 0; i < passes_.size(); ++i) {
+    request_.progress("comparing the outputs of " + name_of(request_.settings[i]));
+    output_errors_[i] = reference.compare(*passes_[i], request_.rounded[i].dispatch);
+  }
+}
+
+void VerifiedLayer::add_output_error(std::size_t setting, LayerTiming& timing) const {
+  const std::optional<OutputError>& error = output_errors_[setting];
+  if (!error) return;
+  timing.output_error = error->overall;
+  timing.output_error_worst_percent = error->worst_percent;
+  timing.output_error_dropped = error->dropped;
+  timing.output_error_added = error->added;
+  timing.output_error_rescaled = error->rescaled;
+}
+
+}  // namespace tatr
