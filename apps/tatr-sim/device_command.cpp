@@ -59,8 +59,7 @@ ExitCode device(const DeviceArguments& arguments) {
 
 void add_device(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<DeviceArguments>();
-  CLI::App* command =
-      app.add_subcommand("device", "List the GPUs that can be modelled, print a device file, or measure one");
+  CLI::App* command = app.add_subcommand("device", "List or print the GPUs that can be modelled, or measure one");
   command->add_option("NAME", arguments->name, "Print this one's file: a name of the list, or a path")
       ->type_name("FILE");
   add_device_options(*command, arguments->device);

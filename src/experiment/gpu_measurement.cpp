@@ -24,7 +24,7 @@ using nlohmann::json;
 /// The layers: one that multiplies all the time, one that waits for weights, one that is over at once.
 constexpr const char* kLayers = R"({
   "dense":  {"router": {"tokens": 65536, "experts": 64, "top_k": 8}, "layer": {"hidden": 4096, "intermediate": 1024}},
-  "stream": {"router": {"tokens": 512, "experts": 256, "top_k": 8}, "layer": {"hidden": 4096, "intermediate": 1024}},
+  "stream": {"router": {"tokens": 512, "experts": 256, "top_k": 8}, "layer": {"hidden": 4096, "intermediate": 1024}, "tile": 64},
   "small":  {"router": {"tokens": 256, "experts": 8, "top_k": 2}, "layer": {"hidden": 512, "intermediate": 512}}
 })";
 
@@ -50,7 +50,6 @@ struct MeasuredLayer {
 
 MeasuredLayer measure_layer(const std::string& name, json config, System& system) {
   config["name"] = name;
-  config["tile"] = 128;
   config["strategies"] = {"none"};
   config["measure"] = {{"samples", 40}, {"precision", 0.002}, {"warm_up_ms", 5000}};
   MeasuredLayer layer{parse_experiment(config, name), {}};
@@ -58,11 +57,12 @@ MeasuredLayer measure_layer(const std::string& name, json config, System& system
   return layer;
 }
 
-/// The value of `figure`, within a factor of 8, with which `modelled` comes nearest to `measured`; it moves one way.
+/// The value of `figure`, within a factor of `within`, with which `modelled` comes nearest to `measured`; it moves one
+/// way.
 template <class Modelled>
-void solve(double& figure, double measured, Modelled modelled) {
+void solve(double& figure, double measured, Modelled modelled, double within = 8) {
   constexpr int kHalvings = 40;
-  double low = std::log(figure / 8), high = std::log(figure * 8);
+  double low = std::log(figure / within), high = std::log(figure * within);
   const auto at = [&](double exponent) {
     figure = std::exp(exponent);
     return modelled();
@@ -80,20 +80,22 @@ void find_figures(GpuModel& gpu, const std::map<std::string, MeasuredLayer>& lay
   const auto solve_gemms = [&](double& figure, const MeasuredLayer& layer) {
     solve(figure, layer.measured_gemms(), [&] { return layer.modelled_gemms(gpu); });
   };
-  const auto solve_combine = [&](double& figure, const MeasuredLayer& layer) {
-    solve(figure, layer.measured(Stage::kCombine), [&] { return layer.modelled(gpu, Stage::kCombine); });
-  };
   const auto solve_uniform = [&](double& figure, const MeasuredLayer& layer) {
     if (const auto& measured = layer.strategy().timing->uniform_ms) {
       solve(figure, *measured, [&] { return layer.modelled(gpu).uniform_ms; });
     }
   };
+  // Where elements bind and not bytes, bytes are not known from it.
+  constexpr double kCombineWithin = 1.25;
+  solve(
+      figures.combine.bytes, dense.measured(Stage::kCombine), [&] { return dense.modelled(gpu, Stage::kCombine); },
+      kCombineWithin);
   for (int pass = 0; pass < 3; ++pass) {  // each figure is a little in what the others were found from
     solve_gemms(figures.flops, dense);
-    solve_gemms(figures.memory_bytes, stream);
+    solve(figures.memory_bytes, stream.measured(Stage::kDown), [&] { return stream.modelled(gpu, Stage::kDown); });
     solve_gemms(figures.gemm.launch_us, small);
-    solve_combine(figures.combine.bytes, dense);
-    solve_combine(figures.combine.launch_us, small);
+    solve(figures.combine.launch_us, small.measured(Stage::kCombine),
+          [&] { return small.modelled(gpu, Stage::kCombine); });
     solve_uniform(figures.uniform.rate, dense);
     solve_uniform(figures.uniform.memory_rate, stream);
   }

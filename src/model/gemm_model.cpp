@@ -163,15 +163,17 @@ double model_gemm_ms(const GpuModel& gpu, const GroupedGemmProblem& problem, std
 double model_uniform_gemm_ms(const GpuModel& gpu, const GroupedGemmProblem& problem, std::int64_t each) {
   const UniformFigures& uniform = gpu.figures.uniform;
   const auto n = static_cast<double>(problem.n), k = static_cast<double>(problem.k);
-  const auto experts = static_cast<double>(problem.experts);
-  const auto tile_rows = static_cast<double>(round_up<std::int64_t>(each, kBlockRows));
-  const double multiply =
-      2 * experts * tile_rows * n * k * (1 + uniform.depth / k) / (uniform.rate * gpu.figures.flops);
-  const double bytes = kElementBytes * experts * (n * k + static_cast<double>(each) * (n + k));
+  const auto experts = static_cast<double>(problem.experts), rows = static_cast<double>(each);
+  const double multiply = 2 * experts * rows * n * k * (1 + uniform.depth / k) / (uniform.rate * gpu.figures.flops);
+  const double bytes = kElementBytes * experts * (n * k + rows * (n + k));
   const double memory = bytes / (uniform.memory_rate * gpu.figures.memory_bytes);
-  const double p = uniform.sharpness, most = std::max(multiply, memory);
-  return uniform.launch_us * 1e-3 +
-         1e3 * most * std::pow(std::pow(multiply / most, p) + std::pow(memory / most, p), 1 / p);
+  if (each == 0) return uniform.launch_us * 1e-3;
+  double gain = 1, seconds = 0;
+  for (int pass = 0; pass < 3; ++pass) {
+    seconds = std::max(multiply / gain, memory);
+    gain = clock_gain(gpu, multiply / gain / seconds, memory / seconds);
+  }
+  return (uniform.launch_us * 1e-6 + seconds) * 1e3;
 }
 
 }  // namespace tatr

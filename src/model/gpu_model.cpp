@@ -55,15 +55,15 @@ constexpr std::array<Names<GemmFigures>, 10> kGemm = {{{"half_step", &GemmFigure
                                                        {"sharpness", &GemmFigures::sharpness}}};
 constexpr std::array<Names<PowerFigures>, 3> kPower = {
     {{"idle", &PowerFigures::idle}, {"memory", &PowerFigures::memory}, {"growth", &PowerFigures::growth}}};
-constexpr std::array<Names<CombineFigures>, 4> kCombine = {{{"bytes_per_second", &CombineFigures::bytes},
+constexpr std::array<Names<CombineFigures>, 5> kCombine = {{{"bytes_per_second", &CombineFigures::bytes},
                                                             {"launch_us", &CombineFigures::launch_us},
                                                             {"row_ps", &CombineFigures::row_ps},
-                                                            {"token_ps", &CombineFigures::token_ps}}};
-constexpr std::array<Names<UniformFigures>, 5> kUniform = {{{"rate", &UniformFigures::rate},
+                                                            {"token_ps", &CombineFigures::token_ps},
+                                                            {"turn_us", &CombineFigures::turn_us}}};
+constexpr std::array<Names<UniformFigures>, 4> kUniform = {{{"rate", &UniformFigures::rate},
+                                                            {"memory_rate", &UniformFigures::memory_rate},
                                                             {"depth", &UniformFigures::depth},
-                                                            {"launch_us", &UniformFigures::launch_us},
-                                                            {"sharpness", &UniformFigures::sharpness},
-                                                            {"memory_rate", &UniformFigures::memory_rate}}};
+                                                            {"launch_us", &UniformFigures::launch_us}}};
 constexpr std::array<Names<RoutingFigures>, 4> kRouting = {{{"launch_us", &RoutingFigures::launch_us},
                                                             {"token_ns", &RoutingFigures::token_ns},
                                                             {"logit_ns", &RoutingFigures::logit_ns},

@@ -60,14 +60,14 @@ struct CombineFigures {
   double bytes = 0;                 // a second
   double launch_us = 0;             // beside what bytes or elements take
   double row_ps = 0, token_ps = 0;  // of an element of a row, and of the output, where bytes do not bind
+  double turn_us = 0;               // of a token's row: they are added one after the other
 };
 
 /// cuBLAS at equal counts.
 struct UniformFigures {
-  double rate = 0;                      // of `flops`
-  double depth = 0;                     // k at which filling and emptying tiles takes half the time
-  double launch_us = 0, sharpness = 0;  // as of the GEMM
-  double memory_rate = 0;               // of the memory's bytes
+  double rate = 0, memory_rate = 0;  // shares of `flops` and of the memory's bytes
+  double depth = 0;                  // k at which filling and emptying tiles takes half the time
+  double launch_us = 0;
 };
 
 /// Top-k with gates and counts.

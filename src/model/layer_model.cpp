@@ -21,7 +21,8 @@ double combine_ms(const GpuModel& gpu, double rows, double tokens, double hidden
   const CombineFigures& combine = gpu.figures.combine;
   const double by_bytes = kElementBytes * (rows + tokens) * hidden / combine.bytes * 1e3;
   const double by_elements = (rows * combine.row_ps + tokens * combine.token_ps) * hidden * 1e-9;
-  return combine.launch_us * 1e-3 + std::max(by_bytes, by_elements);
+  const double by_turns = rows / tokens * combine.turn_us * 1e-3;
+  return combine.launch_us * 1e-3 + std::max({by_bytes, by_elements, by_turns});
 }
 
 /// What a rounding looks at decides which kernels run.

@@ -10,7 +10,8 @@ std::string modelled_name(const GpuModel& gpu) { return gpu.name + ", modelled";
 
 std::string figures_digest(const GpuModel& gpu) {
   Digest digest;
-  digest.add_values(gpu_model_document(gpu)["figures"].dump());
+  const nlohmann::ordered_json document = gpu_model_document(gpu);
+  for (const char* key : {"multiprocessors", "peaks", "figures"}) digest.add_values(document[key].dump());
   return digest.text();
 }
 
