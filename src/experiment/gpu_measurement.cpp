@@ -1,9 +1,7 @@
 #include "experiment/gpu_measurement.hpp"
 
-#include <algorithm>
 #include <cmath>
-#include <map>
-#include <utility>
+#include <nlohmann/json.hpp>
 
 #include "config/read.hpp"
 #include "core/error.hpp"
@@ -21,40 +19,41 @@ namespace {
 
 using nlohmann::json;
 
-/// The layers: one that multiplies all the time, one that waits for weights, one that is over at once.
 constexpr const char* kLayers = R"({
-  "dense":  {"router": {"tokens": 65536, "experts": 64, "top_k": 8}, "layer": {"hidden": 4096, "intermediate": 1024}},
-  "stream": {"router": {"tokens": 512, "experts": 256, "top_k": 8}, "layer": {"hidden": 4096, "intermediate": 1024}, "tile": 64},
-  "small":  {"router": {"tokens": 256, "experts": 8, "top_k": 2}, "layer": {"hidden": 512, "intermediate": 512}}
+  "dense": {
+    "tile": 128,
+    "router": {"tokens": 65536, "experts": 64, "top_k": 8},
+    "layer": {"hidden": 4096, "intermediate": 1024}
+  },
+  "stream": {
+    "tile": 64,
+    "router": {"tokens": 512, "experts": 256, "top_k": 8},
+    "layer": {"hidden": 4096, "intermediate": 1024}
+  },
+  "small": {
+    "tile": 128,
+    "router": {"tokens": 256, "experts": 8, "top_k": 2},
+    "layer": {"hidden": 512, "intermediate": 512}
+  }
 })";
 
-/// A layer with its times, which can be modelled again with other figures.
-struct MeasuredLayer {
-  ExperimentConfig config;
-  ExperimentRecord record;
+MeasuredLayer measure_layer(const ExperimentConfig& config, System& system) {
+  const ExperimentRecord record = run_experiment(config, system, {});
+  const StrategyRecord& strategy = record.strategies.front();
+  const LayerTiming& timing = *strategy.timing;
+  return {config,
+          strategy.metrics.counts_after,
+          timing.of(Stage::kUp).median,
+          timing.of(Stage::kDown).median,
+          timing.of(Stage::kCombine).median,
+          timing.route_us.median,
+          timing.uniform_ms};
+}
 
-  const StrategyRecord& strategy() const { return record.strategies.front(); }
-  double measured(Stage stage) const { return strategy().timing->of(stage).median; }
-  ModelledForward modelled(const GpuModel& gpu) const {
-    const Setting setting = settings_of(config).front();
-    return model_forward(gpu, layer_shape(config, gpu.device), layer_options(config, setting, {}),
-                         strategy().metrics.counts_after);
-  }
-  double measured_gemms() const { return measured(Stage::kUp) + measured(Stage::kDown); }
-  double modelled(const GpuModel& gpu, Stage stage) const { return *modelled(gpu).stage_ms[index_of(stage)]; }
-  double modelled_gemms(const GpuModel& gpu) const {
-    const ModelledForward times = modelled(gpu);
-    return *times.stage_ms[index_of(Stage::kUp)] + *times.stage_ms[index_of(Stage::kDown)];
-  }
-};
-
-MeasuredLayer measure_layer(const std::string& name, json config, System& system) {
-  config["name"] = name;
-  config["strategies"] = {"none"};
-  config["measure"] = {{"samples", 40}, {"precision", 0.002}, {"warm_up_ms", 5000}};
-  MeasuredLayer layer{parse_experiment(config, name), {}};
-  layer.record = run_experiment(layer.config, system, {});
-  return layer;
+ModelledForward model_layer(const GpuModel& gpu, const MeasuredLayer& layer) {
+  const Setting setting = settings_of(layer.config).front();
+  return model_forward(gpu, layer_shape(layer.config, gpu.device), layer_options(layer.config, setting, {}),
+                       layer.rows);
 }
 
 /// The value of `figure`, within a factor of `within`, with which `modelled` comes nearest to `measured`; it moves one
@@ -74,34 +73,43 @@ void solve(double& figure, double measured, Modelled modelled, double within = 8
   }
 }
 
+}  // namespace
+
+std::map<std::string, ExperimentConfig> measurement_configs() {
+  std::map<std::string, ExperimentConfig> configs;
+  const json layers = json::parse(kLayers);
+  for (const auto& [name, layer] : layers.items()) {
+    json config = layer;
+    config["name"] = name;
+    config["strategies"] = json::array({"none"});
+    config["measure"] = {{"samples", 40}, {"precision", 0.002}, {"warm_up_ms", 5000}};
+    configs.emplace(name, parse_experiment(config, name));
+  }
+  return configs;
+}
+
 void find_figures(GpuModel& gpu, const std::map<std::string, MeasuredLayer>& layers) {
+  constexpr double kCombineWithin = 1.25;  // where elements bind and not bytes, bytes are not known from it
   const MeasuredLayer &dense = layers.at("dense"), &stream = layers.at("stream"), &small = layers.at("small");
   GpuFigures& figures = gpu.figures;
-  const auto solve_gemms = [&](double& figure, const MeasuredLayer& layer) {
-    solve(figure, layer.measured_gemms(), [&] { return layer.modelled_gemms(gpu); });
+  const auto stage = [&](const MeasuredLayer& layer, Stage of) {
+    return *model_layer(gpu, layer).stage_ms[index_of(of)];
   };
-  const auto solve_uniform = [&](double& figure, const MeasuredLayer& layer) {
-    if (const auto& measured = layer.strategy().timing->uniform_ms) {
-      solve(figure, *measured, [&] { return layer.modelled(gpu).uniform_ms; });
-    }
-  };
-  // Where elements bind and not bytes, bytes are not known from it.
-  constexpr double kCombineWithin = 1.25;
+  const auto gemms = [&](const MeasuredLayer& layer) { return stage(layer, Stage::kUp) + stage(layer, Stage::kDown); };
   solve(
-      figures.combine.bytes, dense.measured(Stage::kCombine), [&] { return dense.modelled(gpu, Stage::kCombine); },
-      kCombineWithin);
-  for (int pass = 0; pass < 3; ++pass) {  // each figure is a little in what the others were found from
-    solve_gemms(figures.flops, dense);
-    solve(figures.memory_bytes, stream.measured(Stage::kDown), [&] { return stream.modelled(gpu, Stage::kDown); });
-    solve_gemms(figures.gemm.launch_us, small);
-    solve(figures.combine.launch_us, small.measured(Stage::kCombine),
-          [&] { return small.modelled(gpu, Stage::kCombine); });
-    solve_uniform(figures.uniform.rate, dense);
-    solve_uniform(figures.uniform.memory_rate, stream);
+      figures.combine.bytes, dense.combine_ms, [&] { return stage(dense, Stage::kCombine); }, kCombineWithin);
+  for (int pass = 0; pass < 3; ++pass) {  // each figure is a little in what the others are found from
+    solve(figures.flops, dense.up_ms + dense.down_ms, [&] { return gemms(dense); });
+    solve(figures.memory_bytes, stream.down_ms, [&] { return stage(stream, Stage::kDown); });
+    solve(figures.gemm.launch_us, small.up_ms + small.down_ms, [&] { return gemms(small); });
+    if (!dense.uniform_ms || !stream.uniform_ms) continue;
+    solve(figures.uniform.rate, *dense.uniform_ms, [&] { return model_layer(gpu, dense).uniform_ms; });
+    solve(figures.uniform.memory_rate, *stream.uniform_ms, [&] { return model_layer(gpu, stream).uniform_ms; });
   }
-  solve(figures.routing.launch_us, small.strategy().timing->route_us.median,
-        [&] { return model_routing_us(gpu, small.config.router); });
+  solve(figures.routing.launch_us, small.route_us, [&] { return model_routing_us(gpu, small.config.router); });
 }
+
+namespace {
 
 /// Dense bf16 FLOPs of a multiprocessor in a clock, by architecture (tuning guides, throughput of tensor cores).
 double flops_clock_of(int compute_capability) { return compute_capability >= 100 ? 8192 : 4096; }
@@ -131,11 +139,11 @@ GpuModel measure_gpu(System& system, const std::function<void(const std::string&
   gpu.error = base.error;
   gpu.error.own = false;
 
+  const std::map<std::string, ExperimentConfig> configs = measurement_configs();
   std::map<std::string, MeasuredLayer> layers;
-  const json asked = json::parse(kLayers);
   for (const char* name : {"dense", "small", "stream", "dense"}) {  // what multiplies comes again, once the GPU is warm
     progress(std::string("measuring the layer \"") + name + "\"");
-    layers.insert_or_assign(name, measure_layer(name, asked[name], system));
+    layers.insert_or_assign(name, measure_layer(configs.at(name), system));
   }
   find_figures(gpu, layers);
   return gpu;

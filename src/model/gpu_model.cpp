@@ -192,7 +192,6 @@ GpuFigures scale_figures(const GpuModel& like, const GpuPeaks& peaks, int multip
   const double memory = peaks.memory_bytes / like.peaks.memory_bytes;
   figures.memory_bytes *= memory;
   figures.combine.bytes *= memory;
-  figures.power.memory *= memory * like.peaks.power_w / peaks.power_w;
   figures.l2_bytes *= peaks.clock_mhz * multiprocessors / (like.peaks.clock_mhz * like.device.multiprocessors);
   return figures;
 }
