@@ -7,7 +7,10 @@
 namespace tatr {
 
 std::optional<DeviceRates> rates_of(const std::string& device) {
-  if (device == "NVIDIA H100 80GB HBM3") return DeviceRates{790e12, 3.0e12};
+  for (const std::string& id : shipped_gpu_models()) {
+    const GpuModel gpu = read_gpu_model(id);
+    if (gpu.name == device) return gpu.ceilings;
+  }
   return std::nullopt;
 }
 

@@ -5,18 +5,13 @@
 #include <optional>
 #include <string>
 
+#include "model/gpu_model.hpp"
 #include "rounding/rounding.hpp"
 #include "tensor/tensor.hpp"
 
 namespace tatr {
 
-/// What a device reaches on dense work, measured: 8192^3 bf16 by cuBLAS, and a device-to-device copy, read and written
-/// bytes.
-struct DeviceRates {
-  double flops = 0, bytes = 0;  // a second
-};
-
-/// By product name; nothing for a device that was never measured.
+/// Of a shipped device file, by product name; nothing for a device whose ceilings were never measured.
 std::optional<DeviceRates> rates_of(const std::string& device);
 
 /// The larger of the FLOPs of whole tiles and of bytes, over the device's rates.

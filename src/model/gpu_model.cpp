@@ -119,6 +119,9 @@ GpuModel build(const json& from, const std::string& id) {
   const json &peaks = from["peaks"], &error = from["error"];
   gpu.peaks = {peaks["clock_mhz"], peaks["power_w"], peaks["flops_per_clock"], peaks["memory_bytes_per_second"]};
   gpu.error = {error["median"], error["p90"], error["ratio"], error["cases"], error["where"], error["own"]};
+  if (from.contains("ceilings")) {
+    gpu.ceilings = DeviceRates{from["ceilings"]["flops_per_second"], from["ceilings"]["bytes_per_second"]};
+  }
   if (from.contains("figures")) {
     gpu.figures = build_figures(from["figures"]);
   } else {
@@ -156,6 +159,9 @@ nlohmann::ordered_json gpu_model_document(const GpuModel& gpu) {
                        {"power_w", gpu.peaks.power_w},
                        {"flops_per_clock", gpu.peaks.flops_clock},
                        {"memory_bytes_per_second", gpu.peaks.memory_bytes}};
+  if (gpu.ceilings) {
+    document["ceilings"] = {{"flops_per_second", gpu.ceilings->flops}, {"bytes_per_second", gpu.ceilings->bytes}};
+  }
   document["figures"] = {{"flops_per_second", round_figure(figures.flops)},
                          {"memory_bytes_per_second", round_figure(figures.memory_bytes)},
                          {"l2_bytes_per_second", round_figure(figures.l2_bytes)},

@@ -21,7 +21,7 @@ enum class FiguresFrom {
 
 /// How far modelled times were from measured ones, as shares of the measured, over cases that nothing was fitted on.
 struct ModelError {
-  double median = 0, p90 = 0;  // of a layer's time
+  double median = 0, p90 = 0;  // of times, in the stage where it is worst
   double ratio = 0;            // 90th percentile of a speed-up's: what errs alike in both of its times cancels
   std::int64_t cases = 0;
   std::string where;  // on which GPU, by which figures
@@ -101,6 +101,11 @@ struct Measurement {
   std::string date, version;  // of the program
 };
 
+/// What a GEMM cannot beat, a second: dense work and copies at their best, measured.
+struct DeviceRates {
+  double flops = 0, bytes = 0;
+};
+
 struct GpuModel {
   std::string id;    // "h100", or the path of a file
   std::string name;  // the product
@@ -111,6 +116,7 @@ struct GpuModel {
   std::int64_t memory_bytes = 0;
   DeviceInfo device;  // as back ends are asked; is_gpu
   GpuPeaks peaks;
+  std::optional<DeviceRates> ceilings;
   GpuFigures figures;
 };
 

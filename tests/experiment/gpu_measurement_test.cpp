@@ -16,8 +16,8 @@ MeasuredLayer as_modelled(const GpuModel& gpu, const ExperimentConfig& config) {
   layer.config = config;
   layer.rows.assign(static_cast<std::size_t>(router.experts),
                     static_cast<std::int32_t>(router.tokens * router.top_k / router.experts));
-  const ModelledForward times =
-      model_forward(gpu, layer_shape(config, gpu.device), layer_options(config, settings_of(config).front(), {}), layer.rows);
+  const ModelledForward times = model_forward(gpu, layer_shape(config, gpu.device),
+                                              layer_options(config, settings_of(config).front(), {}), layer.rows);
   layer.up_ms = *times.stage_ms[index_of(Stage::kUp)];
   layer.down_ms = *times.stage_ms[index_of(Stage::kDown)];
   layer.combine_ms = *times.stage_ms[index_of(Stage::kCombine)];

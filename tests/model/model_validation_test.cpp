@@ -1,7 +1,9 @@
 // Predictions of every measured case of docs/results/model, by the shipped device files, and their errors against
 // limits.
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 #include <map>
 #include <string>
@@ -93,33 +95,84 @@ void check(const Errors& errors, const std::string& name, const Limits& limits) 
   CHECK(quantile(errors.at(name), 0.9) <= limits.p90);
 }
 
+constexpr std::array kStageNames = {"up", "down", "combine", "layer"};
+
+GpuModel scaled_h200() {
+  GpuModel gpu = read_gpu_model("h200");
+  gpu.figures = scale_figures(read_gpu_model("h100"), gpu.peaks, gpu.device.multiprocessors);
+  return gpu;
+}
+
+/// The errors that a device file states are the worst of the stages', rounded up to a thousandth.
+void check_stated(const ModelError& stated, const Errors& errors) {
+  double median = 0, p90 = 0;
+  for (const char* name : kStageNames) {
+    median = std::max(median, quantile(errors.at(name), 0.5));
+    p90 = std::max(p90, quantile(errors.at(name), 0.9));
+  }
+  constexpr double kRounding = 0.0011;
+  CHECK((stated.median >= median && stated.median < median + kRounding));
+  CHECK((stated.p90 >= p90 && stated.p90 < p90 + kRounding));
+  const double ratio = quantile(errors.at("speedup"), 0.9);
+  CHECK((stated.ratio >= ratio && stated.ratio < ratio + kRounding));
+  CHECK(stated.cases == static_cast<std::int64_t>(errors.at("layer").size()));
+  INFO("worst: median " << median << ", 90th percentile " << p90 << ", ratio " << ratio);
+  CHECK(stated.cases > 0);
+}
+
 }  // namespace
 
 TEST_CASE("the model of an H100 meets its limits on cases that it was not fitted on") {
-  const Errors errors = errors_of(read_gpu_model("h100"), read_data("h100"));
+  const GpuModel gpu = read_gpu_model("h100");
+  const Errors errors = errors_of(gpu, read_data("h100"));
   REQUIRE(errors.at("layer").size() == 44);
-  for (const char* name : {"up", "down", "combine", "layer"}) check(errors, name, {0.03, 0.07});
+  for (const char* name : kStageNames) check(errors, name, {0.03, 0.07});
+  check_stated(gpu.error, errors);
 }
 
-TEST_CASE("the model of an H200 with figures measured there meets its limits") {
-  const Errors errors = errors_of(read_gpu_model("h200"), read_data("h200"));
-  for (const char* name : {"up", "down", "combine", "layer"}) check(errors, name, {0.04, 0.08});
+TEST_CASE("the model of an H200 with figures that --measure found there meets its limits") {
+  const GpuModel gpu = read_gpu_model("h200");
+  const Errors errors = errors_of(gpu, read_data("h200"));
+  for (const char* name : kStageNames) check(errors, name, {0.04, 0.08});
+  check_stated(gpu.error, errors);
 }
 
 TEST_CASE("an H200 is predicted from an H100's figures by datasheets") {
-  GpuModel gpu = read_gpu_model("h200");
-  gpu.figures = scale_figures(read_gpu_model("h100"), gpu.peaks, gpu.device.multiprocessors);
-  const Errors errors = errors_of(gpu, read_data("h200"));
-  for (const char* name : {"up", "down", "combine", "layer"}) check(errors, name, {0.05, 0.10});
+  const Errors errors = errors_of(scaled_h200(), read_data("h200"));
+  for (const char* name : kStageNames) check(errors, name, {0.05, 0.10});
+  for (const char* id : {"h100_pcie", "h100_nvl", "a100", "b200"}) check_stated(read_gpu_model(id).error, errors);
+}
+
+TEST_CASE("the model ranks the strategies of the real trace as measured, and knows what they gain") {
+  for (const char* id : {"h100", "h200"}) {
+    const GpuModel gpu = read_gpu_model(id);
+    for (const json& experiment : read_data(id)["experiments"]) {
+      if (experiment["name"].get<std::string>().find("trace") == std::string::npos) continue;
+      const double none_ms = forward_of(gpu, experiment, experiment["strategies"][0]).layer_ms;
+      const auto gain = [&](const json& strategy) { return none_ms / forward_of(gpu, experiment, strategy).layer_ms; };
+      for (const json& one : experiment["strategies"]) {
+        INFO(id << ", " << experiment["name"] << ", " << one["label"]);
+        CHECK(std::abs(gain(one) - one["speedup"].get<double>()) <= 0.02);
+        for (const json& other : experiment["strategies"]) {
+          const double apart = gain(one) / gain(other);
+          if (apart < 1 + 2 * gpu.error.ratio) continue;  // their intervals touch
+          CHECK(one["speedup"] > other["speedup"]);
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("errors in full", "[.table]") {
-  for (const char* name : {"h100", "h200"}) {
-    for (const char* half : {"fit", "held"}) {
-      for (const auto& [what, all] : errors_of(read_gpu_model(name), read_data(name), half)) {
-        std::printf("%s %-5s %-9s %3zu median %.4f p90 %.4f\n", name, half, what.c_str(), all.size(),
-                    quantile(all, 0.5), quantile(all, 0.9));
-      }
+  const auto print = [](const char* what, const char* half, const Errors& errors) {
+    for (const auto& [name, all] : errors) {
+      std::printf("%-14s %-5s %-9s %3zu median %.4f p90 %.4f\n", what, half, name.c_str(), all.size(),
+                  quantile(all, 0.5), quantile(all, 0.9));
     }
+  };
+  for (const char* half : {"fit", "held"}) {
+    for (const char* id : {"h100", "h200"}) print(id, half, errors_of(read_gpu_model(id), read_data(id), half));
+    print("h200 from h100", half, errors_of(scaled_h200(), read_data("h200"), half));
+    print("h200 as h100", half, errors_of(read_gpu_model("h100"), read_data("h200"), half));
   }
 }
