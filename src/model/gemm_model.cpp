@@ -14,7 +14,8 @@ namespace tatr {
 
 namespace {
 
-constexpr double kElementBytes = 2.0;  // bf16
+constexpr double kElementBytes = 2.0;   // bf16
+constexpr std::size_t kItemsAlike = 4;  // in a row, that are slowed down alike: far fewer than share memory
 
 /// What an item of a cluster asks for.
 struct ItemCost {
@@ -49,12 +50,12 @@ class Launch {
     const std::vector<ItemCost> before = sums();
     const double multiply = before.back().multiply_us / clusters_;
     const double memory = before.back().memory_bytes / figures_.memory_bytes * 1e6;
-    double gain = 1, us = 0;
+    double gain = 1;
     for (int pass = 0; pass < 3; ++pass) {
-      us = busy_us(before, gain);
+      const double us = mean_us(before, gain);
       gain = clock_gain(gpu_, multiply / gain / us, memory / us);
     }
-    return (figures_.gemm.launch_us + us) * 1e-3;
+    return (figures_.gemm.launch_us + busy_us(before, gain)) * 1e-3;
   }
 
  private:
@@ -107,17 +108,34 @@ class Launch {
     return before;
   }
 
+  std::size_t window() const {
+    return std::max<std::size_t>(1, static_cast<std::size_t>(figures_.gemm.window * clusters_));
+  }
+
+  /// What all clusters take if none is ever without an item.
+  double mean_us(const std::vector<ItemCost>& before, double gain) const {
+    double us = 0;
+    for (std::size_t from = 0; from < items_.size(); from += window()) {
+      const std::size_t to = std::min(items_.size(), from + window());
+      const double multiply = (before[to].multiply_us - before[from].multiply_us) / gain / clusters_;
+      us += multiply * slowdown(before[from], before[to], gain);
+    }
+    return us;
+  }
+
   /// Each item goes to the cluster that is free first. While it runs it shares memory with the items about it: what
   /// those take together, of multiplying, memory or L2, is what it is slowed down to.
   double busy_us(const std::vector<ItemCost>& before, double gain) const {
-    const std::size_t count = items_.size();
+    const std::size_t count = items_.size(), width = window();
     std::priority_queue<double, std::vector<double>, std::greater<>> free_at(
         std::greater<>(), std::vector<double>(static_cast<std::size_t>(clusters_), 0.0));
-    const auto window = std::max<std::size_t>(1, static_cast<std::size_t>(figures_.gemm.window * clusters_));
-    double end = 0;
+    double end = 0, slow = 1;
     for (std::size_t i = 0; i < count; ++i) {
-      const std::size_t from = i > window / 2 ? i - window / 2 : 0, to = std::min(count, from + window);
-      const double at = free_at.top() + items_[i].multiply_us / gain * slowdown(before[from], before[to], gain);
+      if (i % kItemsAlike == 0) {
+        const std::size_t from = i > width / 2 ? i - width / 2 : 0;
+        slow = slowdown(before[from], before[std::min(count, from + width)], gain);
+      }
+      const double at = free_at.top() + items_[i].multiply_us / gain * slow;
       free_at.pop();
       free_at.push(at);
       end = std::max(end, at);

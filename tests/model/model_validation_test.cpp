@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -45,22 +45,56 @@ ModelledForward forward_of(const GpuModel& gpu, const json& experiment, const js
   return model_forward(gpu, shape, options, rows);
 }
 
-/// Shares by which modelled figures are off, of the cases that nothing was fitted on.
+/// The same by what datasheets promise: FLOPs of whole tiles over the tensor cores' peak, or bytes over the memory's.
+ModelledForward roofline_of(const GpuPeaks& peaks, double peak_flops, const json& experiment, const json& strategy) {
+  const auto rows = strategy["rows"].get<std::vector<std::int32_t>>();
+  const double tile = strategy["tile"], hidden = experiment["hidden"], intermediate = experiment["intermediate"];
+  double all = 0, tile_rows = 0, used = 0;
+  for (const std::int32_t count : rows) {
+    all += count;
+    tile_rows += std::ceil(count / tile) * tile;
+    used += count > 0 ? 1 : 0;
+  }
+  const auto gemm_ms = [&](double in, double columns, double out) {
+    const double bytes = 2 * (used * in * columns + all * (in + out));
+    return std::max(2 * tile_rows * in * columns / peak_flops, bytes / peaks.memory_bytes) * 1e3;
+  };
+  ModelledForward times;
+  times.stage_ms[index_of(Stage::kUp)] = gemm_ms(hidden, 2 * intermediate, intermediate);
+  times.stage_ms[index_of(Stage::kDown)] = gemm_ms(intermediate, hidden, hidden);
+  times.stage_ms[index_of(Stage::kCombine)] =
+      2 * hidden * (all + experiment["tokens"].get<double>()) / peaks.memory_bytes * 1e3;
+  for (const auto& ms : times.stage_ms) times.layer_ms += ms.value_or(0);
+  times.uniform_ms = 6 * all * hidden * intermediate / peak_flops * 1e3;
+  return times;
+}
+
+using Forward = std::function<ModelledForward(const json& experiment, const json& strategy)>;
+
+/// Shares by which modelled figures are off.
 using Errors = std::map<std::string, std::vector<double>>;
 
-void add_case(Errors& errors, const GpuModel& gpu, const json& experiment, const json& strategy, double none_ms) {
-  const ModelledForward times = forward_of(gpu, experiment, strategy);
-  const auto add = [&](const std::string& name, double modelled, const json& measured) {
-    errors[name].push_back(std::abs(modelled / measured.get<double>() - 1));
-  };
-  add("up", *times.stage_ms[index_of(Stage::kUp)], strategy["up_ms"]);
-  add("down", *times.stage_ms[index_of(Stage::kDown)], strategy["down_ms"]);
-  add("combine", *times.stage_ms[index_of(Stage::kCombine)], strategy["combine_ms"]);
-  add("layer", times.layer_ms, strategy["layer_ms"]);
-  add("uniform", times.uniform_ms, strategy["uniform_ms"]);
-  add("speedup", none_ms / times.layer_ms, strategy["speedup"]);
-  const auto counts = experiment["counts"].get<std::vector<std::int32_t>>();
-  add("rounding", model_rounding_us(gpu, strategy_of(strategy), counts), strategy["round_us"]);
+void add_error(Errors& errors, const std::string& name, double modelled, const json& measured) {
+  errors[name].push_back(std::abs(modelled / measured.get<double>() - 1));
+}
+
+/// Of the cases that nothing was fitted on, or of the others.
+Errors errors_of(const Forward& forward, const json& data, const std::string& half = "held") {
+  Errors errors;
+  for (const json& experiment : data["experiments"]) {
+    if (experiment["name"].get<std::string>().rfind(half, 0) != 0) continue;
+    const double none_ms = forward(experiment, experiment["strategies"][0]).layer_ms;
+    for (const json& strategy : experiment["strategies"]) {
+      const ModelledForward times = forward(experiment, strategy);
+      add_error(errors, "up", *times.stage_ms[index_of(Stage::kUp)], strategy["up_ms"]);
+      add_error(errors, "down", *times.stage_ms[index_of(Stage::kDown)], strategy["down_ms"]);
+      add_error(errors, "combine", *times.stage_ms[index_of(Stage::kCombine)], strategy["combine_ms"]);
+      add_error(errors, "layer", times.layer_ms, strategy["layer_ms"]);
+      add_error(errors, "uniform", times.uniform_ms, strategy["uniform_ms"]);
+      add_error(errors, "speedup", none_ms / times.layer_ms, strategy["speedup"]);
+    }
+  }
+  return errors;
 }
 
 RouterConfig router_of(const json& experiment) {
@@ -72,15 +106,18 @@ RouterConfig router_of(const json& experiment) {
   return router;
 }
 
+/// With routing and rounding.
 Errors errors_of(const GpuModel& gpu, const json& data, const std::string& half = "held") {
-  Errors errors;
+  Errors errors = errors_of(
+      [&](const json& experiment, const json& strategy) { return forward_of(gpu, experiment, strategy); }, data, half);
   for (const json& experiment : data["experiments"]) {
     if (experiment["name"].get<std::string>().rfind(half, 0) != 0) continue;
-    const double none_ms = forward_of(gpu, experiment, experiment["strategies"][0]).layer_ms;
-    for (const json& strategy : experiment["strategies"]) add_case(errors, gpu, experiment, strategy, none_ms);
+    const auto counts = experiment["counts"].get<std::vector<std::int32_t>>();
+    for (const json& strategy : experiment["strategies"]) {
+      add_error(errors, "rounding", model_rounding_us(gpu, strategy_of(strategy), counts), strategy["round_us"]);
+    }
     if (experiment["route_us"].is_null()) continue;
-    const double routing = model_routing_us(gpu, router_of(experiment));
-    errors["routing"].push_back(std::abs(routing / experiment["route_us"].get<double>() - 1));
+    add_error(errors, "routing", model_routing_us(gpu, router_of(experiment)), experiment["route_us"]);
   }
   return errors;
 }
@@ -110,14 +147,13 @@ void check_stated(const ModelError& stated, const Errors& errors) {
     median = std::max(median, quantile(errors.at(name), 0.5));
     p90 = std::max(p90, quantile(errors.at(name), 0.9));
   }
-  constexpr double kRounding = 0.0011;
+  const double ratio = quantile(errors.at("speedup"), 0.9);
+  INFO("worst: median " << median << ", 90th percentile " << p90 << ", ratio " << ratio);
+  constexpr double kRounding = 0.001;
   CHECK((stated.median >= median && stated.median < median + kRounding));
   CHECK((stated.p90 >= p90 && stated.p90 < p90 + kRounding));
-  const double ratio = quantile(errors.at("speedup"), 0.9);
   CHECK((stated.ratio >= ratio && stated.ratio < ratio + kRounding));
   CHECK(stated.cases == static_cast<std::int64_t>(errors.at("layer").size()));
-  INFO("worst: median " << median << ", 90th percentile " << p90 << ", ratio " << ratio);
-  CHECK(stated.cases > 0);
 }
 
 }  // namespace
@@ -163,16 +199,30 @@ TEST_CASE("the model ranks the strategies of the real trace as measured, and kno
   }
 }
 
-TEST_CASE("errors in full", "[.table]") {
-  const auto print = [](const char* what, const char* half, const Errors& errors) {
-    for (const auto& [name, all] : errors) {
-      std::printf("%-14s %-5s %-9s %3zu median %.4f p90 %.4f\n", what, half, name.c_str(), all.size(),
-                  quantile(all, 0.5), quantile(all, 0.9));
+TEST_CASE("the table of the model's errors says what they are") {
+  const auto all_of = [](const GpuModel& gpu, const char* data) { return errors_of(gpu, read_data(data)); };
+  const GpuModel h200 = read_gpu_model("h200");
+  const std::map<std::string, Errors> columns = {{"h100", all_of(read_gpu_model("h100"), "h100")},
+                                                 {"h200", all_of(h200, "h200")},
+                                                 {"scaled", all_of(scaled_h200(), "h200")},
+                                                 {"as_h100", all_of(read_gpu_model("h100"), "h200")},
+                                                 {"roofline", errors_of(
+                                                                  [&](const json& experiment, const json& strategy) {
+                                                                    constexpr double kDatasheetFlops = 989e12;
+                                                                    return roofline_of(h200.peaks, kDatasheetFlops,
+                                                                                       experiment, strategy);
+                                                                  },
+                                                                  read_data("h200"))}};
+  std::ifstream file(std::string(TATR_SOURCE_DIR) + "/docs/results/model_errors.json");
+  const json table = json::parse(file);
+  for (const json& row : table["rows"]) {
+    for (const auto& [name, errors] : columns) {
+      const auto found = errors.find(row["quantity"].get<std::string>());
+      if (found == errors.end() || !row.contains(name)) continue;
+      const auto percent = [&](double share) { return std::round(1000 * quantile(found->second, share)) / 10; };
+      INFO(row["quantity"] << " of " << name << ": " << percent(0.5) << ", " << percent(0.9));
+      CHECK(row[name][0] == percent(0.5));
+      CHECK(row[name][1] == percent(0.9));
     }
-  };
-  for (const char* half : {"fit", "held"}) {
-    for (const char* id : {"h100", "h200"}) print(id, half, errors_of(read_gpu_model(id), read_data(id), half));
-    print("h200 from h100", half, errors_of(scaled_h200(), read_data("h200"), half));
-    print("h200 as h100", half, errors_of(read_gpu_model("h100"), read_data("h200"), half));
   }
 }
