@@ -125,6 +125,7 @@ def draw_timing(experiment, layer):
         axes.plot([median, median], [row - 0.36, row + 0.36], color=colour, linewidth=2)
         if setting.floor_ms() is not None:
             axes.scatter([setting.floor_ms()], [row], s=34, marker="D", **how_style("modelled", "black"))
+    axes.use_sticky_edges = False  # a box does not begin at the axis
     floors = any(s.floor_ms() is not None for s in settings)
     modelled = any(s.how == "modelled" for s in settings)
     axes.set_xlabel(("layer, ms: modelled, and 90% of the model's cases" if modelled else "layer, ms: samples, quartiles, median") + ("\ndotted diamond: modelled floor of the two GEMMs" if floors else ""))

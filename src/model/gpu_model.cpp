@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
 #include <string_view>
 
 #include "core/error.hpp"
@@ -134,6 +135,16 @@ GpuModel build(const json& from, const std::string& id) {
   return gpu;
 }
 
+json read_document(const std::string& name_or_path) {
+  if (const Shipped* shipped = find_shipped(name_or_path)) return json::parse(shipped->text);
+  if (!std::filesystem::exists(name_or_path)) {
+    std::string names;
+    for (const Shipped& one : kShipped) names += (names.empty() ? "" : ", ") + std::string(one.id);
+    throw ConfigError({name_or_path}, "there is no such device file, and none of that name: " + names);
+  }
+  return read_json_file(name_or_path);
+}
+
 }  // namespace
 
 std::vector<std::string> shipped_gpu_models() {
@@ -144,7 +155,7 @@ std::vector<std::string> shipped_gpu_models() {
 
 nlohmann::ordered_json gpu_model_document(const std::string& name_or_path) {
   if (const Shipped* shipped = find_shipped(name_or_path)) return nlohmann::ordered_json::parse(shipped->text);
-  return nlohmann::ordered_json(read_json_file(name_or_path));
+  return nlohmann::ordered_json(read_document(name_or_path));
 }
 
 nlohmann::ordered_json gpu_model_document(const GpuModel& gpu) {
@@ -178,8 +189,7 @@ nlohmann::ordered_json gpu_model_document(const GpuModel& gpu) {
 
 GpuModel read_gpu_model(const std::string& name_or_path) {
   static const SchemaValidator schema(json::parse(kDeviceSchema));
-  const Shipped* shipped = find_shipped(name_or_path);
-  const json document = shipped != nullptr ? json::parse(shipped->text) : read_json_file(name_or_path);
+  const json document = read_document(name_or_path);
   schema.check(document, name_or_path);
   return build(document, name_or_path);
 }
