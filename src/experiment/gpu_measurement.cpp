@@ -37,6 +37,10 @@ constexpr const char* kLayers = R"({
   }
 })";
 
+constexpr const char* kFound =
+    "found by device --measure: flops_per_second, memory_bytes_per_second, gemm.launch_us, combine.bytes_per_second, "
+    "uniform.rate, uniform.memory_rate, routing.launch_us; the others are those of h100";
+
 MeasuredLayer measure_layer(const ExperimentConfig& config, System& system) {
   const ExperimentRecord record = run_experiment(config, system, {});
   const StrategyRecord& strategy = record.strategies.front();
@@ -131,7 +135,7 @@ GpuModel measure_gpu(System& system, const std::function<void(const std::string&
   gpu.name = system.device().name;
   gpu.device = system.device();
   gpu.from = FiguresFrom::kMeasured;
-  gpu.measured = {describe_environment(system).date.substr(0, 10), program_version()};
+  gpu.measured = {describe_environment(system).date.substr(0, 10), program_version(), kFound};
   gpu.memory_bytes = limits->memory_bytes;
   gpu.peaks = {limits->clock_mhz, limits->power_w, flops_clock_of(gpu.device.compute_capability),
                limits->memory_bytes_per_second};

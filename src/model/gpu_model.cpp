@@ -110,7 +110,7 @@ GpuModel build(const json& from, const std::string& id) {
   const json& source = from["source"];
   if (source["kind"] == "measured") {
     gpu.from = FiguresFrom::kMeasured;
-    gpu.measured = {source["date"], source["version"]};
+    gpu.measured = {source["date"], source["version"], source["note"]};
     gpu.source = fmt::format("measured on {} by tatr-sim {}", gpu.measured.date, gpu.measured.version);
   } else {
     gpu.source = "datasheet: " + source["document"].get<std::string>();
@@ -149,6 +149,7 @@ json read_document(const std::string& name_or_path) {
 
 std::vector<std::string> shipped_gpu_models() {
   std::vector<std::string> ids;
+  ids.reserve(kShipped.size());
   for (const Shipped& one : kShipped) ids.emplace_back(one.id);
   return ids;
 }
@@ -162,7 +163,10 @@ nlohmann::ordered_json gpu_model_document(const GpuModel& gpu) {
   const GpuFigures& figures = gpu.figures;
   nlohmann::ordered_json document;
   document["name"] = gpu.name;
-  document["source"] = {{"kind", "measured"}, {"date", gpu.measured.date}, {"version", gpu.measured.version}};
+  document["source"] = {{"kind", "measured"},
+                        {"date", gpu.measured.date},
+                        {"version", gpu.measured.version},
+                        {"note", gpu.measured.note}};
   document["compute_capability"] = gpu.device.compute_capability;
   document["multiprocessors"] = gpu.device.multiprocessors;
   document["memory_bytes"] = gpu.memory_bytes;

@@ -99,6 +99,7 @@ struct GpuFigures {
 /// Of figures that were measured.
 struct Measurement {
   std::string date, version;  // of the program
+  std::string note;           // which figures were found how
 };
 
 /// What a GEMM cannot beat, a second: dense work and copies at their best, measured.

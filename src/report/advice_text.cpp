@@ -112,15 +112,21 @@ std::string reservations(const Advice& advice) {
   return text + reason_lines(beyond, "*: not calibrated, never advised: ");
 }
 
+/// "modelled (datasheet, not validated)"
+std::string how_words(const Advice& advice, const ExperimentRecord& experiment) {
+  if (advice.cost == AdviceCost::kMeasured) return "measured";
+  const std::string doubt = advice.cost == AdviceCost::kModelled ? doubt_of(*experiment.model) : std::string();
+  return doubt.empty() ? "modelled" : "modelled (" + doubt + ")";
+}
+
 std::string choice_text(const std::string& what, const Advice& advice, const AdviceChoice& choice,
                         const ExperimentRecord& experiment) {
   const NetworkRecord& network = *choice.network;
-  std::string text = wrap(
-      fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, perplexity {}{}, lost mass {}", what, network.label,
-                  tile_words(network), format_count(network.metrics.tiles), choice.speedup,
-                  advice.cost == AdviceCost::kMeasured ? "measured" : "modelled", perplexity_words(network.quality),
-                  beyond_words(network), format_value(network.metrics.dropped_gate_mass)),
-      2, 2);
+  std::string text = wrap(fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, perplexity {}{}, lost mass {}", what,
+                                      network.label, tile_words(network), format_count(network.metrics.tiles),
+                                      choice.speedup, how_words(advice, experiment), perplexity_words(network.quality),
+                                      beyond_words(network), format_value(network.metrics.dropped_gate_mass)),
+                          2, 2);
   return text + wrap("as a config says it: " + strategy_text(experiment, network), 4, 2);
 }
 
