@@ -47,7 +47,7 @@ std::string StoredResult::device() const {
 
 std::string StoredResult::line() const { return document.dump(-1, ' ', false, json::error_handler_t::replace); }
 
-std::vector<StoredResult> split_results(std::vector<ResultDocument> documents) {
+std::vector<StoredResult> split_results(std::vector<ResultDocument>&& documents) {
   std::vector<StoredResult> results;
   for (ResultDocument& result : documents) {
     check_strictly(result);

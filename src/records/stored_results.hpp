@@ -14,7 +14,7 @@
 namespace tatr {
 
 /// One experiment with the tool and the environment that it was run with.
-struct StoredResult {
+struct StoredResult {       // NOLINT(bugprone-exception-escape): moving a document throws nothing
   nlohmann::json document;  // a JSON result, as the schema of results has it, of exactly one experiment
   std::string place;        // for errors
 
@@ -27,7 +27,7 @@ struct StoredResult {
 
 /// The experiments of documents, in order. Throws ConfigError at what the schema of results does not allow: joining and
 /// resuming need what a page can do without.
-std::vector<StoredResult> split_results(std::vector<ResultDocument> documents);
+std::vector<StoredResult> split_results(std::vector<ResultDocument>&& documents);
 
 /// What joined files hold so far: of results with one config hash and device the first is kept, and one name stands for
 /// one config.

@@ -77,11 +77,12 @@ std::string beyond_words(const NetworkRecord& network) {
 /// Reasons with the labels of those that they go for, each once, in order of appearance.
 std::string reason_lines(const std::vector<std::pair<std::string, std::string>>& reasons, const std::string& title) {
   std::vector<std::pair<std::string, std::vector<std::string>>> groups;
-  for (const auto& [reason, label] : reasons) {
-    auto found = std::find_if(groups.begin(), groups.end(), [&](const auto& group) { return group.first == reason; });
-    if (found == groups.end()) found = groups.insert(found, {reason, {}});
+  for (const auto& one : reasons) {
+    auto found =
+        std::find_if(groups.begin(), groups.end(), [&](const auto& group) { return group.first == one.first; });
+    if (found == groups.end()) found = groups.insert(found, {one.first, {}});
     std::vector<std::string>& labels = found->second;
-    if (std::find(labels.begin(), labels.end(), label) == labels.end()) labels.push_back(label);
+    if (std::find(labels.begin(), labels.end(), one.second) == labels.end()) labels.push_back(one.second);
   }
   std::string text;
   for (const auto& [reason, labels] : groups) {

@@ -34,7 +34,8 @@ class Columns {
   /// Members of one object, each under its own name; what stands before names is of `prefix`.
   void add(const json& (*from)(const Row&), const std::string& place, const std::vector<std::string>& names,
            const std::string& prefix = "") {
-    for (const std::string& name : names) add_as(prefix + name, from, place + "/" + name);
+    for (const std::string& name : names)
+      add_as(fmt::format("{}{}", prefix, name), from, fmt::format("{}/{}", place, name));
   }
   void add_as(const std::string& name, const json& (*from)(const Row&), const std::string& pointer,
               const std::string& otherwise = "") {

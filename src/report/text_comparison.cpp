@@ -110,7 +110,9 @@ std::string measured_tables(const TextContext& context, const std::vector<const 
     }
     text += wrap(
         fmt::format("Measured ({}{}; {}{}):", shown, granule, samples, layered ? ", added over the layers" : ""), 0, 2);
-    text += table.render() + mixed + end_to_end;
+    text += table.render();
+    text += mixed;
+    text += end_to_end;
   }
   if (!missing.empty()) text += wrap("Times not measured: " + missing, 0, 2);
   return text;

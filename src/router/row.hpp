@@ -2,6 +2,7 @@
 // Loops that compilers turn into vector code; the same bits however wide the vectors are.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -51,7 +52,7 @@ TATR_HD inline float row_exp_sum(const float* row, std::int32_t experts, float m
   float joined[kPartials / 2];  // neighbours, in turns with `partial`: vectors cannot shrink in place
   float *from = partial, *to = joined;
   for (std::int32_t left = kPartials / 2; left > 0; left /= 2) {
-    for (std::int32_t j = 0; j < left; ++j) to[j] = from[2 * j] + from[2 * j + 1];
+    for (std::ptrdiff_t j = 0; j < left; ++j) to[j] = from[2 * j] + from[2 * j + 1];
     float* const done = from;
     from = to;
     to = done;

@@ -56,7 +56,7 @@ TATR_HD inline RowTiles row_tiles(const TileGrid& grid, std::int32_t count) {
 
 TATR_HD inline std::int64_t items_of_expert(const TileGrid& grid, std::int32_t count) {
   const RowTiles tiles = row_tiles(grid, count);
-  return tiles.pairs * grid.column_tiles + tiles.odd * ceil_div(grid.column_tiles, 2);
+  return tiles.pairs * grid.column_tiles + static_cast<std::int64_t>(tiles.odd * ceil_div(grid.column_tiles, 2));
 }
 
 /// Item `local` of an expert with rows [begin, begin + count), as seen by CTA `rank` of the cluster. Within a band: two
