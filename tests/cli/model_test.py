@@ -40,6 +40,13 @@ class Model(ProgramTest):
         path.write_text(json.dumps({**figures, **changes}))
         return path
 
+    def test_a_cpu_is_not_measured_as_a_gpu(self):
+        out = self.path / "own.json"
+        self.assert_fails(run("device", "--measure", "--device", "cpu", "--out", out), 3, "--measure", "cpu")
+        self.assert_fails(run("device", "--measure"), 2, "--out")
+        self.assert_fails(run("device", "--out", out), 2, "--measure")
+        self.assertEqual(list(self.path.iterdir()), [])
+
     def test_devices_are_listed_and_shown(self):
         listed = run("device").stdout
         for words in ("h100", H100, "multiprocessors 132", "GiB", "held-out", "a100", A100, DOUBT):
