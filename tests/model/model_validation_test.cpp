@@ -202,13 +202,15 @@ TEST_CASE("of GPUs of another architecture no more is claimed than a roofline wo
 TEST_CASE("the model ranks the strategies of the real trace as measured, and knows what they gain") {
   for (const char* id : {"h100", "h200"}) {
     const GpuModel gpu = read_gpu_model(id);
-    for (const json& experiment : read_data(id)["experiments"]) {
+    const json data = read_data(id);
+    for (const json& experiment : data["experiments"]) {
       if (experiment["name"].get<std::string>().find("trace") == std::string::npos) continue;
       const double none_ms = forward_of(gpu, experiment, experiment["strategies"][0]).layer_ms;
       const auto gain = [&](const json& strategy) { return none_ms / forward_of(gpu, experiment, strategy).layer_ms; };
       for (const json& one : experiment["strategies"]) {
         INFO(id << ", " << experiment["name"] << ", " << one["label"]);
-        CHECK(std::abs(gain(one) - one["speedup"].get<double>()) <= 0.02);
+        const double limit = one["tile"] == 128 ? 0.02 : 0.04;
+        CHECK(std::abs(gain(one) - one["speedup"].get<double>()) <= limit);
         for (const json& other : experiment["strategies"]) {
           const double apart = gain(one) / gain(other);
           if (apart < 1 + 2 * gpu.error.ratio) continue;  // their intervals touch
