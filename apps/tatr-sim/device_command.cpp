@@ -60,10 +60,12 @@ ExitCode device(const DeviceArguments& arguments) {
 void add_device(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<DeviceArguments>();
   CLI::App* command = app.add_subcommand("device", "List or print the GPUs that can be modelled, or measure one");
-  command->add_option("NAME", arguments->name, "Print this one's file: a name of the list, or a path")
-      ->type_name("FILE");
+  CLI::Option* name =
+      command->add_option("NAME", arguments->name, "Print this one's file: a name of the list, or a path")
+          ->type_name("FILE");
   add_device_options(*command, arguments->device);
   CLI::Option* measured = command->add_flag("--measure", arguments->measure, "Measure the GPU at hand (some 15 s)");
+  measured->excludes(name);
   measured->needs(command->add_option("--out", arguments->out, "With --measure: the device file to write")
                       ->type_name("FILE")
                       ->needs(measured));

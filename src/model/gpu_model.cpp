@@ -103,6 +103,36 @@ const Shipped* find_shipped(const std::string& id) {
   return found == kShipped.end() ? nullptr : found;
 }
 
+json read_document(const std::string& name_or_path) {
+  if (const Shipped* shipped = find_shipped(name_or_path)) return json::parse(shipped->text);
+  if (!std::filesystem::exists(name_or_path)) {
+    std::string names;
+    for (const Shipped& one : kShipped) names += (names.empty() ? "" : ", ") + std::string(one.id);
+    throw ConfigError({name_or_path}, "there is no such device file, and none of that name: " + names);
+  }
+  return read_json_file(name_or_path);
+}
+
+json checked_document(const std::string& name_or_path) {
+  static const SchemaValidator schema(json::parse(kDeviceSchema));
+  json document = read_document(name_or_path);
+  schema.check(document, name_or_path);
+  return document;
+}
+
+GpuModel build(const json& from, const std::string& id);
+
+/// The file that another one, `id`, is scaled from: by name, or by a path beside it.
+GpuModel measured_like(const std::string& like, const std::string& id) {
+  const std::string path =
+      find_shipped(like) != nullptr ? like : (std::filesystem::path(id).parent_path() / like).string();
+  const json document = checked_document(path);
+  if (!document.contains("figures")) {  // so a chain of files, or a ring, is not followed
+    throw ConfigError({id, "/like"}, brief_json(like), "a device file whose figures were measured");
+  }
+  return build(document, path);
+}
+
 GpuModel build(const json& from, const std::string& id) {
   GpuModel gpu;
   gpu.id = id;
@@ -126,23 +156,9 @@ GpuModel build(const json& from, const std::string& id) {
   if (from.contains("figures")) {
     gpu.figures = build_figures(from["figures"]);
   } else {
-    const GpuModel like = read_gpu_model(from["like"]);
-    if (like.from != FiguresFrom::kMeasured) {
-      throw ConfigError({id, "/like"}, brief_json(from["like"]), "a device file whose figures were measured");
-    }
-    gpu.figures = scale_figures(like, gpu.peaks, gpu.device.multiprocessors);
+    gpu.figures = scale_figures(measured_like(from["like"], id), gpu.peaks, gpu.device.multiprocessors);
   }
   return gpu;
-}
-
-json read_document(const std::string& name_or_path) {
-  if (const Shipped* shipped = find_shipped(name_or_path)) return json::parse(shipped->text);
-  if (!std::filesystem::exists(name_or_path)) {
-    std::string names;
-    for (const Shipped& one : kShipped) names += (names.empty() ? "" : ", ") + std::string(one.id);
-    throw ConfigError({name_or_path}, "there is no such device file, and none of that name: " + names);
-  }
-  return read_json_file(name_or_path);
 }
 
 }  // namespace
@@ -191,12 +207,7 @@ nlohmann::ordered_json gpu_model_document(const GpuModel& gpu) {
   return document;
 }
 
-GpuModel read_gpu_model(const std::string& name_or_path) {
-  static const SchemaValidator schema(json::parse(kDeviceSchema));
-  const json document = read_document(name_or_path);
-  schema.check(document, name_or_path);
-  return build(document, name_or_path);
-}
+GpuModel read_gpu_model(const std::string& name_or_path) { return build(checked_document(name_or_path), name_or_path); }
 
 double sustained_clock_mhz(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors) {
   const double own = like.peaks.flops_clock * like.device.multiprocessors, other = peaks.flops_clock * multiprocessors;

@@ -45,7 +45,22 @@ class Model(ProgramTest):
         self.assert_fails(run("device", "--measure", "--device", "cpu", "--out", out), 3, "--measure", "cpu")
         self.assert_fails(run("device", "--measure"), 2, "--out")
         self.assert_fails(run("device", "--out", out), 2, "--measure")
+        self.assert_fails(run("device", "h100", "--measure", "--out", out), 2, "--measure", "NAME")
         self.assertEqual(list(self.path.iterdir()), [])
+
+    def test_a_file_is_scaled_from_measured_figures_only(self):
+        def scaled(like):
+            document = json.loads(run("device", "a100").stdout)
+            (self.path / "scaled.json").write_text(json.dumps({**document, "like": like}))
+            return run("run", self.config(), "--device", f"model:{self.path / 'scaled.json'}", "--quiet")
+        self.own_file("measured.json")
+        self.assertEqual(scaled("measured.json").returncode, 0)  # beside it, wherever the program runs
+        for like in ("scaled.json", "b200"):
+            self.assert_fails(scaled(like), 2, "scaled.json:/like", "measured")
+        self.assert_fails(scaled("none.json"), 2, "none.json", "no such device file")
+        error = {**json.loads(run("device", "h100").stdout)["error"], "p90": 1}
+        own = self.own_file(error=error)
+        self.assert_fails(run("run", self.config(), "--device", f"model:{own}", "--quiet"), 2, "/error/p90", "0.99")
 
     def test_devices_are_listed_and_shown(self):
         listed = run("device").stdout
