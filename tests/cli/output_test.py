@@ -21,8 +21,9 @@ MOUNTS = "TATR_TEST_MOUNTS"
 # Seconds of work: what fails before it fails fast.
 SLOW = {**TINY, "name": "slow", "router": {"tokens": 65536, "experts": 512, "top_k": 8},
         "strategies": [{"name": "up", "label": f"up {i}"} for i in range(50)]}
-# So long that a disk can be filled while they run.
-MANY = {**TINY, "name": "many", "router": {"tokens": 16384, "experts": 64, "top_k": 4}, "sweep": {"/seed": list(range(60))}}
+# So many that a disk can be filled while they run, on a busy machine too.
+SEEDS = 200
+MANY = {**TINY, "name": "many", "router": {"tokens": 16384, "experts": 64, "top_k": 4}, "sweep": {"/seed": list(range(SEEDS))}}
 
 
 def read_lines(path):
@@ -91,7 +92,7 @@ class Output(ProgramTest):
                 self.assertEqual(process.returncode, 3, stderr)
                 aside = kept_aside(self, stderr)
                 if option == "--json":
-                    self.assertEqual(len(json.loads(aside.read_text())["experiments"]), 60)
+                    self.assertEqual(len(json.loads(aside.read_text())["experiments"]), SEEDS)
                 else:
                     seeds = [line["experiments"][0]["config"]["seed"] for line in read_lines(aside)]
                     self.assertEqual(seeds, list(range(len(seeds))))
@@ -152,7 +153,7 @@ class Output(ProgramTest):
         self.assertEqual([path.name for path in folder.iterdir()], ["ballast"])
 
     def test_a_disk_that_fills_up_costs_no_result(self):
-        folder = self.mount("size=4m")
+        folder = self.mount("size=32m")
         path = folder / "r.jsonl"
         process = self.start(MANY, "--jsonl", path)
         self.wait_for(lambda: path.exists() and path.stat().st_size > 0, process)
@@ -167,7 +168,7 @@ class Output(ProgramTest):
         (folder / "ballast").unlink()
         process = self.start(MANY, "--jsonl", path, "--resume")
         self.assertEqual((process.communicate()[1], process.returncode), ("", 0))
-        self.assertEqual([line["experiments"][0]["config"]["seed"] for line in read_lines(path)], list(range(60)))
+        self.assertEqual([line["experiments"][0]["config"]["seed"] for line in read_lines(path)], list(range(SEEDS)))
 
 
 if __name__ == "__main__":
