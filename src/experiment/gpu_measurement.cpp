@@ -113,13 +113,6 @@ void find_figures(GpuModel& gpu, const std::map<std::string, MeasuredLayer>& lay
   solve(figures.routing.launch_us, small.route_us, [&] { return model_routing_us(gpu, small.config.router); });
 }
 
-namespace {
-
-/// Dense bf16 FLOPs of a multiprocessor in a clock, by architecture (tuning guides, throughput of tensor cores).
-double flops_clock_of(int compute_capability) { return compute_capability >= 100 ? 8192 : 4096; }
-
-}  // namespace
-
 GpuModel measure_gpu(System& system, const std::function<void(const std::string&)>& progress) {
   std::string reason;
   if (!system.is_cuda()) throw EnvironmentError("device --measure needs a GPU, and " + system.name() + " is none");
@@ -137,8 +130,7 @@ GpuModel measure_gpu(System& system, const std::function<void(const std::string&
   gpu.from = FiguresFrom::kMeasured;
   gpu.measured = {describe_environment(system).date.substr(0, 10), program_version(), kFound};
   gpu.memory_bytes = limits->memory_bytes;
-  gpu.peaks = {limits->clock_mhz, limits->power_w, flops_clock_of(gpu.device.compute_capability),
-               limits->memory_bytes_per_second};
+  gpu.peaks = {limits->clock_mhz, limits->power_w, base.peaks.flops_clock, limits->memory_bytes_per_second};
   gpu.figures = scale_figures(base, gpu.peaks, gpu.device.multiprocessors);
   gpu.error = read_gpu_model("h200").error;  // of a file that was made so
   gpu.error.own = false;

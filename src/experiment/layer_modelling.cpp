@@ -10,18 +10,6 @@
 
 namespace tatr {
 
-namespace {
-
-/// Rows of each expert, [E].
-std::vector<std::int32_t> rows_of(const Dispatch& dispatch) {
-  const std::vector<std::int32_t> offsets = dispatch.offsets.to_host();
-  std::vector<std::int32_t> rows(offsets.size() - 1);
-  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = offsets[i + 1] - offsets[i];
-  return rows;
-}
-
-}  // namespace
-
 ModelledLayer::ModelledLayer(TimingRequest request, const LayerConfig& layer, const GpuModel& gpu, System& system,
                              bool routes)
     : request_(std::move(request)), whole_(request_.config), gpu_(gpu), routes_(routes) {
@@ -49,7 +37,7 @@ LayerTiming ModelledLayer::model(std::size_t index) const {
       plan_forward_with(named_back_end(kModelledBackEnd, options.backend_place), shape, options, device);
   options.fuse_gather = plan.up.gather;
   options.fuse_swiglu = plan.up.swiglu;
-  const ModelledForward forward = model_forward(gpu_, shape, options, rows_of(rounded.dispatch));
+  const ModelledForward forward = model_forward(gpu_, shape, options, rounded.metrics.counts_after);
   const auto modelled = [&](double value) {
     TimingSeries series;
     series.modelled = interval_of(value, gpu_.error.p90);

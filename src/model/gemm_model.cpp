@@ -14,7 +14,7 @@ namespace tatr {
 
 namespace {
 
-constexpr double kElementBytes = 2.0;   // bf16
+const auto kElementBytes = static_cast<double>(bytes_of(DType::kBf16));
 constexpr std::size_t kItemsAlike = 4;  // in a row, that are slowed down alike: far fewer than share memory
 
 /// What an item of a cluster asks for.
@@ -166,9 +166,7 @@ class Launch {
 }  // namespace
 
 double model_gemm_ms(const GpuModel& gpu, const GroupedGemmProblem& problem, std::span<const std::int32_t> rows) {
-  GroupedGemmProblem bf16 = problem;
-  bf16.dtype = DType::kBf16;
-  TatrProblem own = tatr_problem_of(bf16);
+  TatrProblem own = tatr_problem_of(problem);
   if (!problem.tile_of_expert.empty()) own.tile_rows = problem.tile_of_expert.back();
   const TatrPlan plan = make_plan(own, {90, gpu.device.multiprocessors});
   const std::vector<std::vector<std::int32_t>> granules = granules_of_launches(problem);

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "core/error.hpp"
@@ -161,6 +162,33 @@ GpuModel build(const json& from, const std::string& id) {
   return gpu;
 }
 
+/// The clock in MHz at which all tensor cores multiply at the rate `flops`.
+double clock_of(const GpuModel& gpu) {
+  return gpu.figures.flops / (gpu.peaks.flops_clock * gpu.device.multiprocessors) * 1e-6;
+}
+
+/// The clock in MHz that all multiprocessors can keep up under the power cap while they multiply: what `like` keeps,
+/// scaled by (power to spare for each FLOP of a clock) ^ (1 / growth), at most the highest.
+double sustained_clock_mhz(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors) {
+  const double own = like.peaks.flops_clock * like.device.multiprocessors, other = peaks.flops_clock * multiprocessors;
+  const double spare = peaks.power_w / other / (like.peaks.power_w / own);
+  return std::min(clock_of(like) * std::pow(spare, 1 / like.figures.power.growth), kBusy * peaks.clock_mhz);
+}
+
+/// Of kShipped, in its order: read once, for every config of a sweep asks.
+const std::vector<GpuModel>& shipped_models() {
+  static const std::vector<GpuModel> models = [] {
+    std::vector<GpuModel> read;
+    read.reserve(kShipped.size());
+    for (const Shipped& one : kShipped) {
+      const std::string id(one.id);
+      read.push_back(build(checked_document(id), id));
+    }
+    return read;
+  }();
+  return models;
+}
+
 }  // namespace
 
 std::vector<std::string> shipped_gpu_models() {
@@ -207,13 +235,11 @@ nlohmann::ordered_json gpu_model_document(const GpuModel& gpu) {
   return document;
 }
 
-GpuModel read_gpu_model(const std::string& name_or_path) { return build(checked_document(name_or_path), name_or_path); }
-
-double sustained_clock_mhz(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors) {
-  const double own = like.peaks.flops_clock * like.device.multiprocessors, other = peaks.flops_clock * multiprocessors;
-  const double spare = peaks.power_w / other / (like.peaks.power_w / own);
-  const double kept = like.figures.flops / own * 1e-6;
-  return std::min(kept * std::pow(spare, 1 / like.figures.power.growth), kBusy * peaks.clock_mhz);
+GpuModel read_gpu_model(const std::string& name_or_path) {
+  if (const Shipped* shipped = find_shipped(name_or_path)) {
+    return shipped_models()[static_cast<std::size_t>(shipped - kShipped.data())];
+  }
+  return build(checked_document(name_or_path), name_or_path);
 }
 
 GpuFigures scale_figures(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors) {
@@ -232,8 +258,8 @@ double clock_gain(const GpuModel& gpu, double busy, double streaming) {
   const PowerFigures& power = gpu.figures.power;
   const double left = std::max(kLeast, 1 - power.idle - power.memory * streaming);
   const double wanted = (1 - power.idle) * busy;
-  const double kept = gpu.figures.flops / (gpu.peaks.flops_clock * gpu.device.multiprocessors) * 1e-6;
-  return std::min(std::pow(left / wanted, 1 / power.growth), std::max(1.0, kBusy * gpu.peaks.clock_mhz / kept));
+  return std::min(std::pow(left / wanted, 1 / power.growth),
+                  std::max(1.0, kBusy * gpu.peaks.clock_mhz / clock_of(gpu)));
 }
 
 std::string doubt_of(const GpuModel& gpu) {

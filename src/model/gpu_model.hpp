@@ -4,7 +4,7 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -137,10 +137,6 @@ nlohmann::ordered_json gpu_model_document(const GpuModel& gpu);
 /// The figures of `like` on a GPU of other peaks and size: rates of multiplying by the power law, rates of memory by
 /// its peak, all else as it is.
 GpuFigures scale_figures(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors);
-
-/// The clock in MHz that all multiprocessors can keep up under the power cap while they multiply: what `like` keeps,
-/// scaled by (power to spare for each FLOP of a clock) ^ (1 / growth), at most the highest.
-double sustained_clock_mhz(const GpuModel& like, const GpuPeaks& peaks, int multiprocessors);
 
 /// How many times faster than `flops` the tensor cores are while they multiply a share `busy` of the time, and memory
 /// runs at a share `streaming` of its rate: what the power cap leaves to them, at most the highest clock.

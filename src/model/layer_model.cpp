@@ -10,7 +10,7 @@ namespace tatr {
 
 namespace {
 
-constexpr double kElementBytes = 2.0;  // bf16
+const auto kElementBytes = static_cast<double>(bytes_of(DType::kBf16));
 
 /// What reads and writes memory, and does little besides.
 double copy_ms(const GpuModel& gpu, double elements) {
@@ -35,9 +35,7 @@ double rounding_base_us(const RoundingFigures& figures, const StrategyConfig& st
 
 ModelledForward model_forward(const GpuModel& gpu, const LayerShape& shape, const LayerOptions& options,
                               std::span<const std::int32_t> rows) {
-  DeviceInfo hopper = gpu.device;
-  hopper.compute_capability = 90;  // where the kernel could run
-  auto [up, down] = gemm_problems(shape, options, hopper);
+  auto [up, down] = gemm_problems(shape, options, gpu.device);
   up.gather = options.fuse_gather;
   up.swiglu = options.fuse_swiglu;
   const std::int64_t all = std::accumulate(rows.begin(), rows.end(), std::int64_t{0});
