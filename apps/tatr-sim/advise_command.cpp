@@ -30,7 +30,7 @@ namespace tatr {
 namespace {
 
 struct AdviseArguments {
-  std::string config, json, calibration, max_perplexity, max_dropped_mass, max_time;
+  std::string config, json, calibration, max_perplexity, max_dropped_mass, max_dropped_share, max_time;
   std::vector<std::string> overrides;
   DeviceOptions device;
   bool modelled = false, quiet = false;
@@ -65,22 +65,28 @@ AdviceLimits limits_of(const AdviseArguments& arguments) {
     limits.dropped_mass = number_before(arguments.max_dropped_mass, "");
     if (!limits.dropped_mass) refuse("--max-dropped-mass", arguments.max_dropped_mass, "a number such as 0.01");
   }
+  if (!arguments.max_dropped_share.empty()) {
+    limits.dropped_share = share_of(arguments.max_dropped_share);
+    if (!limits.dropped_share) refuse("--max-dropped-share", arguments.max_dropped_share, "a percentage such as 2%");
+  }
   if (!arguments.max_time.empty()) {
     limits.time_ms = number_before(arguments.max_time, "ms");
     limits.time_share = share_of(arguments.max_time);
     if (!limits.time_ms && !limits.time_share)
       refuse("--max-time", arguments.max_time, "5.5ms, or 90% of unrounded time");
   }
-  if (!limits.perplexity && !limits.dropped_mass && !limits.time_ms && !limits.time_share) {
-    throw UsageError("advise needs a limit: --max-perplexity, --max-dropped-mass or --max-time (see --help)");
+  if (!limits.perplexity && !limits.dropped_mass && !limits.dropped_share && !limits.time_ms && !limits.time_share) {
+    throw UsageError(
+        "advise needs a limit: --max-perplexity, --max-dropped-mass, --max-dropped-share or --max-time (see --help)");
   }
   return limits;
 }
 
-nlohmann::json candidate_strategies(bool all_scores) {
+nlohmann::json candidate_strategies(Known known) {
   nlohmann::json strategies = {"none",       "down",    "up",       "nearest", "adaptive",
                                "stochastic", "balance", "capacity", "dynamic"};
-  if (all_scores) strategies.push_back("score");
+  if (known == Known::kScores) strategies.push_back("score");
+  if (known < Known::kGates) return strategies;  // what budget looks at is not known
   for (int percent = 25; percent <= 200; percent += 25) {
     strategies.push_back({{"name", "budget"},
                           {"label", fmt::format("budget {}%", percent)},
@@ -104,13 +110,13 @@ ExperimentConfig candidates_of(const AdviseArguments& arguments, bool timed) {
   }
   const ExperimentConfig& own = configs.front();
   nlohmann::json document = nlohmann::json::parse(own.effective_json);
-  document["strategies"] = candidate_strategies(has_all_scores(own.router.source));
+  document["strategies"] = candidate_strategies(shape_of(own.router).known);
   document["tile"] = {64, 128, 256};
   document["documented"] = nlohmann::json::array();
   if (!timed) document["layer"] = nullptr;
   ExperimentConfig config = parse_experiment(document, arguments.config);
-  resolve_trace(config);
-  check_traces({config});
+  resolve_source(config);
+  check_sources({config});
   return config;
 }
 
@@ -135,8 +141,8 @@ ExitCode advise_on(const AdviseArguments& arguments) {
     throw UsageError(
         "--max-time in ms needs times: a layer in the config, and a GPU or a model of one; or give a share, 90%");
   }
-  const TraceSource* trace = config.router.source.trace();
-  check_apart({arguments.json}, {arguments.config, arguments.calibration, trace != nullptr ? trace->path : ""});
+  const std::string* read = config.router.source.path();
+  check_apart({arguments.json}, {arguments.config, arguments.calibration, read != nullptr ? *read : ""});
   std::optional<OutputFile> json;
   if (!arguments.json.empty()) json.emplace(arguments.json);
   Progress progress;
@@ -171,6 +177,10 @@ void add_advise(CLI::App& app, Action& action) {
       ->type_name("PERCENT");
   command->add_option("--max-dropped-mass", arguments->max_dropped_mass, "Highest dropped gate mass per token: 0.01")
       ->type_name("MASS");
+  command
+      ->add_option("--max-dropped-share", arguments->max_dropped_share,
+                   "Highest share of assignments dropped, which needs no gates: 2%")
+      ->type_name("PERCENT");
   command->add_option("--max-time", arguments->max_time, "Highest time with rounding: 5.5ms, or 90% of unrounded time")
       ->type_name("TIME");
   command->add_flag("--modelled", arguments->modelled,

@@ -18,6 +18,7 @@
 #include "config/read.hpp"
 #include "core/output_file.hpp"
 #include "device_options.hpp"
+#include "experiment/data_reading.hpp"
 #include "experiment/export.hpp"
 #include "experiment/memory_estimate.hpp"
 #include "experiment/resume.hpp"
@@ -29,6 +30,7 @@
 #include "output.hpp"
 #include "progress.hpp"
 #include "report/text.hpp"
+#include "run_data.hpp"
 #include "table_options.hpp"
 
 namespace tatr {
@@ -37,7 +39,7 @@ namespace {
 
 struct RunArguments {
   std::vector<std::string> configs, overrides;
-  std::string json, jsonl, shard = "1/1", devices, export_folder, experts = "4", calibration;
+  std::string json, jsonl, shard = "1/1", devices, save_config, export_folder, experts = "4", calibration;
   TablePaths tables;
   DeviceOptions device;
   bool resume = false, dry_run = false, quiet = false, quick = false, thorough = false;
@@ -104,7 +106,7 @@ TextOptions text_options(const RunArguments& arguments, bool to_stdout) {
 }
 
 void complete_and_check(ExperimentConfig& config) {
-  resolve_trace(config);
+  resolve_source(config);
   check_back_end_name(config);
   gpu_of_config(config);
 }
@@ -136,7 +138,7 @@ void check_outputs(const RunArguments& arguments, const std::vector<ExperimentCo
   std::vector<std::string> inputs = arguments.configs;
   inputs.push_back(arguments.calibration);
   for (const ExperimentConfig& config : configs) {
-    if (const TraceSource* trace = config.router.source.trace()) inputs.push_back(trace->path);
+    if (const std::string* path = config.router.source.path()) inputs.push_back(*path);
   }
   check_apart(outputs, inputs);
   if (!arguments.export_folder.empty()) prepare_export(arguments.export_folder);
@@ -249,10 +251,26 @@ ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig>
   return run_all(plan).code;
 }
 
+/// The one file of data, where there is one in place of configs.
+std::optional<std::string> data_of(const RunArguments& arguments) {
+  const auto data = std::find_if(arguments.configs.begin(), arguments.configs.end(), is_data);
+  if (data == arguments.configs.end()) {
+    if (arguments.save_config.empty()) return std::nullopt;
+    throw UsageError("--save-config makes a config for data; " + arguments.configs.front() + " is a config already");
+  }
+  const bool alone = arguments.configs.size() == 1 && arguments.json.empty() && arguments.jsonl.empty() &&
+                     !arguments.tables.wanted() && arguments.export_folder.empty() && !arguments.dry_run;
+  if (!alone) {
+    throw UsageError(*data + ": is data, no config; run it alone, with --save-config FILE, and then run that config");
+  }
+  return *data;
+}
+
 ExitCode run(const RunArguments& arguments) {
+  if (const auto data = data_of(arguments)) return run_data(*data, arguments.overrides, arguments.save_config);
   std::vector<ExperimentConfig> configs = read_configs(arguments);
   check_outputs(arguments, configs);
-  if (!arguments.dry_run) check_traces(configs);
+  if (!arguments.dry_run) check_sources(configs);
   if (arguments.jsonl.empty() || arguments.dry_run) return run_report(arguments, std::move(configs));
   return run_lines(arguments, std::move(configs));
 }
@@ -267,7 +285,11 @@ constexpr std::array kThorough = {"/measure/samples=100", "/measure/precision=0.
 void add_run(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<RunArguments>();
   CLI::App* command = app.add_subcommand("run", "Run experiments and report them");
-  command->add_option("CONFIG", arguments->configs, "Experiment files")->type_name("FILE")->required();
+  command
+      ->add_option("CONFIG", arguments->configs,
+                   "Experiment files; or one file of router data, to see what it is read as")
+      ->type_name("FILE")
+      ->required();
   add_device_options(*command, arguments->device);
   CLI::Option* jsonl =
       command->add_option("--jsonl", arguments->jsonl, "Append each result as it finishes, one a line; no text report")
@@ -293,6 +315,10 @@ void add_run(CLI::App& app, Action& action) {
       ->add_option("--calibration", arguments->calibration, "Estimate perplexity by this file of scripts/calibrate.py")
       ->type_name("FILE");
   command->add_flag("--dry-run", arguments->dry_run, "Print the effective config and the memory it needs, run nothing");
+  command
+      ->add_option("--save-config", arguments->save_config,
+                   "Of router data in place of a config: write a config for it")
+      ->type_name("FILE");
   command->add_option("--experts", arguments->experts, "Experts to list in the text: a number or 'all'")
       ->type_name("N")
       ->check(check_experts);

@@ -25,7 +25,7 @@ ExitCode validate(const ValidateOptions& options) {
   for (const std::string& path : options.configs) {
     try {
       const auto configs = read_experiments(path, options.overrides, [](ExperimentConfig& config) {
-        resolve_trace(config);
+        resolve_source(config);
         check_settings(config);
         gpu_of_config(config);
       });

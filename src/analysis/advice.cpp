@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <limits>
 
+#include "analysis/batches.hpp"
 #include "core/error.hpp"
 #include "core/format.hpp"
 #include "model/tile_cost.hpp"
+#include "records/metric_catalogue.hpp"
 
 namespace tatr {
 
@@ -42,6 +44,33 @@ bool better(const AdviceChoice& a, const AdviceChoice& b) {
   return a.quality != b.quality ? a.quality < b.quality : a.cost < b.cost;
 }
 
+/// Over groups where there are several.
+const RoundingMetrics& mean_metrics(const NetworkRecord& network, RoundingMetrics& room) {
+  if (!network.batches) return network.metrics;
+  room = mean_over(network.batches->groups);
+  return room;
+}
+
+double counted_quality(const NetworkRecord& network, AdviceQuality quality) {
+  RoundingMetrics room;
+  const RoundingMetrics& metrics = mean_metrics(network, room);
+  return quality == AdviceQuality::kDroppedShare ? metrics.dropped_share : metrics.dropped_gate_mass;
+}
+
+/// By what the limits name; where only time is limited, by the best that can be known.
+AdviceQuality quality_of(const AdviceLimits& limits, const std::vector<NetworkRecord>& candidates) {
+  const bool gates = std::all_of(candidates.begin(), candidates.end(),
+                                 [](const NetworkRecord& network) { return network.metrics.known >= Known::kGates; });
+  if (!gates && (limits.perplexity || limits.dropped_mass)) {
+    throw UsageError(fmt::format("{} needs gates, and {}; --max-dropped-share needs none",
+                                 limits.perplexity ? "--max-perplexity" : "--max-dropped-mass",
+                                 why_unknown(candidates.front().metrics)));
+  }
+  if (limits.perplexity) return AdviceQuality::kPerplexity;
+  if (limits.dropped_mass) return AdviceQuality::kDroppedMass;
+  return limits.dropped_share || !gates ? AdviceQuality::kDroppedShare : AdviceQuality::kPerplexity;
+}
+
 std::vector<AdviceChoice> make_choices(const ExperimentRecord& experiment, Advice& advice) {
   const std::vector<NetworkRecord>& candidates = experiment.network;
   const bool timed = std::all_of(candidates.begin(), candidates.end(), [&](const NetworkRecord& network) {
@@ -50,7 +79,7 @@ std::vector<AdviceChoice> make_choices(const ExperimentRecord& experiment, Advic
   if (timed) advice.cost = experiment.model ? AdviceCost::kModelled : AdviceCost::kMeasured;
   advice.candidates = candidates.size();
   const AdviceLimits& limits = advice.limits;
-  advice.by_perplexity = limits.perplexity || !limits.dropped_mass;
+  advice.quality = quality_of(limits, candidates);
   if (limits.time_ms && !timed) {
     throw UsageError(
         "--max-time in ms needs times: a layer in the config, and a GPU or a model of one; or give a share, 90%");
@@ -58,15 +87,15 @@ std::vector<AdviceChoice> make_choices(const ExperimentRecord& experiment, Advic
   std::vector<AdviceChoice> choices;
   for (const NetworkRecord& network : candidates) {
     const auto& estimate = network.quality.post_hoc;
-    if (advice.by_perplexity && !estimate) {
+    if (advice.by_perplexity() && !estimate) {
       advice.not_estimated.push_back(&network);
       continue;
     }
     AdviceChoice choice;
     choice.network = &network;
     choice.cost = timed ? *time_ms(experiment, network) : tile_rows_of(experiment, network);
-    choice.quality = advice.by_perplexity ? estimate->value : network.metrics.dropped_gate_mass;
-    choice.calibrated = !advice.by_perplexity || network.quality.beyond.empty();
+    choice.quality = advice.by_perplexity() ? estimate->value : counted_quality(network, advice.quality);
+    choice.calibrated = !advice.by_perplexity() || network.quality.beyond.empty();
     choices.push_back(choice);
   }
   std::stable_sort(choices.begin(), choices.end(), cheaper);  // ties stay in the order of the candidates
@@ -77,7 +106,12 @@ bool keeps(const AdviceLimits& limits, const AdviceChoice& choice, bool in_ms) {
   const NetworkRecord& network = *choice.network;
   if (limits.perplexity && !(network.quality.post_hoc && network.quality.post_hoc->value <= *limits.perplexity))
     return false;
-  if (limits.dropped_mass && !(network.metrics.dropped_gate_mass <= *limits.dropped_mass)) return false;
+  if (limits.dropped_mass && !(counted_quality(network, AdviceQuality::kDroppedMass) <= *limits.dropped_mass)) {
+    return false;
+  }
+  if (limits.dropped_share && !(counted_quality(network, AdviceQuality::kDroppedShare) <= *limits.dropped_share)) {
+    return false;
+  }
   if (limits.time_ms && !(in_ms && choice.cost <= *limits.time_ms)) return false;
   return !limits.time_share || 1 <= *limits.time_share * choice.speedup;
 }
@@ -90,7 +124,7 @@ void choose(const std::vector<AdviceChoice>& choices, Advice& advice) {
   for (const AdviceChoice& choice : choices) {
     if (keeps(advice.limits, choice, advice.in_ms())) kept.push_back(choice);
   }
-  const bool only_time = !advice.limits.perplexity && !advice.limits.dropped_mass;
+  const bool only_time = !advice.limits.perplexity && !advice.limits.dropped_mass && !advice.limits.dropped_share;
   std::stable_sort(kept.begin(), kept.end(), only_time ? better : cheaper);
   if (!kept.empty() && !kept.front().calibrated) advice.uncalibrated = kept.front();
   std::erase_if(kept, [](const AdviceChoice& choice) { return !choice.calibrated; });

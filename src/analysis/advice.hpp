@@ -14,8 +14,9 @@ namespace tatr {
 
 /// At least one is set. Shares are parts of 1.
 struct AdviceLimits {
-  std::optional<double> perplexity;    // highest estimated perplexity change
-  std::optional<double> dropped_mass;  // highest dropped gate mass, mean over tokens and layers
+  std::optional<double> perplexity;     // highest estimated perplexity change
+  std::optional<double> dropped_mass;   // highest dropped gate mass, mean over tokens and layers
+  std::optional<double> dropped_share;  // highest share of assignments dropped, mean over layers
   std::optional<double> time_ms;     // highest time of all layers, rounding included; needs times, measured or modelled
   std::optional<double> time_share;  // the same as a share of the fastest unrounded layers' time
 };
@@ -33,12 +34,17 @@ struct AdviceChoice {
 /// as if every row took the same time.
 enum class AdviceCost { kMeasured, kModelled, kTileRows };
 
+/// What is traded against cost: the estimated change of perplexity; the dropped gate mass; the dropped share, which
+/// needs no gates.
+enum class AdviceQuality { kPerplexity, kDroppedMass, kDroppedShare };
+
 struct Advice {
   AdviceLimits limits;
   AdviceCost cost = AdviceCost::kTileRows;
   bool in_ms() const { return cost != AdviceCost::kTileRows; }
-  bool by_perplexity = true;   // quality is the estimated perplexity change; else the dropped gate mass
-  std::size_t candidates = 0;  // all that were looked at
+  AdviceQuality quality = AdviceQuality::kPerplexity;
+  bool by_perplexity() const { return quality == AdviceQuality::kPerplexity; }
+  std::size_t candidates = 0;                       // all that were looked at
   std::vector<const NetworkRecord*> not_estimated;  // left out: perplexity decides, and theirs cannot be estimated
   AdviceChoice unrounded;                           // the cheapest `none`
   std::vector<AdviceChoice> front;  // nothing is cheaper and as good, or only by an uncalibrated estimate; cost rising

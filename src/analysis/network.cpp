@@ -5,10 +5,20 @@
 #include <string_view>
 #include <utility>
 
+#include "analysis/batches.hpp"
 #include "records/metric_catalogue.hpp"
 
 namespace tatr {
 namespace {
+
+/// Metrics that layers can be added to.
+RoundingMetrics no_layers(std::int64_t tile) {
+  RoundingMetrics metrics;
+  metrics.tile = tile;
+  metrics.tile_utilisation = 0;
+  metrics.mean_expert_utilisation = 0;
+  return metrics;
+}
 
 NetworkRecord start_network(const StrategyRecord& record, std::int64_t tile) {
   NetworkRecord network;
@@ -17,9 +27,7 @@ NetworkRecord start_network(const StrategyRecord& record, std::int64_t tile) {
   network.kind = record.strategy.kind;
   network.tile = tile;
   network.own_tiles = record.metrics.tile == 0;
-  network.metrics.tile = record.metrics.tile;
-  network.metrics.tile_utilisation = 0;
-  network.metrics.mean_expert_utilisation = 0;
+  network.metrics = no_layers(record.metrics.tile);
   return network;
 }
 
@@ -43,12 +51,38 @@ void add_over_layers(const RoundingMetric& metric, const RoundingMetrics& layer,
   }
 }
 
+void add_over_layers(const RoundingMetrics& layer, RoundingMetrics& all) {
+  all.known = std::min(all.known, layer.known);
+  for (const RoundingMetric& metric : kRoundingMetrics) add_over_layers(metric, layer, all);
+}
+
+void finish_means(RoundingMetrics& all, std::size_t layers) {
+  for (const RoundingMetric& metric : kRoundingMetrics) {
+    if (metric.over_layers == OverLayers::kMean) all.*metric.real /= static_cast<double>(layers);
+  }
+}
+
+void add_batches(NetworkRecord& network, const StrategyRecord& record, bool first) {
+  if (first && record.batches) {
+    network.batches.emplace();
+    network.batches->groups.resize(record.batches->groups.size(), no_layers(record.metrics.tile));
+  }
+  if (!network.batches || !record.batches) return;
+  BatchRecord& all = *network.batches;
+  for (std::size_t g = 0; g < all.groups.size(); ++g) add_over_layers(record.batches->groups[g], all.groups[g]);
+  all.median_group = record.batches->median_group;
+  all.worst_group = record.batches->worst_group;
+  accumulate(all.worst_layer_ms, record.batches->worst_layer_ms, first);
+}
+
 void add_layer(NetworkRecord& network, const ExperimentRecord& experiment, std::size_t place) {
   const StrategyRecord& record = experiment.strategies[place];
   const bool first = network.layers.empty();
-  for (const RoundingMetric& metric : kRoundingMetrics) add_over_layers(metric, record.metrics, network.metrics);
+  add_over_layers(record.metrics, network.metrics);
+  add_batches(network, record, first);
   network.lowest_utilisation = std::min(network.lowest_utilisation, record.metrics.tile_utilisation);
-  network.highest_dropped_mass = std::max(network.highest_dropped_mass, record.metrics.dropped_gate_mass);
+  const double lost = record.metrics.dropped_gate_mass;  // no number where it is not known
+  network.highest_dropped_mass = lost <= network.highest_dropped_mass ? network.highest_dropped_mass : lost;
   // Times of different back ends or shapes do not add up to anything.
   const bool addable =
       record.timing && (first || (first_layer(experiment, network).timing &&
@@ -83,8 +117,13 @@ void set_speedup(NetworkRecord& network, const Bases& bases, const ExperimentRec
 }
 
 void set_quality(NetworkRecord& network, const ExperimentRecord& experiment) {
+  std::vector<RoundingMetrics> means;  // of layers with several groups
+  means.reserve(network.layers.size());
   std::vector<const RoundingMetrics*> layers;
-  for (const std::size_t place : network.layers) layers.push_back(&experiment.strategies[place].metrics);
+  for (const std::size_t place : network.layers) {
+    const StrategyRecord& record = experiment.strategies[place];
+    layers.push_back(record.batches ? &means.emplace_back(mean_over(record.batches->groups)) : &record.metrics);
+  }
   network.quality = estimate_quality(*experiment.calibration, experiment.config.router,
                                      first_layer(experiment, network).strategy, network.tile, layers);
 }
@@ -122,11 +161,10 @@ std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment)
     add_layer(networks[known->second], experiment, place);
   }
   for (NetworkRecord& network : networks) {
-    for (const RoundingMetric& metric : kRoundingMetrics) {
-      if (metric.over_layers == OverLayers::kMean) {
-        network.metrics.*metric.real /= static_cast<double>(network.layers.size());
-      }
-    }
+    finish_means(network.metrics, network.layers.size());
+    if (!network.batches) continue;
+    for (RoundingMetrics& group : network.batches->groups) finish_means(group, network.layers.size());
+    network.batches->spread = spread_over(network.batches->groups);
   }
   const Bases bases = bases_of(networks);
   for (NetworkRecord& network : networks) {

@@ -31,6 +31,8 @@ using nlohmann::json;
   throw ConfigError({file, pointer}, value, expected);
 }
 
+constexpr std::int64_t kMostTokens = 1 << 20;  // that can be ranked (router/routing.hpp)
+
 std::string number(std::int64_t value) { return std::to_string(value); }
 
 /// The row of a catalogue that a word names; the schema has made sure that it is there.
@@ -67,6 +69,7 @@ void spell_out(json& config) {
 void spell_out_defaults(json& config) {
   json& source = config["router"]["source"];
   if (source.contains("tensor") && !source["tensor"].is_array()) source["tensor"] = json::array({source["tensor"]});
+  if (source.value("values", "") == "auto") source.erase("values");
   if (source["kind"] == "trained" && !source.contains("round_to")) source["round_to"] = config["tile"][0];
   for (json& strategy : config["strategies"]) {
     if (!strategy.contains("label")) strategy["label"] = strategy["name"];
@@ -82,9 +85,11 @@ SourceConfig build_source(const json& from, const std::string& file) {
   SourceConfig source;
   source.deviation = from.value("deviation", source.deviation);
   source.options = read_source(kind_of(kSources, from["kind"]), from);
-  if (auto* trace = std::get_if<TraceSource>(&source.options)) {
-    trace->path = (std::filesystem::path(file).parent_path() / trace->file).string();
-  }
+  const auto resolved = [&](const std::string& path) {
+    return (std::filesystem::path(file).parent_path() / path).string();
+  };
+  if (auto* trace = std::get_if<TraceSource>(&source.options)) trace->path = resolved(trace->file);
+  if (auto* counts = std::get_if<CountsSource>(&source.options)) counts->path = resolved(counts->file);
   return source;
 }
 
@@ -101,17 +106,51 @@ void check_trained(const RouterConfig& router, const json& from, const std::stri
   if (router.groups) refuse_key("groups", "none");
 }
 
+/// Groups, and in router.tokens their size where it is given here.
+void build_batches(RouterConfig& router, const json& from, const std::string& file) {
+  const std::string place = "/router/batches";
+  router.batches.emplace();
+  const bool counts = router.source.counts() != nullptr;
+  if (from.is_object()) {
+    if (from["count"].is_number()) router.batches->count = from["count"].get<std::int64_t>();
+    if (from.contains("tokens")) {
+      const std::int64_t tokens = from["tokens"];
+      if (counts)
+        refuse(file, place + "/tokens", number(tokens) + " is not allowed: the steps of counts are what they are");
+      if (router.tokens != 0 && router.tokens != tokens) {
+        refuse(file, place + "/tokens", number(tokens),
+               "router.tokens, " + number(router.tokens) + ", or one of the two");
+      }
+      router.tokens = tokens;
+    }
+  }
+  if (router.batches->count || router.source.path() != nullptr) return;
+  refuse(file, place, "\"all\" is not allowed: a synthetic source has no end; expected a number in \"count\"");
+}
+
+/// What a source that reads no file, or a file that does not say it, must be told.
+void check_shape_is_told(const RouterConfig& router, const json& from, const std::string& file) {
+  if (router.source.path() == nullptr) {
+    for (const char* key : {"tokens", "experts", "top_k"}) {
+      if (from.contains(key)) continue;
+      refuse(file, "/router", "required key \"" + std::string(key) + "\" is missing; only a file can do without it");
+    }
+  }
+  if (router.tokens > kMostTokens && router.source.counts() == nullptr) {
+    refuse(file, "/router/tokens", number(router.tokens), "at most " + number(kMostTokens));
+  }
+}
+
 RouterConfig build_router(const json& from, const std::string& file) {
   RouterConfig router;
   router.source = build_source(from["source"], file);
-  for (const char* key : {"tokens", "experts"}) {
-    if (router.source.trace() == nullptr && !from.contains(key)) {
-      refuse(file, "/router", "required key \"" + std::string(key) + "\" is missing; only a trace can do without it");
-    }
-  }
   router.tokens = from.value("tokens", std::int64_t{0});
   router.experts = from.value("experts", std::int64_t{0});
-  router.top_k = from["top_k"];
+  router.top_k = from.value("top_k", std::int64_t{0});
+  if (from.contains("batches")) build_batches(router, from["batches"], file);
+  router.tokens_told = router.tokens != 0;
+  router.top_k_told = router.top_k != 0;
+  check_shape_is_told(router, from, file);
   router.scoring = from["scoring"] == "sigmoid" ? Scoring::kSigmoid : Scoring::kSoftmax;
   router.logits = from["logits"] == "bf16" ? LogitType::kBf16 : LogitType::kFp32;
   router.normalise_gates = from["normalise_gates"];

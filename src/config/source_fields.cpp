@@ -27,7 +27,18 @@ class SchemaFields {
   void add(const char* key, std::string Source::*, const Lengths& lengths, const char* help) {
     properties[key] = text(lengths);
     properties[key]["description"] = help;
-    required.push_back(key);
+    if (!lengths.optional) required.push_back(key);
+  }
+  void add(const char* key, TensorNames Source::*, const Lengths& lengths, const char* help) {
+    Json& field = properties[key];
+    field = {{"type", "object"}, {"additionalProperties", false}, {"required", {"ids"}}, {"description", help}};
+    for (const char* part : {"ids", "scores"}) field["properties"][part] = text(lengths);
+  }
+  template <class Enum>
+  void add(const char* key, std::vector<Enum> Source::*, Words words, const char* help) {
+    properties[key] = {{"type", "array"}, {"minItems", 1}, {"maxItems", words.size()}, {"uniqueItems", true}};
+    properties[key]["items"] = {{"type", "string"}, {"enum", words}};
+    properties[key]["description"] = help;
   }
   void add(const char* key, std::vector<std::string> Source::*member, const Lengths& lengths, const char* help) {
     Json& field = properties[key];
@@ -40,15 +51,16 @@ class SchemaFields {
   /// A word for each value, in order; an empty one where the value cannot be said.
   template <class Enum>
   requires std::is_enum_v<Enum>
-  void add(const char* key, Enum Source::*member, Words words, const char* help) {
+  void add(const char* key, Enum Source::*member, Words words, const char* help,
+           ByDefault by_default = ByDefault::kSpelled) {
     Json& field = properties[key];
     field["type"] = "string";
     field["enum"] = Json::array();
     for (const std::string word : words) {
       if (!word.empty()) field["enum"].push_back(word);
     }
-    const std::string by_default = words.begin()[static_cast<std::size_t>(defaults_.*member)];
-    if (!by_default.empty()) field["default"] = by_default;
+    const std::string word = words.begin()[static_cast<std::size_t>(defaults_.*member)];
+    if (!word.empty() && by_default == ByDefault::kSpelled) field["default"] = word;
     field["description"] = help;
   }
 
@@ -101,15 +113,29 @@ class FieldReader {
   void add(const char* key, Value Source::*member, const Allowed&, const char*) {
     if (from_.contains(key)) source_.*member = from_[key].template get<Value>();
   }
+  void add(const char* key, TensorNames Source::*member, const Lengths&, const char*) {
+    if (!from_.contains(key)) return;
+    (source_.*member).ids = from_[key]["ids"];
+    (source_.*member).scores = from_[key].value("scores", "");
+  }
   template <class Enum>
   requires std::is_enum_v<Enum>
-  void add(const char* key, Enum Source::*member, Words words, const char*) {
+  void add(const char* key, Enum Source::*member, Words words, const char*, ByDefault = ByDefault::kSpelled) {
+    if (from_.contains(key)) source_.*member = value_of<Enum>(from_[key], words);
+  }
+  template <class Enum>
+  void add(const char* key, std::vector<Enum> Source::*member, Words words, const char*) {
     if (!from_.contains(key)) return;
-    const auto& word = from_[key].template get_ref<const std::string&>();
-    source_.*member = static_cast<Enum>(std::find(words.begin(), words.end(), word) - words.begin());
+    for (const nlohmann::json& word : from_[key]) (source_.*member).push_back(value_of<Enum>(word, words));
   }
 
  private:
+  template <class Enum>
+  static Enum value_of(const nlohmann::json& word, Words words) {
+    const auto& text = word.get_ref<const std::string&>();
+    return static_cast<Enum>(std::find(words.begin(), words.end(), text) - words.begin());
+  }
+
   Source& source_;
   const nlohmann::json& from_;
 };

@@ -24,7 +24,8 @@ enum class Stream : std::uint32_t {
   kTokenNoise = 7,
   kTopicCentre = 8,
   kTopicMap = 9,
-  kInitialWeight = 10
+  kInitialWeight = 10,
+  kCounts = 11
 };
 
 TATR_HD inline PhiloxCounter philox(std::uint64_t key, PhiloxCounter counter) {

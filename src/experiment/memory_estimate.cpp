@@ -10,7 +10,6 @@
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
 #include "source/routing_source.hpp"
-#include "source/trace.hpp"
 
 namespace tatr {
 
@@ -28,11 +27,6 @@ std::size_t timing_bytes(const ExperimentConfig& config, std::size_t settings, c
   return layer_bytes(shape, dtype) + reference + comparing + by_token + CacheFlush::bytes(system);
 }
 
-std::size_t layer_count(const ExperimentConfig& config) {
-  const TraceSource* trace = config.router.source.trace();
-  return trace == nullptr ? 1 : inspect_trace(*trace).tensors.size();
-}
-
 }  // namespace
 
 MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& system) {
@@ -42,6 +36,10 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& sys
   const std::size_t settings = settings_of(config).size();
   const std::int64_t tile = most_tile(config);
   MemoryEstimate estimate;
+  // A result is held as records, as a JSON document and as text; tests/cli/limits_test.py measures it.
+  constexpr std::size_t kResultCopies = 3;
+  estimate.host_bytes = kResultCopies * estimate_result_bytes(config) + source_host_bytes(router);
+  if (router.source.counts() != nullptr && !config.layer) return estimate;  // nothing is routed
   const std::size_t logit_bytes = keeps_bf16(system, router) ? 2 : 4;
   const std::size_t routing =
       tokens * experts * logit_bytes + assignments * 12 + tokens * ((experts + 31) / 32) * 4 + tokens * 8;
@@ -51,9 +49,6 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& sys
   // A source is done before the rest is needed.
   estimate.routing_bytes = std::max(routing + scratch + sums + dispatches, source_bytes(router));
   if (config.layer) estimate.layer_bytes = timing_bytes(config, settings, system);
-  // A result is held as records, as a JSON document and as text; tests/cli/limits_test.py measures it.
-  constexpr std::size_t kResultCopies = 3;
-  estimate.host_bytes = kResultCopies * estimate_result_bytes(config) + source_host_bytes(router);
   return estimate;
 }
 
@@ -72,7 +67,9 @@ std::size_t estimate_result_bytes(const ExperimentConfig& config) {
   const std::size_t samples = config.layer ? static_cast<std::size_t>(config.measure.samples) : 0;
   const std::size_t setting =
       kFixed + kPerExpert * static_cast<std::size_t>(config.router.experts) + kPerSample * samples;
-  return kFixed + config.effective_json.size() + layer_count(config) * settings_of(config).size() * setting;
+  const SourceShape shape = shape_of(config.router);
+  const std::size_t groups = shape.groups > 1 ? shape.groups * sizeof(RoundingMetrics) : 0;
+  return kFixed + config.effective_json.size() + shape.layers * settings_of(config).size() * (setting + groups);
 }
 
 }  // namespace tatr

@@ -4,11 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <new>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "analysis/analysis.hpp"
+#include "analysis/batches.hpp"
+#include "analysis/network.hpp"
 #include "core/interrupt.hpp"
 #include "core/memory.hpp"
 #include "core/statistics.hpp"
@@ -16,6 +20,7 @@
 #include "experiment/layer_modelling.hpp"
 #include "experiment/layer_timing.hpp"
 #include "experiment/memory_estimate.hpp"
+#include "experiment/routed_group.hpp"
 #include "experiment/settings.hpp"
 #include "model/waves.hpp"
 #include "source/routing_source.hpp"
@@ -24,15 +29,17 @@ namespace tatr {
 
 namespace {
 
-RoutingRecord describe_routing(const Routing& routing, std::int64_t layer, const std::string& tensor) {
+RoutingRecord describe_routing(const RoutedGroup& group, const std::string& tensor) {
+  const RouterConfig& router = group.config.router;
+  const std::vector<std::int32_t>& counts = group.rounded.front().metrics.counts_before;
   RoutingRecord record;
-  record.layer = layer;
-  record.tokens = routing.tokens;
-  record.experts = routing.experts;
-  record.top_k = routing.top_k;
-  record.assignments = record.tokens * record.top_k;
+  record.layer = group.layer;
+  record.tokens = router.tokens;
+  record.masked = group.masked;
+  record.experts = static_cast<std::int64_t>(counts.size());
+  record.top_k = router.top_k;
+  record.assignments = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
   record.tensor = tensor;
-  const std::vector<std::int32_t> counts = routing.counts.to_host();
   const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
   record.count_min = *least;
   record.count_max = *most;
@@ -44,6 +51,26 @@ RoutingRecord describe_routing(const Routing& routing, std::int64_t layer, const
   return record;
 }
 
+/// Gates that are not known are made up, and so is what they weigh.
+void forget_output_errors(LayerTiming& timing) {
+  for (const auto member :
+       {&LayerTiming::output_error, &LayerTiming::output_error_worst_percent, &LayerTiming::output_error_dropped,
+        &LayerTiming::output_error_added, &LayerTiming::output_error_rescaled}) {
+    (timing.*member).reset();
+  }
+}
+
+/// Without lists by expert.
+RoundingMetrics totals_of(const RoundingMetrics& metrics) {
+  RoundingMetrics totals = metrics;
+  totals.counts_before = totals.counts_after = totals.tiles_per_expert = {};
+  totals.last_tile_utilisation = {};
+  return totals;
+}
+
+/// What every setting did to every group of one layer.
+using GroupsOfSettings = std::vector<std::vector<RoundingMetrics>>;
+
 /// An experiment as it is computed here, and the GPU that its times are modelled on, if any.
 struct Computed {
   ExperimentConfig config;
@@ -54,7 +81,7 @@ Computed computed_of(const ExperimentConfig& asked, const RunOptions& options) {
   Computed computed{asked, modelled_gpu(asked, options.model)};
   if (!computed.modelled.gpu) return computed;
   computed.config = computed_beside(asked, *computed.modelled.gpu);
-  if (!options.verify_modelled) computed.config.layer.reset();
+  if (!options.verify_modelled || asked.router.source.counts() != nullptr) computed.config.layer.reset();
   return computed;
 }
 
@@ -78,62 +105,153 @@ class Pipeline {
     record_.calibration = options_.calibration;
     record_.estimated_bytes = estimate_memory(config_, system_).on_system();
     system_.reset_peak();
-    const SourceRequest request{config_.router, config_.seed, [this](const std::string& doing) { tell(doing); }};
-    const auto source = make_source(request);
-    const std::vector<std::string> layers = source->layers();
-    for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-      layer_ = static_cast<std::int64_t>(layer);
-      place_ = layers.size() > 1 ? fmt::format("layer {} of {}: ", layer + 1, layers.size()) : "";
-      run_layer(*source, layers[layer]);
-    }
-    record_.trace_digest = source->digest();
+    source_ = make_source(source_request_);
+    layers_ = source_->layers();
+    const SourceShape shape = shape_of(config_.router);
+    groups_ = shape.groups;
+    record_.reading = shape.reading;
+    if (!shape.left_out.empty()) record_.warnings.push_back(shape.left_out);
+    groups_ == 1 ? run_layers() : run_batches();
+    record_.trace_digest = source_->digest();
+    for (const std::string& warning : source_->warnings()) record_.warnings.push_back(warning);
     record_.peak_bytes = system_.peak_bytes();
     analyse(record_);
     return std::move(record_);
   }
 
  private:
-  void run_layer(RoutingSource& source, const std::string& tensor) {
-    tell("routing");
-    Routing routing = route_input(system_, source.read(system_, static_cast<std::size_t>(layer_)), config_.router);
-    record_.routing.push_back(describe_routing(routing, layer_, tensor));
-    record_.routing.back().task_loss = source.task_loss();
-    RoundingScratch scratch(system_, routing.tokens, routing.experts, routing.top_k, most_tile(config_));
-    std::vector<Rounded> rounded;
-    for (const Setting& setting : settings_) {
-      tell(name_of(setting));
-      rounded.push_back(
-          round_routing(routing, {*setting.strategy, setting.tile, config_.seed, layer_}, system_, scratch));
-      record_.strategies.push_back(describe_strategy(setting, rounded.back()));
-      if (!options_.export_folder.empty()) {
-        export_rounding(
-            export_stem(options_.export_folder, config_.name, layer_, setting.tile, setting.strategy->label),
-            rounded.back());
+  void run_layers() {
+    for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
+      RoutedGroup group = read_group(layer, 0);
+      describe(group);
+      if (asked_.layer) set_timings(layer, time_layer(group));
+    }
+  }
+
+  /// All groups are rounded; those with median and most tiles are read once more, to be described and timed.
+  void run_batches() {
+    std::vector<GroupsOfSettings> totals;  // by layer
+    for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
+      GroupsOfSettings& of_layer = totals.emplace_back(settings_.size());
+      for (std::size_t group = 0; group < groups_; ++group) {
+        const RoutedGroup routed = read_group(layer, group);
+        for (std::size_t i = 0; i < settings_.size(); ++i) {
+          of_layer[i].push_back(totals_of(routed.rounded[i].metrics));
+        }
       }
     }
-    if (!asked_.layer) return;
-    std::vector<LayerTiming> timings = time_layer(routing, rounded, scratch);
-    const std::size_t first = record_.strategies.size() - settings_.size();
-    for (std::size_t i = 0; i < settings_.size(); ++i) record_.strategies[first + i].timing = std::move(timings[i]);
+    const auto [median, worst] = median_and_worst(totals);
+    for (std::size_t layer = 0; layer < layers_.size(); ++layer) {
+      RoutedGroup group = read_group(layer, median);
+      describe(group);
+      for (std::size_t i = 0; i < settings_.size(); ++i) {
+        add_batches(record_of(layer, i), std::move(totals[layer][i]), median, worst);
+      }
+      if (!asked_.layer) continue;
+      std::vector<LayerTiming> timings = time_layer(group);
+      group = {};
+      if (worst == median) {
+        set_worst_timings(layer, timings);
+      } else {
+        RoutedGroup largest = read_group(layer, worst);
+        set_worst_timings(layer, time_layer(largest));
+      }
+      set_timings(layer, std::move(timings));
+    }
+  }
+
+  /// By tiles of all layers: of plain top-k at the first tile, or of the first setting where it is not there.
+  std::pair<std::size_t, std::size_t> median_and_worst(const std::vector<GroupsOfSettings>& totals) const {
+    const auto none = std::find_if(settings_.begin(), settings_.end(), [](const Setting& setting) {
+      return setting.strategy->kind == StrategyKind::kNone;
+    });
+    const auto setting = static_cast<std::size_t>(none == settings_.end() ? 0 : none - settings_.begin());
+    std::vector<std::pair<std::int64_t, std::size_t>> tiles;  // and groups
+    for (std::size_t group = 0; group < groups_; ++group) {
+      tiles.emplace_back(0, group);
+      for (const GroupsOfSettings& of_layer : totals) tiles.back().first += of_layer[setting][group].tiles;
+    }
+    std::sort(tiles.begin(), tiles.end());
+    const auto most = std::lower_bound(tiles.begin(), tiles.end(), std::pair(tiles.back().first, std::size_t{0}));
+    return {tiles[(groups_ - 1) / 2].second, most->second};
+  }
+
+  void add_batches(StrategyRecord& record, std::vector<RoundingMetrics> groups, std::size_t median,
+                   std::size_t worst) const {
+    BatchRecord batches;
+    batches.spread = spread_over(groups);
+    batches.median_group = static_cast<std::int64_t>(median);
+    batches.worst_group = static_cast<std::int64_t>(worst);
+    const RoundingMetrics mean = mean_over(groups);
+    const RoundingMetrics* alone = &mean;
+    const std::int64_t tile = tile_group(record, config_);
+    record.quality = estimate_quality(options_.calibration, config_.router, record.strategy, tile, {&alone, 1});
+    batches.groups = std::move(groups);
+    record.batches = std::move(batches);
+  }
+
+  RoutedGroup read_group(std::size_t layer, std::size_t group) {
+    place_ = layers_.size() > 1 ? fmt::format("layer {} of {}: ", layer + 1, layers_.size()) : "";
+    if (groups_ > 1) place_ += fmt::format("group {} of {}: ", group + 1, groups_);
+    tell("routing");
+    const GroupRequest request{config_, settings_, system_, [this](const std::string& doing) { tell(doing); }};
+    return round_group(request, source_->read(system_, layer, group), static_cast<std::int64_t>(layer),
+                       static_cast<std::int64_t>(group));
+  }
+
+  void describe(const RoutedGroup& group) {
+    record_.routing.push_back(describe_routing(group, layers_[static_cast<std::size_t>(group.layer)]));
+    record_.routing.back().task_loss = source_->task_loss();
+    for (std::size_t i = 0; i < settings_.size(); ++i) {
+      const Setting& setting = settings_[i];
+      record_.strategies.push_back(describe_strategy(setting, group.rounded[i], group.layer));
+      if (options_.export_folder.empty()) continue;
+      export_rounding(
+          export_stem(options_.export_folder, config_.name, group.layer, setting.tile, setting.strategy->label),
+          group.rounded[i]);
+    }
+  }
+
+  StrategyRecord& record_of(std::size_t layer, std::size_t setting) {
+    return record_.strategies[layer * settings_.size() + setting];
+  }
+
+  void set_timings(std::size_t layer, std::vector<LayerTiming> timings) {
+    for (std::size_t i = 0; i < settings_.size(); ++i) record_of(layer, i).timing = std::move(timings[i]);
+  }
+
+  void set_worst_timings(std::size_t layer, std::vector<LayerTiming> timings) {
+    for (std::size_t i = 0; i < settings_.size(); ++i) {
+      BatchRecord& batches = *record_of(layer, i).batches;
+      batches.worst_layer_ms = median_of(timings[i].layer_ms);
+      batches.worst_timing = std::move(timings[i]);
+    }
   }
 
   /// Measured, or modelled beside verified outputs; in the order of the settings.
-  std::vector<LayerTiming> time_layer(Routing& routing, const std::vector<Rounded>& rounded, RoundingScratch& scratch) {
-    const TimingRequest request{config_, settings_, rounded, layer_, [this](const std::string& doing) { tell(doing); }};
+  std::vector<LayerTiming> time_layer(RoutedGroup& group) {
+    std::vector<LayerTiming> timings = times_of(group);
+    if (group.known < Known::kGates) std::for_each(timings.begin(), timings.end(), forget_output_errors);
+    return timings;
+  }
+
+  std::vector<LayerTiming> times_of(RoutedGroup& group) {
+    const TimingRequest request{group.config, settings_, group.rounded, group.layer,
+                                [this](const std::string& doing) { tell(doing); }};
     if (modelled_.gpu) {
-      return ModelledLayer(request, *asked_.layer, *modelled_.gpu, system_, routing.has_all_scores()).run();
+      return ModelledLayer(request, *asked_.layer, *modelled_.gpu, system_, group.known == Known::kScores).run();
     }
-    LayerTimer timer(request, system_, routing, scratch);
+    LayerTimer timer(request, system_, *group.routing, *group.scratch);
     std::vector<LayerTiming> timings = timer.run();
     for (const std::string& warning : timer.warnings()) record_.warnings.push_back(warning);
     return timings;
   }
 
-  StrategyRecord describe_strategy(const Setting& setting, const Rounded& rounded) const {
+  StrategyRecord describe_strategy(const Setting& setting, const Rounded& rounded, std::int64_t layer) const {
     const RoundingMetrics* alone = &rounded.metrics;
     StrategyRecord record;
     record.strategy = *setting.strategy;
-    record.layer = layer_;
+    record.layer = layer;
     record.metrics = rounded.metrics;
     record.quality =
         estimate_quality(options_.calibration, config_.router, *setting.strategy, setting.tile, {&alone, 1});
@@ -158,8 +276,11 @@ class Pipeline {
   const RunOptions& options_;
   std::vector<std::optional<WaveShape>> waves_;  // by strategy
   std::vector<Setting> settings_;                // of the resolved config
+  SourceRequest source_request_{config_.router, config_.seed, [this](const std::string& doing) { tell(doing); }};
+  std::unique_ptr<RoutingSource> source_;
+  std::vector<std::string> layers_;  // names of tensors
+  std::size_t groups_ = 1;
   ExperimentRecord record_;
-  std::int64_t layer_ = 0;
   std::string place_;  // "layer 2 of 16: "
 };
 

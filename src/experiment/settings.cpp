@@ -58,8 +58,8 @@ namespace {
 void check_strategies(const ExperimentConfig& config, const DeviceInfo& device) {
   ExperimentConfig resolved = config;
   resolve_waves(resolved, device);
-  const bool all_scores = has_all_scores(config.router.source);
-  for (const StrategyConfig& strategy : config.strategies) check_strategy(strategy, all_scores);
+  const Known known = shape_of(config.router).known;
+  for (const StrategyConfig& strategy : config.strategies) check_strategy(strategy, known);
 }
 
 /// Calls check(shape, options) for the layer of every setting.

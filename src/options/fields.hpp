@@ -15,10 +15,15 @@ struct Bounds {
   bool without_default = false;  // config/read.cpp says what the field is where it is not given
 };
 
-/// Of a text, which has no default and must be given; or of a list of texts, which may be written as one.
+/// Of a text, which has no default and must be given, unless it is optional; or of a list of texts, which may be
+/// written as one.
 struct Lengths {
   std::int64_t most_characters = 0;
   std::int64_t most_items = 1;
+  bool optional = false;
 };
+
+/// Whether configs are completed with a word that they do not give: new choices are not, so that hashes stay.
+enum class ByDefault { kSpelled, kUnspelled };
 
 }  // namespace tatr

@@ -25,15 +25,22 @@ struct ExpertGroups {
   GroupScore score = GroupScore::kTop2Sum;
 };
 
+/// Groups of tokens that are routed and rounded apart, as steps of training or serving are.
+struct Batches {
+  std::optional<std::int64_t> count;  // absent: as many as the file holds
+};
+
 struct RouterConfig {
-  std::int64_t tokens = 0;   // 0: as many as the trace holds
-  std::int64_t experts = 0;  // 0: as the trace says
-  std::int64_t top_k = 0;
+  std::int64_t tokens = 0;                       // of each group; 0: as many as the file holds
+  std::int64_t experts = 0;                      // 0: as the file says
+  std::int64_t top_k = 0;                        // 0: as the file says
+  bool tokens_told = false, top_k_told = false;  // by the config, not by the file
   Scoring scoring = Scoring::kSoftmax;
   LogitType logits = LogitType::kFp32;  // bf16: rounded to it before routing
   bool normalise_gates = true;
   std::vector<double> selection_bias;  // empty: none; else one value per expert, or a single one for all
   std::optional<ExpertGroups> groups;
+  std::optional<Batches> batches;
   SourceConfig source;
 };
 

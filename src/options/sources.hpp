@@ -6,6 +6,7 @@
 #include <string_view>
 #include <variant>
 
+#include "options/sources/counts_options.hpp"
 #include "options/sources/gaussian_options.hpp"
 #include "options/sources/hot_options.hpp"
 #include "options/sources/lognormal_options.hpp"
@@ -18,9 +19,9 @@ namespace tatr {
 
 /// The catalogue, in the order of SourceKind. Of each: kName in configs and results, kHelp, kWords for the text report
 /// with its fields in braces, kSynthetic, and the list of its fields (options/fields.hpp).
-using SourceOptions =
-    std::variant<GaussianSource, ZipfSource, LognormalSource, TopicsSource, HotSource, TrainedSource, TraceSource>;
-enum class SourceKind { kGaussian, kZipf, kLognormal, kTopics, kHot, kTrained, kTrace };
+using SourceOptions = std::variant<GaussianSource, ZipfSource, LognormalSource, TopicsSource, HotSource, TrainedSource,
+                                   TraceSource, CountsSource>;
+enum class SourceKind { kGaussian, kZipf, kLognormal, kTopics, kHot, kTrained, kTrace, kCounts };
 
 struct SourceRow {
   SourceKind kind;
@@ -57,6 +58,9 @@ struct SourceConfig {
   SourceKind kind() const { return static_cast<SourceKind>(options.index()); }
   const TrainedSource* trained() const { return std::get_if<TrainedSource>(&options); }
   const TraceSource* trace() const { return std::get_if<TraceSource>(&options); }
+  const CountsSource* counts() const { return std::get_if<CountsSource>(&options); }
+  /// Of the file, folder or pattern that is read; null for a source that reads none.
+  const std::string* path() const { return trace() != nullptr ? &trace()->path : counts() ? &counts()->path : nullptr; }
 };
 
 }  // namespace tatr

@@ -149,6 +149,8 @@ QualityEstimate estimate_quality(const Calibration& calibration, const RouterCon
                                  std::span<const RoundingMetrics* const> layers) {
   QualityEstimate estimate;
   const Features features = features_of(layers);
+  const bool gates = std::all_of(layers.begin(), layers.end(),
+                                 [](const RoundingMetrics* layer) { return layer->known >= Known::kGates; });
   if (strategy.kind == StrategyKind::kNone || !features.changed) {
     estimate.post_hoc = PerplexityEstimate{0, 0, 0, calibration.name};
     if (strategy.kind == StrategyKind::kNone)
@@ -159,7 +161,8 @@ QualityEstimate estimate_quality(const Calibration& calibration, const RouterCon
     const double r = static_cast<double>(router.tokens * router.top_k) / static_cast<double>(router.experts * tile);
     estimate.trained = trained_change(calibration, strategy, r);
   }
-  estimate.why_not = not_calibrated(calibration.covers, router, strategy, features);
+  estimate.why_not =
+      gates ? not_calibrated(calibration.covers, router, strategy, features) : std::string("gates are not known");
   if (estimate.why_not.empty()) estimate.why_not = outside(calibration, features);
   if (!estimate.why_not.empty()) return estimate;
   const double change = calibration.damage * std::pow(features.damage, calibration.power) -

@@ -17,6 +17,9 @@ const RoundingMetric* find_rounding_metric(std::string_view name);
 /// Whether a metric is a part of a whole, to be shown in percent and compared in points.
 bool is_share_metric(std::string_view name);
 
+/// Why metrics that need more than is known of the routing have no value; empty where all have.
+std::string why_unknown(const RoundingMetrics& metrics);
+
 /// A time that is sampled.
 struct TimeMetric {
   std::string_view name, unit, help;

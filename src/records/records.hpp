@@ -61,14 +61,32 @@ struct LayerTiming {
   std::vector<double> uniform_samples_ms;         // its samples, each taken right after the layer's of the same round
 };
 
+/// A metric over groups of tokens.
+struct BatchSpread {
+  double mean = 0;
+  std::optional<double> deviation;  // of a sample; absent of one group
+  double worst = 0;                 // the lowest or highest, as the metric says; the highest where neither is better
+  std::int64_t worst_group = 0;
+};
+
+/// What rounding did to each of several groups of tokens, as steps of training or serving have them.
+struct BatchRecord {
+  std::vector<RoundingMetrics> groups;             // without lists by expert
+  std::vector<std::optional<BatchSpread>> spread;  // in the order of kRoundingMetrics; absent where it has no value
+  std::int64_t median_group = 0, worst_group = 0;  // by tiles of the first setting: those that are timed
+  std::optional<LayerTiming> worst_timing;         // of one layer
+  std::optional<double> worst_layer_ms;            // of it; of a network, the sum over its layers
+};
+
 struct StrategyRecord {
   StrategyConfig strategy;
   std::int64_t layer = 0;
-  RoundingMetrics metrics;
-  QualityEstimate quality;  // as if all layers of the network were like this one
+  RoundingMetrics metrics;  // of several groups: of the one with median tiles
+  QualityEstimate quality;  // as if all layers of the network were like this one; of several groups: of their means
   std::optional<LayerTiming> timing;
   std::vector<std::string> warnings;
   std::optional<WaveRecord> waves;
+  std::optional<BatchRecord> batches;  // where there are several groups
 };
 
 /// Totals and means over the layers of one strategy label and tile (analysis/network.hpp).
@@ -85,11 +103,13 @@ struct NetworkRecord {
   std::optional<double> layer_ms, gemm_ms;  // sums of medians, or modelled; absent unless every layer was timed
   std::optional<double> speedup;            // `none` at the same tile: its layer_ms sum over this one's (no interval)
   std::vector<std::size_t> layers;          // places in the experiment's list of strategies
+  std::optional<BatchRecord> batches;       // each group over all layers
 };
 
 struct RoutingRecord {
   std::int64_t layer = 0, tokens = 0, experts = 0, top_k = 0, assignments = 0;
-  std::string tensor;  // name in the trace; empty for synthetic logits
+  std::int64_t masked = 0;  // tokens that were left out
+  std::string tensor;       // name in the trace; empty for synthetic logits
   std::int64_t count_min = 0, count_max = 0;
   double count_median = 0, count_cv = 0;
   std::optional<double> task_loss;  // of a trained router: share of the target that the layer misses
@@ -116,7 +136,8 @@ struct Environment {
 struct ExperimentRecord {
   ExperimentConfig config;
   std::optional<Calibration> calibration;  // what perplexity is estimated by
-  std::string trace_digest;                // of what was read of the trace; empty without one
+  std::string trace_digest;                // of what was read of files; empty where nothing was
+  std::string reading;                     // what files were taken for, in words; empty likewise
   std::vector<RoutingRecord> routing;      // one per layer
   std::vector<StrategyRecord> strategies;  // layer-major, then tile, then strategy in config order
   std::vector<NetworkRecord> network;      // in order of first appearance, which is tile, then strategy

@@ -25,7 +25,7 @@ using nlohmann::json;
     const json& version = document["schema_version"];
     if (version.is_string() && !reads_version(version.get_ref<const std::string&>())) {
       throw EnvironmentError(
-          fmt::format("{}:/schema_version: {} is of another program; allowed: \"1.0\", \"2.0\" and \"{}\"",
+          fmt::format("{}:/schema_version: {} is of another program; allowed: \"1.0\", \"2.0\", \"2.1\" and \"{}\"",
                       result.source, brief_json(version), kResultSchemaVersion));
     }
   }

@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kFirstVersion = "1.0", kBeforeModels = "2.0";
+constexpr std::string_view kFirstVersion = "1.0", kBeforeModels = "2.0", kBeforeBatches = "2.1";
 
 void add_missing_metrics(json& record) {
   for (const RoundingMetric& metric : kRoundingMetrics) record.emplace(std::string(metric.name), nullptr);
@@ -64,7 +64,8 @@ void change_each(json& from, const char* key, Change change) {
 }  // namespace
 
 bool reads_version(std::string_view version) {
-  return version == kFirstVersion || version == kBeforeModels || version == kResultSchemaVersion;
+  return version == kFirstVersion || version == kBeforeModels || version == kBeforeBatches ||
+         version == kResultSchemaVersion;
 }
 
 std::string_view major_version(std::string_view version) { return version.substr(0, version.find('.')); }

@@ -76,7 +76,9 @@ Json timing_json(const std::optional<LayerTiming>& timing) {
 
 void add_metrics(Json& json, const RoundingMetrics& metrics) {
   for (const RoundingMetric& metric : kRoundingMetrics) {
-    json[key(metric.name)] = metric.is_count() ? Json(metrics.*metric.count) : number(metrics.*metric.real);
+    Json& value = json[key(metric.name)];
+    if (!metric.is_known(metrics)) continue;  // null
+    value = metric.is_count() ? Json(metrics.*metric.count) : number(metrics.*metric.real);
   }
 }
 
@@ -100,13 +102,37 @@ Json waves_json(const std::optional<WaveRecord>& waves) {
           {"nearest_tiles", waves->nearest_tiles}, {"nearest_waves", number(waves->nearest_waves)}};
 }
 
+/// Of one strategy; over all layers where `network`.
+Json batches_json(const std::optional<BatchRecord>& batches, bool network) {
+  if (!batches) return nullptr;
+  Json metrics = Json::object();
+  for (std::size_t i = 0; i < batches->spread.size(); ++i) {
+    const std::optional<BatchSpread>& spread = batches->spread[i];
+    Json& json = metrics[key(kRoundingMetrics[i].name)];
+    if (!spread) continue;  // null
+    json = {{"mean", number(spread->mean)},
+            {"deviation", number(spread->deviation)},
+            {"worst", number(spread->worst)},
+            {"worst_group", spread->worst_group}};
+  }
+  Json json = {{"count", batches->groups.size()},
+               {"median_group", batches->median_group},
+               {"worst_group", batches->worst_group},
+               {"metrics", metrics}};
+  json["worst_layer_ms"] = number(batches->worst_layer_ms);
+  if (!network) json["worst_timing"] = timing_json(batches->worst_timing);
+  return json;
+}
+
 Json strategy_json(const StrategyRecord& record) {
   Json json = {{"name", record.strategy.name},
                {"label", record.strategy.label},
                {"tile", tile_json(record.metrics.tile)},
                {"layer", record.layer}};
   add_metrics(json, record.metrics);
+  json["unknown"] = text_or_null(why_unknown(record.metrics));
   add_quality(json, record.quality);
+  json["batches"] = batches_json(record.batches, /*network=*/false);
   json["counts_before"] = record.metrics.counts_before;
   json["counts_after"] = record.metrics.counts_after;
   json["tiles_per_expert"] = record.metrics.tiles_per_expert;
@@ -123,7 +149,9 @@ Json network_json(const NetworkRecord& network) {
                {"tile", tile_json(network.metrics.tile)},
                {"layers", network.layers.size()}};
   add_metrics(json, network.metrics);
+  json["unknown"] = text_or_null(why_unknown(network.metrics));
   add_quality(json, network.quality);
+  json["batches"] = batches_json(network.batches, /*network=*/true);
   json["lowest_tile_utilisation"] = number(network.lowest_utilisation);
   json["highest_dropped_gate_mass"] = number(network.highest_dropped_mass);
   json["timing_kind"] = network.layer_ms && network.timing_kind ? Json(kind_name(*network.timing_kind)) : Json(nullptr);
@@ -138,6 +166,7 @@ Json routing_json(const RoutingRecord& routing) {
   return {{"layer", routing.layer},
           {"tensor", text_or_null(routing.tensor)},
           {"tokens", routing.tokens},
+          {"masked", routing.masked},
           {"experts", routing.experts},
           {"top_k", routing.top_k},
           {"assignments", routing.assignments},
@@ -188,9 +217,10 @@ Json config_json(const std::string& effective) {
 /// What the config only names: the hash does not cover what it held.
 Json inputs_json(const ExperimentRecord& experiment) {
   Json trace, calibration;
-  const TraceSource* source = experiment.config.router.source.trace();
-  if (source != nullptr && !experiment.trace_digest.empty()) {
-    trace = {{"file", source->file}, {"digest", experiment.trace_digest}};
+  const SourceConfig& source = experiment.config.router.source;
+  if (source.path() != nullptr && !experiment.trace_digest.empty()) {
+    trace = {{"file", source.trace() != nullptr ? source.trace()->file : source.counts()->file},
+             {"digest", experiment.trace_digest}};
   }
   if (experiment.calibration) {
     calibration = {{"name", experiment.calibration->name}, {"digest", text_or_null(experiment.calibration->digest)}};
@@ -223,6 +253,7 @@ Json experiment_json(const ExperimentRecord& experiment) {
           {"config", config_json(experiment.config.effective_json)},
           {"config_hash", experiment.config.hash},
           {"inputs", inputs_json(experiment)},
+          {"reading", text_or_null(experiment.reading)},
           {"model", model_json(experiment.model)},
           {"routing", list_json(experiment.routing, routing_json)},
           {"strategies", list_json(experiment.strategies, strategy_json)},

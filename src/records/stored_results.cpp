@@ -20,9 +20,16 @@ using nlohmann::json;
 std::string digest_of(const StoredResult& result) {
   json experiment = result.experiment();
   for (const char* key : {"documented", "memory", "warnings", "inputs"}) experiment.erase(key);
-  for (json& strategy : experiment["strategies"]) strategy.erase("timing");
+  const auto erase_times = [](json& record, const char* key) {
+    if (record["batches"].is_object()) record["batches"].erase(key);
+  };
+  for (json& strategy : experiment["strategies"]) {
+    strategy.erase("timing");
+    for (const char* key : {"worst_timing", "worst_layer_ms"}) erase_times(strategy, key);
+  }
   for (json& network : experiment["network"]) {
     for (const char* key : {"timing_kind", "cpu_reduced", "layer_ms", "gemm_ms", "speedup_of_sums"}) network.erase(key);
+    erase_times(network, "worst_layer_ms");
   }
   Digest digest;
   digest.add_values(experiment.dump(-1, ' ', false, json::error_handler_t::replace));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,7 @@ std::string limit_words(const AdviceLimits& limits) {
   const auto add = [&](const std::string& one) { words += (words.empty() ? "" : "; ") + one; };
   if (limits.perplexity) add("estimated perplexity change at most " + format_change(*limits.perplexity));
   if (limits.dropped_mass) add("dropped gate mass at most " + format_value(*limits.dropped_mass));
+  if (limits.dropped_share) add("dropped share of assignments at most " + format_percent(*limits.dropped_share));
   if (limits.time_ms) add("time at most " + format_value(*limits.time_ms) + " ms");
   if (limits.time_share) add("time at most " + format_percent(*limits.time_share) + " of unrounded");
   return words;
@@ -123,13 +125,28 @@ std::string how_words(const Advice& advice, const ExperimentRecord& experiment) 
 std::string choice_text(const std::string& what, const Advice& advice, const AdviceChoice& choice,
                         const ExperimentRecord& experiment) {
   const NetworkRecord& network = *choice.network;
-  std::string text = wrap(fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, perplexity {}{}, lost mass {}", what,
-                                      network.label, tile_words(network), format_count(network.metrics.tiles),
-                                      choice.speedup, how_words(advice, experiment), perplexity_words(network.quality),
-                                      beyond_words(network), format_value(network.metrics.dropped_gate_mass)),
-                          2, 2);
+  const std::string lost =
+      network.metrics.known >= Known::kGates
+          ? fmt::format("perplexity {}{}, lost mass {}", perplexity_words(network.quality), beyond_words(network),
+                        format_value(network.metrics.dropped_gate_mass))
+          : fmt::format("{} of assignments dropped", format_percent(network.metrics.dropped_share));
+  std::string text =
+      wrap(fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, {}", what, network.label, tile_words(network),
+                       format_count(network.metrics.tiles), choice.speedup, how_words(advice, experiment), lost),
+           2, 2);
   return text + wrap("as a config says it: " + strategy_text(experiment, network), 4, 2);
 }
+
+/// What decides, where it is counted.
+std::string counted_cell(const Advice& advice, const AdviceChoice& choice) {
+  if (advice.by_perplexity()) return "";
+  return advice.quality == AdviceQuality::kDroppedShare ? format_percent(choice.quality) : format_value(choice.quality);
+}
+
+// In the order of AdviceQuality.
+constexpr const char* kQualityNames[] = {"estimated_perplexity_change", "dropped_gate_mass", "dropped_share"};
+
+Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 Json choice_json(const Advice& advice, const std::optional<AdviceChoice>& choice, const ExperimentRecord& experiment) {
   if (!choice) return nullptr;
@@ -143,7 +160,8 @@ Json choice_json(const Advice& advice, const std::optional<AdviceChoice>& choice
           {"time_ms", advice.in_ms() ? Json(choice->cost) : Json(nullptr)},
           {"estimated_perplexity_change", perplexity_json(network.quality.post_hoc)},
           {"estimate_beyond", network.quality.beyond},
-          {"dropped_gate_mass", network.metrics.dropped_gate_mass}};
+          {"dropped_gate_mass", number_or_null(network.metrics.dropped_gate_mass)},
+          {"dropped_share", network.metrics.dropped_share}};
 }
 
 Json not_estimated_json(const NetworkRecord& network) {
@@ -165,19 +183,18 @@ std::string advice_text(const Advice& advice, const ExperimentRecord& experiment
   text += wrap(advice.verdict, 2);
   text += "\nPareto Front (none of " + std::to_string(advice.candidates) + " settings is cheaper and as good):\n";
   Table table({"Strategy", "Tile", "Tiles", kCostHeads[static_cast<std::size_t>(advice.cost)], "Speedup",
-               "Perplexity [90%]", "Lost mass"});
+               "Perplexity [90%]", advice.quality == AdviceQuality::kDroppedShare ? "Dropped" : "Lost mass"});
   for (const AdviceChoice& choice : advice.front) {
     const NetworkRecord& network = *choice.network;
     table.add_row({strategy_cell(network.label) + (choice.calibrated ? "" : " *"), tile_words(network),
                    format_count(network.metrics.tiles), cost_cell(advice, choice),
                    fmt::format("{:.2f}×", choice.speedup),
-                   advice.by_perplexity ? perplexity_words(network.quality) : "",
-                   advice.by_perplexity ? "" : format_value(network.metrics.dropped_gate_mass)});
+                   advice.by_perplexity() ? perplexity_words(network.quality) : "", counted_cell(advice, choice)});
   }
   text += table.render();
   text += wrap(cost_words(advice, experiment), 2);
   text += reservations(advice);
-  if (advice.by_perplexity) {
+  if (advice.by_perplexity()) {
     text += wrap(fmt::format("Perplexity: of a model trained with plain top-k, {}; calibrated on '{}'.",
                              experiment.routing.size() > 1 ? "its layers counting alike"
                                                            : "if all its layers were like this one",
@@ -196,10 +213,11 @@ Json advice_json(const Advice& advice, const ExperimentRecord& experiment) {
   return {{"limits",
            {{"perplexity", limit(advice.limits.perplexity)},
             {"dropped_gate_mass", limit(advice.limits.dropped_mass)},
+            {"dropped_share", limit(advice.limits.dropped_share)},
             {"time_ms", limit(advice.limits.time_ms)},
             {"time_share", limit(advice.limits.time_share)}}},
           {"cost", kCostNames[static_cast<std::size_t>(advice.cost)]},
-          {"quality", advice.by_perplexity ? "estimated_perplexity_change" : "dropped_gate_mass"},
+          {"quality", kQualityNames[static_cast<std::size_t>(advice.quality)]},
           {"candidates", advice.candidates},
           {"without_estimate", advice.not_estimated.size()},
           {"not_estimated", not_estimated},

@@ -61,7 +61,13 @@ void add_metrics(Columns& columns, const json& (*from)(const Row&), const std::s
     columns.add_as(prefix + name, from, "/" + name + "/value");
     columns.add(from, "/" + name, {"low", "high", "calibration"}, prefix + name + "_");
   }
-  columns.add(from, "", {"why_not_estimated", "estimate_beyond"}, prefix);
+  columns.add(from, "", {"why_not_estimated", "estimate_beyond", "unknown"}, prefix);
+  columns.add(from, "/batches", {"count", "median_group", "worst_group"}, prefix + "batches_");
+  columns.add_as(prefix + "batches_worst_layer_ms", from, "/batches/worst_layer_ms");
+  for (const RoundingMetric& metric : kRoundingMetrics) {
+    const std::string name(metric.name);
+    columns.add(from, "/batches/metrics/" + name, {"mean", "deviation", "worst"}, prefix + "batches_" + name + "_");
+  }
 }
 
 void add_timing(Columns& columns) {
@@ -98,6 +104,7 @@ void add_run(Columns& columns) {
   columns.add(document_of, "/environment", {"sm_clock_mhz", "power_w"}, "start_");
   columns.add(experiment_of, "/memory", {"estimated_bytes", "peak_bytes"});
   columns.add_as("trace", experiment_of, "/inputs/trace/file");
+  columns.add_as("reading", experiment_of, "/reading");
   columns.add_as("trace_digest", experiment_of, "/inputs/trace/digest");
   columns.add_as("calibration", experiment_of, "/inputs/calibration/name");
   columns.add_as("calibration_digest", experiment_of, "/inputs/calibration/digest");
@@ -115,7 +122,7 @@ std::vector<Column> make_columns() {
   columns.add_as("modelled_device", experiment_of, "/model/device");
   columns.add(experiment_of, "/config", {"seed"});
   columns.add_as("source", experiment_of, "/config/router/source/kind");
-  columns.add(routing_of, "", {"tensor", "tokens", "experts", "top_k", "assignments"});
+  columns.add(routing_of, "", {"tensor", "tokens", "masked", "experts", "top_k", "assignments"});
   columns.add(routing_of, "/counts", {"min", "median", "max", "cv"}, "count_");
   columns.add(routing_of, "", {"task_loss"});
   columns.add(experiment_of, "/config/router/source", {"rounding_weight", "balance_weight"});

@@ -15,7 +15,7 @@ std::string experiment_text(const ExperimentRecord& experiment, const Environmen
   const TextContext context{experiment, environment, experiment.network, options};
   std::string text;
   for (const auto section :
-       {configuration_section, modelled_section, layers_section, rounding_section, histogram_section,
+       {configuration_section, modelled_section, layers_section, batches_section, rounding_section, histogram_section,
         comparison_section, quality_section, tile_size_section, documented_section, warnings_section}) {
     const std::string part = section(context);
     if (!part.empty()) text += (text.empty() ? "" : "\n") + part;

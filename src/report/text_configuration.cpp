@@ -24,13 +24,18 @@ class FieldWords {
   }
   template <class Value, class Allowed>
   void add(const char* key, Value Source::*member, const Allowed&, const char*) {
-    if constexpr (!std::is_same_v<Value, std::vector<std::string>>) texts.push_back(fmt::arg(key, source_.*member));
+    if constexpr (std::is_arithmetic_v<Value> || std::is_same_v<Value, std::string>) {
+      texts.push_back(fmt::arg(key, source_.*member));
+    }
   }
   template <class Enum>
   requires std::is_enum_v<Enum>
-  void add(const char* key, Enum Source::*member, std::initializer_list<const char*> words, const char*) {
+  void add(const char* key, Enum Source::*member, std::initializer_list<const char*> words, const char*,
+           ByDefault = ByDefault::kSpelled) {
     texts.push_back(fmt::arg(key, words.begin()[static_cast<std::size_t>(source_.*member)]));
   }
+  template <class Enum>
+  void add(const char*, std::vector<Enum> Source::*, std::initializer_list<const char*>, const char*) {}
 
   fmt::dynamic_format_arg_store<fmt::format_context> texts;
 
@@ -81,6 +86,16 @@ std::string added_gate_words(const std::vector<StrategyConfig>& strategies) {
   return all ? of : fmt::format("{} ({}); others: the score", of, labels);
 }
 
+/// How many tokens are left out, where any are.
+std::string masked_words(const std::vector<RoutingRecord>& layers) {
+  const auto by_count = [](const RoutingRecord& a, const RoutingRecord& b) { return a.masked < b.masked; };
+  const auto [least, most] = std::minmax_element(layers.begin(), layers.end(), by_count);
+  if (layers.empty() || most->masked == 0) return {};
+  const std::string of = fmt::format(" of {}, left out", format_count(most->masked + most->tokens));
+  if (least->masked == most->masked) return format_count(most->masked) + of;
+  return fmt::format("{} to {} by layer{}", format_count(least->masked), format_count(most->masked), of);
+}
+
 std::string layer_words(const ExperimentConfig& config) {
   if (!config.layer) return "none: routing and rounding only";
   return fmt::format("hidden {}, intermediate {}", config.layer->hidden, config.layer->intermediate);
@@ -119,6 +134,10 @@ std::string configuration_section(const TextContext& context) {
   }
   text += item("Tile Size", tile_words(config.tiles));
   text += item("Router Logits", source_words(config.router.source));
+  if (!context.experiment.reading.empty()) text += item("Read as", context.experiment.reading);
+  if (const std::string words = masked_words(context.experiment.routing); !words.empty()) {
+    text += item("Masked Tokens", words);
+  }
   if (!context.experiment.routing.empty() && context.experiment.routing.front().task_loss) {
     text += item("Task Loss", format_value(context.experiment.routing.front().task_loss) +
                                   " of the target, on a batch not trained on");

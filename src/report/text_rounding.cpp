@@ -77,14 +77,20 @@ std::string after_text(const StrategyRecord& record, int limit) {
 std::string quality_text(const StrategyRecord& record, const RoutingRecord* routing) {
   const RoundingMetrics& metrics = record.metrics;
   std::string text = "Quality Impact:\n";
-  const std::string probability =
-      metrics.dropped == 0 ? "none dropped" : format_value(metrics.mean_dropped_probability);
-  text += fmt::format("  - Average Routing Prob of Dropped Tokens: {}\n", probability);
-  text += fmt::format("  - Dropped Gate Mass per Token: {}\n", format_value(metrics.dropped_gate_mass));
+  const std::string why = why_unknown(metrics);
+  if (why.empty()) {
+    const std::string probability =
+        metrics.dropped == 0 ? "none dropped" : format_value(metrics.mean_dropped_probability);
+    text += fmt::format("  - Average Routing Prob of Dropped Tokens: {}\n", probability);
+    text += fmt::format("  - Dropped Gate Mass per Token: {}\n", format_value(metrics.dropped_gate_mass));
+  } else {
+    text += wrap("- Not known: what needs gates; " + why, 2, 2);
+  }
   text += wrap("- Estimated Perplexity Change: " + perplexity_words(record.quality), 2, 2);
   const std::string experts = routing ? " of " + format_count(routing->experts) : "";
   const std::string tokens = routing ? " of " + format_count(routing->tokens) : "";
   text += fmt::format("  - Starved Experts: {}{}\n", format_count(metrics.starved_experts), experts);
+  if (!why.empty()) return text;
   text += fmt::format("  - Tokens without Expert: {}{}\n", format_count(metrics.tokens_without_expert), tokens);
   return text;
 }
@@ -114,7 +120,7 @@ std::vector<const RoundingMetric*> tabled_metrics() {
 }
 
 std::string metric_cell(const RoundingMetric& metric, const RoundingMetrics& metrics) {
-  if (metric.of != nullptr && metrics.*metric.of == 0) return kAbsent;
+  if (!metric.has_value(metrics)) return kAbsent;
   if (metric.is_count()) return format_count(metrics.*metric.count);
   return metric.is_share() ? format_percent(metrics.*metric.real) : format_value(metrics.*metric.real);
 }

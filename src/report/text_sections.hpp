@@ -59,6 +59,8 @@ std::string perplexity_words(const QualityEstimate& quality);
 
 /// The estimated change of perplexity of every strategy, with its error; empty without a calibration.
 std::string quality_section(const TextContext& context);
+/// Means and spread over groups of tokens, where there are several.
+std::string batches_section(const TextContext& context);
 std::string tile_size_section(const TextContext& context);
 std::string layers_section(const TextContext& context);
 std::string documented_section(const TextContext& context);

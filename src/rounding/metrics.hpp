@@ -4,14 +4,18 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string_view>
 #include <vector>
+
+#include "router/known.hpp"
 
 namespace tatr {
 
 /// T tokens, K choices each; see README, "What the words mean".
 struct RoundingMetrics {
-  std::int64_t tile = 0;  // 0: each expert has its own (dynamic)
+  Known known = Known::kScores;  // of the routing: metrics that need more (RoundingMetric::needs) have no value
+  std::int64_t tile = 0;         // 0: each expert has its own (dynamic)
   std::int64_t rows = 0, tiles = 0;
   double tile_utilisation = 1.0, wasted_flops = 0.0, mean_expert_utilisation = 1.0;
   std::int64_t dropped = 0, added = 0, padded = 0, duplicated = 0;
@@ -39,9 +43,14 @@ struct RoundingMetric {
   CountMember count = nullptr;  // one of the two
   RealMember real = nullptr;
   CountMember of = nullptr;  // there is a value only where this is positive
+  Known needs = Known::kCounts;
 
   constexpr bool is_count() const { return count != nullptr; }
   constexpr bool is_share() const { return unit.substr(0, 5) == "share"; }
+  bool is_known(const RoundingMetrics& metrics) const { return needs <= metrics.known; }
+  bool has_value(const RoundingMetrics& metrics) const {
+    return is_known(metrics) && (of == nullptr || metrics.*of > 0);
+  }
   double in(const RoundingMetrics& metrics) const {
     return is_count() ? static_cast<double>(metrics.*count) : metrics.*real;
   }
@@ -64,6 +73,12 @@ constexpr RoundingMetric mean(const Words& words, RealMember member, CountMember
   return {words.name, words.unit, OverLayers::kMean, words.better, words.heading, words.help, nullptr, member, of};
 }
 
+/// Of what follows from which tokens are dropped: their gates decide it.
+constexpr RoundingMetric of_gates(RoundingMetric metric) {
+  metric.needs = Known::kGates;
+  return metric;
+}
+
 }  // namespace metric_rows
 
 inline constexpr RoundingMetric kRoundingMetrics[] = {
@@ -80,14 +95,15 @@ inline constexpr RoundingMetric kRoundingMetrics[] = {
     metric_rows::count({"padded", "rows", Better::kLower, "Padded", "rows of zeros"}, &RoundingMetrics::padded),
     metric_rows::count({"duplicated", "rows", Better::kLower, "Duplic.", "rows that repeat a token with gate 0"},
                        &RoundingMetrics::duplicated),
-    metric_rows::count({"tokens_without_expert", "tokens", Better::kLower, "No expert", "tokens that no row computes"},
-                       &RoundingMetrics::tokens_without_expert),
+    metric_rows::of_gates(metric_rows::count(
+        {"tokens_without_expert", "tokens", Better::kLower, "No expert", "tokens that no row computes"},
+        &RoundingMetrics::tokens_without_expert)),
     metric_rows::count(
         {"starved_experts", "experts", Better::kLower, "Starved", "experts that had tokens and have no row"},
         &RoundingMetrics::starved_experts),
-    metric_rows::count(
+    metric_rows::of_gates(metric_rows::count(
         {"experts_per_token_max", "experts", Better::kLower, "Most", "experts that compute one token, the most of any"},
-        &RoundingMetrics::experts_per_token_max, OverLayers::kMost),
+        &RoundingMetrics::experts_per_token_max, OverLayers::kMost)),
     metric_rows::mean({"tile_utilisation", "share", Better::kHigher, "", "useful rows over rows of whole tiles"},
                       &RoundingMetrics::tile_utilisation),
     metric_rows::mean({"wasted_flops", "share", Better::kLower, "", "1 - tile_utilisation"},
@@ -103,19 +119,32 @@ inline constexpr RoundingMetric kRoundingMetrics[] = {
                       &RoundingMetrics::padded_share),
     metric_rows::mean({"duplicated_share", "share of T K", Better::kLower, "", "duplicated over T K"},
                       &RoundingMetrics::duplicated_share),
-    metric_rows::mean({"dropped_gate_mass", "gate", Better::kLower, "Lost mass", "gates dropped, mean over tokens"},
-                      &RoundingMetrics::dropped_gate_mass),
-    metric_rows::mean({"mean_square_dropped_mass", "gate^2", Better::kLower, "",
-                       "square of a token's dropped gates, mean over tokens"},
-                      &RoundingMetrics::mean_square_dropped_mass),
-    metric_rows::mean(
+    metric_rows::of_gates(
+        metric_rows::mean({"dropped_gate_mass", "gate", Better::kLower, "Lost mass", "gates dropped, mean over tokens"},
+                          &RoundingMetrics::dropped_gate_mass)),
+    metric_rows::of_gates(metric_rows::mean({"mean_square_dropped_mass", "gate^2", Better::kLower, "",
+                                             "square of a token's dropped gates, mean over tokens"},
+                                            &RoundingMetrics::mean_square_dropped_mass)),
+    metric_rows::of_gates(metric_rows::mean(
         {"mean_cube_dropped_mass", "gate^3", Better::kLower, "", "cube of a token's dropped gates, mean over tokens"},
-        &RoundingMetrics::mean_cube_dropped_mass),
-    metric_rows::mean({"mean_dropped_probability", "probability", Better::kLower, "Prob.",
-                       "routing probability of what was dropped, mean over it"},
-                      &RoundingMetrics::mean_dropped_probability, &RoundingMetrics::dropped),
+        &RoundingMetrics::mean_cube_dropped_mass)),
+    metric_rows::of_gates(metric_rows::mean({"mean_dropped_probability", "probability", Better::kLower, "Prob.",
+                                             "routing probability of what was dropped, mean over it"},
+                                            &RoundingMetrics::mean_dropped_probability, &RoundingMetrics::dropped)),
     metric_rows::mean({"rounding_loss", "share", Better::kLower, "", "(count mod tile) / tile, mean over experts"},
                       &RoundingMetrics::rounding_loss),
 };
+
+/// Takes the values from metrics that more must be known for: no number (NaN), 0 for counts.
+inline void forget_unknown(RoundingMetrics& metrics) {
+  for (const RoundingMetric& metric : kRoundingMetrics) {
+    if (metric.is_known(metrics)) continue;
+    if (metric.is_count()) {
+      metrics.*metric.count = 0;
+    } else {
+      metrics.*metric.real = std::numeric_limits<double>::quiet_NaN();
+    }
+  }
+}
 
 }  // namespace tatr

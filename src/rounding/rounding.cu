@@ -195,13 +195,28 @@ void check_tile(const StrategyConfig& strategy, std::int64_t slots, const Roundi
 
 }  // namespace
 
-void check_strategy(const StrategyConfig& strategy, bool all_scores) {
-  if (all_scores) return;
-  const std::string cause = "this trace holds only each token's top-k, not the scores of all experts";
-  if (rule_of(strategy) == StrategyKind::kScore)
-    throw ConfigError(strategy.place, "strategy score cannot be computed: " + cause);
-  if (strategy.fill == Fill::kNextBest)
-    throw ConfigError(strategy.place.child("fill"), "next_best cannot be computed: " + cause);
+void check_strategy(const StrategyConfig& strategy, Known known) {
+  if (known == Known::kScores) return;
+  const std::string cause = known == Known::kGates
+                                ? "this trace holds only each token's top-k, not the scores of all experts"
+                            : known == Known::kChoices ? "this trace holds each token's experts without their scores"
+                                                       : "counts of tokens per expert tell neither tokens nor scores";
+  const auto refuse = [&](const ErrorPlace& place, const std::string& what) {
+    throw ConfigError(place, what + " cannot be computed: " + cause);
+  };
+  const StrategyKind rule = rule_of(strategy);
+  if (rule == StrategyKind::kScore) refuse(strategy.place, "strategy score");
+  if (strategy.fill == Fill::kNextBest) refuse(strategy.place.child("fill"), "next_best");
+  if (known == Known::kGates) return;
+  if (rule == StrategyKind::kBudget) refuse(strategy.place, "strategy budget");
+  if (strategy.renormalise) refuse(strategy.place.child("renormalise"), "renormalised gates");
+}
+
+std::vector<std::string> padding_warnings(const StrategyConfig& strategy, const RoundingMetrics& metrics) {
+  if (strategy.fill || metrics.known == Known::kScores || metrics.padded == 0) return {};
+  return {metrics.known == Known::kCounts
+              ? "filled with padding: counts of tokens per expert do not tell the next best"
+              : "filled with padding: the trace holds only each token's top-k, so the next best are not known"};
 }
 
 namespace {
@@ -215,7 +230,9 @@ class Rounder {
         tile_(one.tile),
         rule_(rule_of(strategy_)),
         fill_(fill_kind_of(strategy_, routing)),
-        loads_{routing.counts.data(), capacity_rows(strategy_, routing, one.tile), tile_steps(strategy_, one.tile)},
+        loads_{routing.counts.data(),
+               capacity_rows(strategy_, std::int64_t{routing.tokens} * routing.top_k, routing.experts, one.tile),
+               tile_steps(strategy_, one.tile)},
         stake_{loads_, parts.squared.data(), parts.mass.data()},
         alone_{rule_,
                loads_,
@@ -430,6 +447,7 @@ RoundingMetrics metrics_of(const Policy& policy, System& system, const Rounder& 
   const Routing& routing = rounder.routing();
   const RoundingScratch::Parts& parts = rounder.parts();
   RoundingMetrics metrics;
+  metrics.known = routing.known;
   metrics.tile = rounder.tile();
   metrics.counts_before = routing.counts.to_host();
   metrics.counts_after = parts.target.to_host();
@@ -437,6 +455,7 @@ RoundingMetrics metrics_of(const Policy& policy, System& system, const Rounder& 
 
   add_token_metrics(metrics, sum_over_tokens(policy, system, routing, {parts.own, parts.target.data(), dispatch}),
                     routing);
+  forget_unknown(metrics);
   return metrics;
 }
 
@@ -482,7 +501,7 @@ std::int64_t most_tile_of(const StrategyConfig& strategy, std::int64_t tile) {
 }
 
 void round_into(const Routing& routing, const RoundingCase& one, System& system, RoundingScratch& scratch) {
-  check_strategy(one.strategy, routing.has_all_scores());
+  check_strategy(one.strategy, routing.known);
   Rounder rounder(routing, one, scratch.parts());
   with_policy(
       system, [&](auto policy) { rounder.run(policy, system); }, &scratch.parts().thrust);
@@ -506,10 +525,8 @@ Rounded round_routing(const Routing& routing, const RoundingCase& one, System& s
       result.tile_of_expert = rounder.tiles_of(result.metrics.counts_before);
     }
     result.warnings = warnings_of(result.metrics, rounder.fill(), routing.tokens);
-    if (!strategy.fill && !routing.has_all_scores() && result.metrics.padded > 0) {
-      result.warnings.push_back(
-          "filled with padding: the trace holds only each token's top-k, so the next best are not known");
-    }
+    for (std::string& warning : padding_warnings(strategy, result.metrics))
+      result.warnings.push_back(std::move(warning));
     return result;
   });
 }

@@ -66,9 +66,11 @@ struct RoundingCase {
   std::int64_t layer = 0;
 };
 
-/// Throws ConfigError, at strategy.place, where the strategy needs the scores of all experts and only those of the
-/// top-k are known.
-void check_strategy(const StrategyConfig& strategy, bool all_scores);
+/// Throws ConfigError, at strategy.place, where the strategy needs more than is known.
+void check_strategy(const StrategyConfig& strategy, Known known);
+
+/// Says that rows were filled with padding for want of scores, where they were.
+std::vector<std::string> padding_warnings(const StrategyConfig& strategy, const RoundingMetrics& metrics);
 
 /// Rounds into the scratch, as timed work: gives the system its work and returns; allocates nothing, waits for nothing,
 /// and can be recorded for replay. Throws ConfigError as round_routing does, but for a budget that is too small.

@@ -122,7 +122,7 @@ struct RouteToken {
 /// Orders a token's known top-k: high to low score, ties to the lower expert. A score of -0 is one of 0.
 struct TakeKnownTopK {
   const std::int32_t* given;  // [T, K]
-  const float* given_scores;
+  const float* given_scores;  // null: they are not known
   ChoiceWriter write;
 
   TATR_HD void operator()(std::int64_t token) const {
@@ -135,7 +135,9 @@ struct TakeKnownTopK {
         if (e > previous && (next < 0 || e < given[token * write.top_k + next])) next = j;
       }
       previous = given[token * write.top_k + next];
-      best.insert(as_share(given_scores[token * write.top_k + next]), previous);
+      const float score =
+          given_scores != nullptr ? given_scores[token * write.top_k + next] : 1.0f / static_cast<float>(write.top_k);
+      best.insert(as_share(score), previous);
     }
     write(token, best, [&](std::int32_t i) { return best.value[i]; });
   }
@@ -273,6 +275,7 @@ void route_again(System& system, Routing& routing, const RouterConfig& config) {
 Routing routing_from_top_k(System& system, Buffer<std::int32_t> chosen, Buffer<float> scores,
                            const RouterConfig& config) {
   Routing routing = empty_routing(system, config);
+  routing.known = scores.size() > 0 ? Known::kGates : Known::kChoices;
   const TakeKnownTopK take{chosen.data(), scores.data(), writer_of(routing, config.normalise_gates)};
   with_policy(system, [&](auto policy) { route_all(policy, system, routing, take); });
   return routing;

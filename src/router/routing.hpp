@@ -8,6 +8,7 @@
 #include "core/platform.hpp"
 #include "device/system.hpp"
 #include "options/options.hpp"
+#include "router/known.hpp"
 
 namespace tatr {
 
@@ -16,6 +17,7 @@ inline constexpr std::int64_t kMaxExperts = 4096;
 inline constexpr std::int64_t kMaxTokens = 1 << 20;
 inline constexpr std::int64_t kMaxTopK = 64;
 inline constexpr std::int64_t kMaxGroups = 64;
+inline constexpr std::int32_t kMaxCount = 1 << 30;  // tokens of one expert, where only counts are known
 
 /// Router logits where they are: as fp32, or, on a GPU alone, as the bits of bf16.
 struct LogitView {
@@ -77,6 +79,7 @@ struct Routing {
   Buffer<float> selection_bias;   // [E]; empty: none
   Buffer<std::uint64_t> tallies;  // [E] for counting on a GPU: zero but while a kernel runs
   Scoring scoring = Scoring::kSoftmax;
+  Known known = Known::kScores;  // where gates are not, all are 1 / K
 
   bool has_all_scores() const { return logits.size() + bf16.size() > 0; }
   LogitView logit_view() const { return {logits.data(), bf16.data()}; }
@@ -95,7 +98,7 @@ Routing route(System& system, Buffer<float> logits, const RouterConfig& config);
 void route_again(System& system, Routing& routing, const RouterConfig& config);
 
 /// Routing from known top-k: `chosen` and `scores` [tokens, top_k] with distinct experts a row, scores in [0, 1]; what
-/// is not a share becomes the nearest one (NaN and -0: 0).
+/// is not a share becomes the nearest one (NaN and -0: 0). Without scores (an empty buffer) each is 1 / top_k.
 /// The order within a row becomes high to low score, ties to the lower expert; gates follow config.normalise_gates.
 Routing routing_from_top_k(System& system, Buffer<std::int32_t> chosen, Buffer<float> scores,
                            const RouterConfig& config);

@@ -17,6 +17,8 @@ const SourceCode& code_of(const SourceConfig& source) {
       return kTrainedCode;
     case SourceKind::kTrace:
       return kTraceCode;
+    case SourceKind::kCounts:
+      return kCountsCode;
   }
   return kSyntheticCode;
 }
@@ -27,7 +29,9 @@ std::unique_ptr<RoutingSource> make_source(const SourceRequest& request) {
   return code_of(request.router.source).make(request);
 }
 
-bool has_all_scores(const SourceConfig& source) { return code_of(source).has_all_scores(source); }
+SourceShape shape_of(const RouterConfig& router) { return code_of(router.source).shape(router); }
+
+void check_source_start(const RouterConfig& router) { code_of(router.source).check_start(router); }
 
 std::size_t source_bytes(const RouterConfig& router) { return code_of(router.source).bytes(router); }
 

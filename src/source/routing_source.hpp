@@ -1,5 +1,6 @@
 // Where routing inputs come from: one interface for all sources of options/sources.hpp. How a source is made, and what
-// memory that takes, is in a file of its own (synthetic_source.cpp, trained_source.cpp, trace_source.cpp).
+// memory that takes, is in a file of its own (synthetic_source.cpp, trained_source.cpp, trace_source.cpp,
+// counts_source.cpp).
 #pragma once
 
 #include <cstddef>
@@ -10,15 +11,34 @@
 #include <string>
 #include <vector>
 
+#include "router/known.hpp"
 #include "router/routing_input.hpp"
 
 namespace tatr {
 
+/// What is known of a source before anything is routed.
+struct SourceShape {
+  std::int64_t tokens = 0;   // of a group, the most of any
+  std::int64_t experts = 0;  // 0: the file does not say
+  std::int64_t top_k = 0;    // 0: likewise
+  std::size_t layers = 1, groups = 1;
+  Known known = Known::kScores;
+  std::string reading;   // what files are taken for: "6 layers of 8192 tokens, 256 experts, fp16 logits"; else empty
+  std::string left_out;  // what of them makes no whole group; empty: nothing
+};
+
 /// What a source is made for.
 struct SourceRequest {
-  const RouterConfig& router;  // with the shape that a trace has
-  std::uint64_t seed = 0;
+  const RouterConfig& router;  // with the shape that a file has
+  std::uint64_t seed = 0;      // of the first group; group g has seed + g
   std::function<void(const std::string&)> progress = [](const std::string&) {};  // may throw
+};
+
+/// One group of one layer.
+struct SourceRead {
+  RoutingInput input;
+  std::int64_t tokens = 0;  // at least 1
+  std::int64_t masked = 0;  // tokens that were left out
 };
 
 class RoutingSource {
@@ -28,25 +48,32 @@ class RoutingSource {
   /// Of the tensors that the layers are read from; one without a name where they are made.
   virtual std::vector<std::string> layers() const { return {""}; }
 
-  /// Throws InputError.
-  virtual RoutingInput read(System& system, std::size_t layer) = 0;
+  /// `group` is one of the shape's. Throws InputError.
+  virtual SourceRead read(System& system, std::size_t layer, std::size_t group) = 0;
 
   /// Of a trained router: share of the target that the layer misses.
   virtual std::optional<double> task_loss() const { return std::nullopt; }
 
-  /// Of all that was read of files so far; empty where there are none.
+  /// Of all that was read of files so far, where layer by layer each group was read once; empty where there are none.
   virtual std::string digest() const { return {}; }
+
+  /// What casts doubt on what was read so far.
+  virtual std::vector<std::string> warnings() const { return {}; }
 };
 
 /// What there is to know of a source in code; routing_source.cpp has a row for each kind.
 struct SourceCode {
   std::unique_ptr<RoutingSource> (*make)(const SourceRequest& request);
   // As the functions below say.
+  SourceShape (*shape)(const RouterConfig& router);
   std::size_t (*bytes)(const RouterConfig& router) = [](const RouterConfig&) { return std::size_t{0}; };
   std::size_t (*host_bytes)(const RouterConfig& router) = [](const RouterConfig&) { return std::size_t{0}; };
-  bool (*has_all_scores)(const SourceConfig& source) = [](const SourceConfig&) { return true; };
+  void (*check_start)(const RouterConfig& router) = [](const RouterConfig&) {};
 };
-extern const SourceCode kSyntheticCode, kTrainedCode, kTraceCode;
+extern const SourceCode kSyntheticCode, kTrainedCode, kTraceCode, kCountsCode;
+
+/// Of a source that draws its logits.
+SourceShape shape_of_drawn(const RouterConfig& router);
 
 /// For SourceCode::make.
 template <class Source>
@@ -57,13 +84,16 @@ std::unique_ptr<RoutingSource> make_source_of(const SourceRequest& request) {
 /// The request must outlive the source. Throws InputError where a file cannot be opened.
 std::unique_ptr<RoutingSource> make_source(const SourceRequest& request);
 
-/// Whether each token has a score of every expert, not of its own top-k alone. Throws InputError.
-bool has_all_scores(const SourceConfig& source);
+/// Of files only what tells their shape is read. Throws InputError.
+SourceShape shape_of(const RouterConfig& router);
+
+/// Looks at the first values of files, so that what is no record of a router is refused before any work. InputError.
+void check_source_start(const RouterConfig& router);
 
 /// Bytes of the system's memory that a source takes while it makes its input, beyond the input itself.
 std::size_t source_bytes(const RouterConfig& router);
 
-/// Bytes of the host's memory that a source takes to hold one layer.
+/// Bytes of the host's memory that a source takes to hold one group of one layer.
 std::size_t source_host_bytes(const RouterConfig& router);
 
 }  // namespace tatr

@@ -2,186 +2,99 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
-#include <cstring>
-#include <initializer_list>
 #include <limits>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/exact_math.hpp"
-#include "core/half.hpp"
-#include "source/trace_file.hpp"
+#include "source/element.hpp"
+#include "source/probabilities.hpp"
+#include "source/row_blocks.hpp"
+#include "source/trace_layers.hpp"
 #include "source/trace_values.hpp"
 
 namespace tatr {
 namespace {
 
-constexpr std::int64_t kBlockBytes = 1 << 20;  // of one read
+constexpr const char* kMaskAllowed = "tokens alone; \"mask\": \"padding\" in the source leaves such rows out";
+constexpr std::string_view kPadding = "padding";
+constexpr std::int64_t kManyRows = 64;  // that do not add up alike by chance
 
-// ---- Shapes and types
+// ---- Types and numbers of experts
 
-std::string place(const TraceFile& trace, const TensorEntry& tensor) {
-  return trace.file.path() + (tensor.name.empty() ? "" : ": tensor " + in_quotes(tensor.name));
-}
-
-void check_dtype(const TraceFile& trace, const TensorEntry& tensor, std::initializer_list<std::string_view> allowed) {
-  if (std::ranges::count(allowed, tensor.dtype) != 0) return;
-  std::string list;
-  for (const std::string_view dtype : allowed) list += (list.empty() ? "" : ", ") + std::string(dtype);
-  throw InputError(place(trace, tensor), "dtype " + tensor.dtype + "; allowed: " + list);
-}
-
-void check_shape(const TraceFile& trace, const TensorEntry& tensor, const char* allowed) {
-  const auto& shape = tensor.shape;
-  const bool fits = shape.size() == 2 && std::ranges::all_of(shape, [](auto d) { return d >= 1 && d <= kMostInt32; });
-  if (fits) return;
-  throw InputError(place(trace, tensor), "shape " + shape_text(shape) + "; allowed: " + allowed + ", each from 1 to " +
-                                             std::to_string(kMostInt32));
-}
-
-/// What the config says of the values against what the tensors are.
-void check_said(const TraceFile& trace, const LayerEntry& layer, TraceValues said) {
-  if (layer.ids && said == TraceValues::kLogits) {
-    throw InputError(place(trace, layer.values),
-                     "top-k scores, but \"values\" says logits; allowed: \"top_k\", or none");
-  }
-  if (!layer.ids && said == TraceValues::kTopK) {
-    throw InputError(place(trace, layer.values),
-                     "has no ids beside it, but \"values\" says top_k; allowed: \"logits\", or none");
+void check_dtypes(const LayerEntry& layer) {
+  const auto check = [](const TensorEntry& tensor, std::initializer_list<std::string_view> allowed) {
+    if (std::ranges::count(allowed, tensor.dtype) != 0) return;
+    std::string list;
+    for (const std::string_view dtype : allowed) list += (list.empty() ? "" : ", ") + std::string(dtype);
+    throw InputError(place_of(tensor), "dtype " + tensor.dtype + "; allowed: " + list);
+  };
+  for (const LayerPart& part : layer.parts) {
+    if (part.ids) check(part.ids->tensor, {"I64", "I32", "I16", "I8", "U8", "U16", "U32", "U64"});
+    if (part.values) check(part.values->tensor, {"F16", "BF16", "F32", "F64"});
   }
 }
 
-/// Checks one layer and returns its shape; `tokens` counts the whole file.
-TraceInfo check_layer(const TraceFile& trace, const LayerEntry& layer, TraceValues said) {
-  check_said(trace, layer, said);
-  TraceInfo info;
-  const TensorEntry& values = layer.values;
-  if (!layer.ids) {
-    check_shape(trace, values, "[tokens, experts]");
-    if (!trace.npy) check_dtype(trace, values, {"F16", "BF16", "F32"});
-    info.tokens = values.shape[0];
-    info.experts = values.shape[1];
-    if (trace.experts != 0 && trace.experts != info.experts) {
-      throw InputError(place(trace, values), "shape " + shape_text(values.shape) + ", but the metadata say " +
-                                                 std::to_string(trace.experts) + " experts");
-    }
-    return info;
+/// The number of experts that the layer's shape or the files tell; 0: they do not.
+std::int64_t told_experts(const TraceLayers& trace, const LayerEntry& layer) {
+  const TensorEntry& tensor = layer.parts.front().view().tensor;
+  if (layer.is_top_k()) {
+    if (trace.experts == 0 || layer.columns() <= trace.experts) return trace.experts;
+    throw InputError(place_of(tensor), "shape " + shape_text(tensor.shape) + " chooses more than the " +
+                                           std::to_string(trace.experts) + " experts of the metadata");
   }
-  check_shape(trace, *layer.ids, "[tokens, top_k]");
-  check_shape(trace, values, "[tokens, top_k]");
-  check_dtype(trace, *layer.ids, {"I64", "I32", "I16", "U8"});
-  check_dtype(trace, values, {"F32", "BF16", "F16"});
-  if (layer.ids->shape != values.shape) {
-    throw InputError(place(trace, values), "shape " + shape_text(values.shape) +
-                                               "; allowed: " + shape_text(layer.ids->shape) + ", that of " +
-                                               in_quotes(layer.ids->name));
+  if (trace.experts == 0 || trace.experts == layer.columns()) return layer.columns();
+  throw InputError(place_of(tensor), "shape " + shape_text(tensor.shape) + ", but the metadata say " +
+                                         std::to_string(trace.experts) + " experts");
+}
+
+/// The number of experts that the config (0: none) and the file (0: none) agree on.
+std::int64_t agreed_experts(const LayerEntry& layer, std::int64_t told, std::int64_t config) {
+  const std::string place = place_of(layer.parts.front().view().tensor);
+  if (config == 0 && told == 0) {
+    throw InputError(place, "a trace of top-k ids without metadata 'experts' needs router.experts in the config");
   }
-  info.tokens = values.shape[0];
-  info.top_k = values.shape[1];
-  info.experts = trace.experts;
-  if (info.experts != 0 && info.top_k > info.experts) {
-    throw InputError(place(trace, values), "shape " + shape_text(values.shape) + " chooses more than the " +
-                                               std::to_string(info.experts) + " experts of the metadata");
+  if (config != 0 && told != 0 && config != told) {
+    throw InputError(place, "the config says " + std::to_string(config) + " experts; allowed: " + std::to_string(told) +
+                                ", as in the file");
   }
-  return info;
-}
-
-std::int64_t tokens_left(const TraceFile& trace, const TensorEntry& tensor, std::int64_t first_token) {
-  if (first_token < 0 || first_token >= tensor.shape[0]) {
-    throw InputError(place(trace, tensor), "first_token " + std::to_string(first_token) + "; allowed: 0 to " +
-                                               std::to_string(tensor.shape[0] - 1));
+  const std::int64_t experts = config != 0 ? config : told, top_k = layer.is_top_k() ? layer.columns() : 0;
+  if (experts < top_k || experts > kMostInt32) {
+    throw InputError(place, std::to_string(experts) + " experts; allowed: " + std::to_string(top_k) + " (top_k) to " +
+                                std::to_string(kMostInt32));
   }
-  return tensor.shape[0] - first_token;
+  return experts;
 }
 
-// ---- Values
-
-template <class T>
-T load(const std::byte* bytes) {
-  T value;
-  std::memcpy(&value, bytes, sizeof value);
-  return value;
+std::int64_t tokens_left(const LayerEntry& layer, std::int64_t first_token) {
+  const std::int64_t rows = layer.rows();
+  if (first_token < 0 || first_token >= rows) {
+    throw InputError(place_of(layer.parts.front().view().tensor),
+                     "first_token " + std::to_string(first_token) + "; allowed: 0 to " + std::to_string(rows - 1));
+  }
+  return rows - first_token;
 }
 
-using FloatLoader = double (*)(const std::byte*);
-using IntegerLoader = std::int64_t (*)(const std::byte*);
+// ---- Rows
 
-FloatLoader float_loader(const std::string& dtype) {
-  if (dtype == "F16") return [](const std::byte* at) -> double { return float_from_half(load<std::uint16_t>(at)); };
-  if (dtype == "BF16")
-    return [](const std::byte* at) -> double { return float_from_bfloat16(load<std::uint16_t>(at)); };
-  if (dtype == "F32") return [](const std::byte* at) -> double { return load<float>(at); };
-  return [](const std::byte* at) -> double { return load<double>(at); };
-}
-
-IntegerLoader integer_loader(const std::string& dtype) {
-  if (dtype == "I64") return [](const std::byte* at) -> std::int64_t { return load<std::int64_t>(at); };
-  if (dtype == "I32") return [](const std::byte* at) -> std::int64_t { return load<std::int32_t>(at); };
-  if (dtype == "I16") return [](const std::byte* at) -> std::int64_t { return load<std::int16_t>(at); };
-  return [](const std::byte* at) -> std::int64_t { return load<std::uint8_t>(at); };
-}
-
-/// Some rows of one tensor [rows, columns], read block by block.
-class RowReader {
+/// Runs of rows that repeat the one before.
+class RepeatWatch {
  public:
-  RowReader(TraceFile& trace, const TensorEntry& tensor, std::int64_t first_row, std::int64_t rows)
-      : trace_(trace),
-        tensor_(tensor),
-        first_(first_row * tensor.shape[1]),
-        count_(rows * tensor.shape[1]),
-        element_bytes_(dtype_bits(tensor.dtype) / 8) {}
-
-  /// Calls visit(i, bytes of element i) for i = 0 … rows * columns - 1.
-  template <class Visit>
-  void for_each(Visit visit) {
-    const std::int64_t block = std::min(count_, kBlockBytes / element_bytes_);
-    std::vector<std::byte> bytes(static_cast<std::size_t>(block * element_bytes_));
-    for (std::int64_t begin = 0; begin < count_; begin += block) {
-      const std::int64_t size = std::min(block, count_ - begin);
-      trace_.file.read(byte_of(begin), std::span(bytes).first(static_cast<std::size_t>(size * element_bytes_)));
-      for (std::int64_t i = 0; i < size; ++i) visit(begin + i, bytes.data() + i * element_bytes_);
-    }
-  }
-
-  /// Refuses element i; rows count from the tensor's first.
-  [[noreturn]] void refuse(std::int64_t i, const std::string& found, const std::string& allowed) const {
-    const std::int64_t columns = tensor_.shape[1];
-    throw InputError(place(trace_, tensor_) + ", row " + std::to_string((first_ + i) / columns) + ", column " +
-                         std::to_string((first_ + i) % columns) + " (byte " + std::to_string(byte_of(i)) + ")",
-                     found + "; allowed: " + allowed);
+  void add(std::int64_t row, bool repeats, std::vector<EqualRows>& found) {
+    if (!repeats) run_ = {row, row};
+    run_.last = row;
+    const std::int64_t length = run_.last - run_.first + 1;
+    if (length == kManyEqualRows) found.push_back(run_);
+    if (length > kManyEqualRows) found.back() = run_;
   }
 
  private:
-  std::int64_t byte_of(std::int64_t i) const { return tensor_.offset_bytes + (first_ + i) * element_bytes_; }
-
-  TraceFile& trace_;
-  const TensorEntry& tensor_;
-  const std::int64_t first_, count_, element_bytes_;
+  EqualRows run_;
 };
-
-std::string number_text(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value < 0 ? "-Inf" : "Inf";
-  std::array<char, 32> text;
-  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
-}
-
-/// All finite; +0 for -0, so that equal logits have equal bits.
-std::vector<float> read_logits(TraceFile& trace, const TensorEntry& tensor, std::int64_t first_row, std::int64_t rows) {
-  constexpr double kMost = std::numeric_limits<float>::max();
-  std::vector<float> values(static_cast<std::size_t>(rows * tensor.shape[1]));
-  RowReader reader(trace, tensor, first_row, rows);
-  const FloatLoader load_one = float_loader(tensor.dtype);
-  reader.for_each([&](std::int64_t i, const std::byte* bytes) {
-    const double value = load_one(bytes);
-    if (!(value >= -kMost && value <= kMost)) reader.refuse(i, number_text(value), "finite fp32 numbers");
-    values[static_cast<std::size_t>(i)] = static_cast<float>(value) + 0.0f;
-  });
-  return values;
-}
 
 /// 1 and what rounding may add to it: two steps of the dtype, as of a quotient of rounded numbers.
 double largest_score(const std::string& dtype) {
@@ -190,138 +103,344 @@ double largest_score(const std::string& dtype) {
   return 1.0 + 2 * 0x1p-23;
 }
 
-/// All from 0 to 1: +0 for -0, and 1 for what is above it by rounding alone.
-std::vector<float> read_scores(TraceFile& trace, const TensorEntry& tensor, std::int64_t first_row, std::int64_t rows) {
-  std::vector<float> values(static_cast<std::size_t>(rows * tensor.shape[1]));
-  RowReader reader(trace, tensor, first_row, rows);
-  const FloatLoader load_one = float_loader(tensor.dtype);
-  const double largest = largest_score(tensor.dtype);
-  reader.for_each([&](std::int64_t i, const std::byte* bytes) {
-    const double value = load_one(bytes);
-    if (!(value >= 0.0 && value <= largest)) reader.refuse(i, number_text(value), "scores from 0 to 1");
-    values[static_cast<std::size_t>(i)] = as_share(static_cast<float>(value));
-  });
-  return values;
+/// What an unsigned type has for "none"; -1 of the signed ones.
+std::int64_t largest_of(const std::string& dtype) {
+  if (dtype == "U8") return std::numeric_limits<std::uint8_t>::max();
+  if (dtype == "U16") return std::numeric_limits<std::uint16_t>::max();
+  if (dtype == "U32") return std::numeric_limits<std::uint32_t>::max();
+  return -1;
 }
 
-std::vector<std::int32_t> read_ids(TraceFile& trace, const TensorEntry& tensor, std::int64_t first_row,
-                                   std::int64_t rows, std::int64_t experts) {
-  const auto top_k = static_cast<std::size_t>(tensor.shape[1]);
-  std::vector<std::int32_t> ids(static_cast<std::size_t>(rows) * top_k), row(top_k);
-  RowReader reader(trace, tensor, first_row, rows);
-  const IntegerLoader load_one = integer_loader(tensor.dtype);
-  reader.for_each([&](std::int64_t i, const std::byte* bytes) {
-    const std::int64_t id = load_one(bytes);
-    if (id < 0 || id >= experts) {
-      reader.refuse(i, "expert " + std::to_string(id) + (id == -1 ? ", as padding has" : ""),
-                    "0 to " + std::to_string(experts - 1) +
-                        (id == -1 ? ", and tokens alone (\"first_token\" and router.tokens choose rows)" : ""));
+/// What a layer is read with.
+struct ReadRules {
+  const TraceSource& source;
+  std::int64_t experts = 0;
+  std::int64_t all_rows = 0;
+  Scoring scoring = Scoring::kSoftmax;
+  bool probabilities = false;
+
+  bool leaves_padding_out() const { return source.mask == kPadding; }
+};
+
+/// Reads rows of one part of a layer behind those that are there.
+class PartReader {
+ public:
+  PartReader(const ReadRules& rules, const LayerPart& part, std::int64_t rows_before, TraceLayer& layer)
+      : rules_(rules), part_(part), rows_before_(rows_before), layer_(layer) {}
+
+  void read(std::int64_t first, std::int64_t count) {
+    read_mask(first, count);
+    first_ = first;
+    if (part_.ids) {
+      read_top_k(first, count);
+    } else {
+      read_values(first, count);
     }
-    ids[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(id);
-  });
-  for (std::size_t begin = 0; begin < ids.size(); begin += top_k) {
-    const auto own = std::span(ids).subspan(begin, top_k);
-    std::ranges::copy(own, row.begin());
-    std::ranges::sort(row);
-    const auto twice = std::ranges::adjacent_find(row);
-    if (twice == row.end()) continue;
-    const auto first = std::ranges::find(own, *twice);
-    const auto second = std::find(first + 1, own.end(), *twice);
-    reader.refuse(static_cast<std::int64_t>(begin) + (second - own.begin()),
-                  "expert " + std::to_string(*twice) + " for the second time in the row", "distinct experts");
   }
-  return ids;
-}
 
-/// The number of experts that the config (0: none) and the file (0: none) agree on.
-std::int64_t agreed_experts(const TraceFile& trace, const LayerEntry& layer, const TraceInfo& info,
-                            std::int64_t config) {
-  if (config == 0 && info.experts == 0) {
-    throw InputError(place(trace, layer.values),
-                     "a trace of top-k ids without metadata 'experts' needs router.experts in the config");
-  }
-  if (config != 0 && info.experts != 0 && config != info.experts) {
-    throw InputError(place(trace, layer.values), "the config says " + std::to_string(config) + " experts; allowed: " +
-                                                     std::to_string(info.experts) + ", as in the file");
-  }
-  const std::int64_t experts = config != 0 ? config : info.experts;
-  if (experts < info.top_k || experts > kMostInt32) {
-    throw InputError(place(trace, layer.values), std::to_string(experts) +
-                                                     " experts; allowed: " + std::to_string(info.top_k) +
-                                                     " (top_k) to " + std::to_string(kMostInt32));
-  }
-  return experts;
-}
+ private:
+  std::int64_t layer_row(std::int64_t row) const { return rows_before_ + row; }
+  bool is_masked(std::int64_t row) const { return !masked_.empty() && masked_[static_cast<std::size_t>(row - first_)]; }
 
-/// One layer of an open trace, checked as far as headers go.
+  void read_mask(std::int64_t first, std::int64_t count) {
+    if (!part_.mask) return;
+    const TensorEntry& mask = *part_.mask;
+    const std::int64_t bytes_each = dtype_bits(mask.dtype) / 8;
+    std::vector<std::byte> bytes(static_cast<std::size_t>(count * bytes_each));
+    mask.file->read(mask.offset_bytes + first * bytes_each, bytes);
+    const FloatLoader load = float_loader(mask.dtype);
+    const bool marks_padding = rules_.source.mask_marks == MaskMarks::kPadding;
+    for (std::int64_t i = 0; i < count; ++i) {
+      masked_.push_back((load(bytes.data() + i * bytes_each) != 0) == marks_padding);
+    }
+  }
+
+  void keep(std::int64_t row, bool repeats) {
+    watch_.add(layer_row(row), repeats, layer_.equal);
+    ++layer_.tokens;
+  }
+
+  // ---- Logits and probabilities
+
+  void read_values(std::int64_t first, std::int64_t count) {
+    const auto width = static_cast<std::size_t>(part_.values->columns);
+    RowBlocks blocks(*part_.values);
+    const FloatLoader load = float_loader(part_.values->tensor.dtype);
+    std::vector<double> values(width);
+    std::vector<float> before;
+    blocks.for_each(first, count, [&](std::int64_t row, std::span<const std::byte> bytes) {
+      if (is_masked(row)) {
+        ++layer_.masked;
+        return;
+      }
+      for (std::size_t i = 0; i < width; ++i)
+        values[i] = load(bytes.data() + static_cast<std::int64_t>(i) * blocks.element_bytes());
+      if (is_padding(blocks, row, values)) {
+        ++layer_.masked;
+        return;
+      }
+      const std::size_t begin = layer_.logits.size();
+      rules_.probabilities ? add_probabilities(blocks, row, values) : add_logits(blocks, row, values);
+      const auto own = std::span(layer_.logits).subspan(begin);
+      keep(row, std::ranges::equal(own, before));
+      before.assign(own.begin(), own.end());
+    });
+  }
+
+  /// No numbers, or the same for all experts.
+  bool is_padding(const RowBlocks& blocks, std::int64_t row, const std::vector<double>& values) const {
+    const bool none = std::ranges::all_of(values, [](double value) { return std::isnan(value); });
+    if (none && !rules_.leaves_padding_out()) {
+      throw InputError(blocks.at_row(row), "no score but NaN, as padding has; allowed: " + std::string(kMaskAllowed));
+    }
+    if (none || !rules_.leaves_padding_out()) return none;
+    const bool equal = std::ranges::all_of(values, [&](double value) { return value == values.front(); });
+    return equal && (values.front() == 0 || std::ssize(values) >= kFewestExperts);
+  }
+
+  /// All finite; +0 for -0, so that equal logits have equal bits.
+  void add_logits(const RowBlocks& blocks, std::int64_t row, const std::vector<double>& values) {
+    constexpr double kMost = std::numeric_limits<float>::max();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (!(values[i] >= -kMost && values[i] <= kMost)) {
+        blocks.refuse(row, static_cast<std::int64_t>(i), number_text(values[i]), "finite fp32 numbers");
+      }
+      layer_.logits.push_back(static_cast<float>(values[i]) + 0.0f);
+    }
+  }
+
+  void add_probabilities(const RowBlocks& blocks, std::int64_t row, const std::vector<double>& values) {
+    const double largest = largest_score(part_.values->tensor.dtype);
+    double sum = 0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (!(values[i] >= 0 && values[i] <= largest)) {
+        blocks.refuse(row, static_cast<std::int64_t>(i), number_text(values[i]),
+                      "probabilities from 0 to 1; \"values\" in the source says what these are");
+      }
+      sum += values[i];
+      layer_.logits.push_back(logit_of_probability(std::min(values[i], 1.0), rules_.scoring) + 0.0f);
+    }
+    if (rules_.scoring == Scoring::kSoftmax && std::abs(sum - 1) > kSumTolerance) {
+      throw InputError(blocks.at_row(row),
+                       "probabilities that add up to " + number_text(sum) +
+                           "; allowed: 1, as a softmax gives; or \"scoring\": \"sigmoid\" in the router");
+    }
+  }
+
+  // ---- Top-k
+
+  void read_top_k(std::int64_t first, std::int64_t count) {
+    const auto width = static_cast<std::size_t>(part_.ids->columns);
+    std::vector<std::int32_t> ids;
+    std::vector<char> tokens;  // by row: whether it is one
+    read_ids(first, count, ids, tokens);
+    std::vector<double> scores;
+    if (part_.values) read_scores(first, count, tokens, scores);
+    std::size_t before = 0;
+    bool any = false;
+    for (std::size_t row = 0; row < tokens.size(); ++row) {
+      const auto own_ids = std::span(ids).subspan(row * width, width);
+      const std::span<const double> own_scores =
+          scores.empty() ? std::span<const double>() : std::span<const double>(scores).subspan(row * width, width);
+      const bool empty = part_.values && std::ranges::all_of(own_scores, [](double score) { return score == 0; });
+      if (tokens[row] == 0 || (empty && rules_.leaves_padding_out())) {
+        ++layer_.masked;
+        continue;
+      }
+      const bool repeats =
+          any && width > 1 && std::ranges::equal(own_ids, std::span(ids).subspan(before * width, width)) &&
+          (scores.empty() ||
+           std::ranges::equal(own_scores, std::span<const double>(scores).subspan(before * width, width)));
+      keep(first + static_cast<std::int64_t>(row), repeats);
+      before = row;
+      any = true;
+      layer_.chosen.insert(layer_.chosen.end(), own_ids.begin(), own_ids.end());
+      for (const double score : own_scores) layer_.scores.push_back(as_share(static_cast<float>(score)));
+    }
+  }
+
+  void read_ids(std::int64_t first, std::int64_t count, std::vector<std::int32_t>& ids, std::vector<char>& tokens) {
+    const TensorEntry& tensor = part_.ids->tensor;
+    const auto width = static_cast<std::size_t>(part_.ids->columns);
+    RowBlocks blocks(*part_.ids);
+    const IntegerLoader load = integer_loader(tensor.dtype);
+    const std::int64_t none = largest_of(tensor.dtype);
+    std::vector<std::int64_t> row_ids(width), sorted;
+    blocks.for_each(first, count, [&](std::int64_t row, std::span<const std::byte> bytes) {
+      for (std::size_t i = 0; i < width; ++i)
+        row_ids[i] = load(bytes.data() + static_cast<std::int64_t>(i) * blocks.element_bytes());
+      const bool masked = is_masked(row) || is_padding(blocks, row, row_ids, none);
+      if (!masked) check_ids(blocks, row, row_ids, sorted);
+      tokens.push_back(masked ? 0 : 1);
+      for (const std::int64_t id : row_ids) ids.push_back(masked ? 0 : static_cast<std::int32_t>(id));
+    });
+  }
+
+  /// The same id, which is none of an expert, all over.
+  bool is_padding(const RowBlocks& blocks, std::int64_t row, const std::vector<std::int64_t>& ids,
+                  std::int64_t none) const {
+    const std::int64_t id = ids.front();
+    const bool mark = id == -1 || id == rules_.experts || id == none;
+    const bool expert = id >= 0 && id < rules_.experts && ids.size() == 1;
+    const bool all = std::ranges::all_of(ids, [&](std::int64_t other) { return other == id; });
+    if (!mark || expert || !all) return false;
+    if (rules_.leaves_padding_out()) return true;
+    blocks.refuse(row, 0, "expert " + std::to_string(id) + ", as padding has",
+                  "0 to " + std::to_string(rules_.experts - 1) + ", and " + kMaskAllowed);
+  }
+
+  void check_ids(const RowBlocks& blocks, std::int64_t row, const std::vector<std::int64_t>& ids,
+                 std::vector<std::int64_t>& sorted) const {
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] >= 0 && ids[i] < rules_.experts) continue;
+      blocks.refuse(row, static_cast<std::int64_t>(i),
+                    "expert " + std::to_string(ids[i]) + (ids[i] == -1 ? " beside others" : ""),
+                    "0 to " + std::to_string(rules_.experts - 1));
+    }
+    sorted = ids;
+    std::ranges::sort(sorted);
+    const auto twice = std::ranges::adjacent_find(sorted);
+    if (twice == sorted.end()) return;
+    const auto second = std::find(std::ranges::find(ids, *twice) + 1, ids.end(), *twice);
+    blocks.refuse(row, second - ids.begin(), "expert " + std::to_string(*twice) + " for the second time in the row",
+                  "distinct experts; or, if these are counts of tokens, a source of kind counts");
+  }
+
+  /// All from 0 to 1 once divided by the scale, but for what rounding adds; those of masked rows are 0.
+  void read_scores(std::int64_t first, std::int64_t count, const std::vector<char>& tokens,
+                   std::vector<double>& scores) {
+    const TensorEntry& tensor = part_.values->tensor;
+    const auto width = static_cast<std::size_t>(part_.values->columns);
+    RowBlocks blocks(*part_.values);
+    const FloatLoader load = float_loader(tensor.dtype);
+    const double scale = rules_.source.score_scale, largest = largest_score(tensor.dtype);
+    bool above = false;
+    blocks.for_each(first, count, [&](std::int64_t row, std::span<const std::byte> bytes) {
+      const bool token = tokens[static_cast<std::size_t>(row - first)] != 0;
+      for (std::size_t i = 0; i < width; ++i) {
+        const double score =
+            token ? load(bytes.data() + static_cast<std::int64_t>(i) * blocks.element_bytes()) / scale : 0.0;
+        above = above || score > largest;
+        if (!(score >= 0)) blocks.refuse(row, static_cast<std::int64_t>(i), number_text(score), "scores from 0 to 1");
+        scores.push_back(score);
+      }
+    });
+    if (above || (rules_.source.values == TraceValues::kTold && count >= kManyRows)) refuse_scaled(scores, width);
+    for (std::size_t i = 0; above && i < scores.size(); ++i) {
+      if (scores[i] <= largest) continue;
+      blocks.refuse(first + static_cast<std::int64_t>(i / width), static_cast<std::int64_t>(i % width),
+                    number_text(scores[i]), "scores from 0 to 1");
+    }
+  }
+
+  /// Rows that all add up to the same number above 1 are shares times a factor.
+  void refuse_scaled(const std::vector<double>& scores, std::size_t width) const {
+    const std::optional<double> factor = common_sum_above_one(scores, static_cast<std::int64_t>(width));
+    if (!factor) return;
+    throw InputError(
+        place_of(part_.values->tensor),
+        "scores that add up to " + number_text(*factor) +
+            " in every row, as a routed scaling factor makes them; allowed: scores from 0 to 1; \"score_scale\": " +
+            number_text(*factor * rules_.source.score_scale) + " in the source divides by it");
+  }
+
+  const ReadRules& rules_;
+  const LayerPart& part_;
+  const std::int64_t rows_before_;
+  TraceLayer& layer_;
+  std::int64_t first_ = 0;
+  std::vector<bool> masked_;  // by row from first_ on; empty: none is by a tensor
+  RepeatWatch watch_;
+};
+
+/// One layer, checked as far as headers go.
 class LayerReader {
  public:
-  LayerReader(const TraceSource& source, TraceFile& trace, const LayerEntry& layer, std::int64_t tokens,
-              std::int64_t experts)
-      : source_(source), trace_(trace), layer_(layer) {
-    const TraceInfo info = check_layer(trace_, layer_, source.values);
-    const std::int64_t left = tokens_left(trace_, layer_.values, source.first_token);
-    if (tokens < 0 || tokens > left) {
-      throw InputError(place(trace_, layer_.values), std::to_string(tokens) + " tokens from first_token " +
-                                                         std::to_string(source.first_token) + " on; allowed: at most " +
-                                                         std::to_string(left) + ", what is left of " +
-                                                         std::to_string(layer_.values.shape[0]));
-    }
-    tokens_ = tokens == 0 ? left : tokens;
-    experts_ = agreed_experts(trace_, layer_, info, experts);
-  }
+  LayerReader(const TraceSource& source, const LayerEntry& layer, std::int64_t told, const TraceFacts& facts)
+      : layer_(layer),
+        rules_{source, agreed_experts(layer, told, facts.experts), layer.rows(), facts.scoring,
+               holds_probabilities(source, layer)} {}
 
-  std::int64_t tokens() const { return tokens_; }
-  std::int64_t rows_of_a_block() const {
-    return std::max<std::int64_t>(1, kBlockBytes / (layer_.values.shape[1] * dtype_bits(layer_.values.dtype) / 8));
-  }
-
-  /// The first `rows` of the tokens.
-  TraceLayer read(std::int64_t rows) {
+  /// Rows from the layer's `first` on, of which `least` must be tokens.
+  TraceLayer read(std::int64_t first, std::int64_t count, std::int64_t least = 1) const {
     TraceLayer result;
     result.tensor = layer_.name;
-    result.tokens = rows;
-    result.experts = experts_;
-    if (!layer_.ids) {
-      result.logits = read_logits(trace_, layer_.values, source_.first_token, rows);
-      refuse(problem_of_logits(result.logits, experts_, layer_.values.shape[0]));
-      return result;
+    result.experts = rules_.experts;
+    if (layer_.is_top_k()) result.top_k = layer_.columns();
+    std::int64_t before = 0;
+    for (const LayerPart& part : layer_.parts) {
+      const std::int64_t begin = std::max(first, before), end = std::min(first + count, before + part.view().rows());
+      if (begin < end) PartReader(rules_, part, before, result).read(begin - before, end - begin);
+      before += part.view().rows();
     }
-    result.top_k = layer_.values.shape[1];
-    result.chosen = read_ids(trace_, *layer_.ids, source_.first_token, rows, experts_);
-    result.scores = read_scores(trace_, layer_.values, source_.first_token, rows);
-    refuse(problem_of_scores(result.scores, result.top_k));
+    if (result.tokens < least) {
+      throw InputError(place_of(layer_.parts.front().view().tensor),
+                       "rows " + std::to_string(first) + " to " + std::to_string(first + count - 1) +
+                           " are all masked; allowed: at least one token");
+    }
+    if (rules_.probabilities) return result;
+    refuse(first, layer_.is_top_k() ? problem_of_scores(result.scores, result.top_k)
+                                    : problem_of_logits(result.logits, rules_.experts, rules_.all_rows));
     return result;
   }
 
  private:
-  void refuse(const std::optional<ValueProblem>& problem) const {
-    if (!problem || source_.values != TraceValues::kTold) return;
-    const std::string row = problem->row < 0 ? "" : ", row " + std::to_string(source_.first_token + problem->row);
-    throw InputError(place(trace_, layer_.values) + row, problem->found + "; allowed: " + problem->allowed);
+  static bool holds_probabilities(const TraceSource& source, const LayerEntry& layer) {
+    if (layer.is_top_k()) return false;
+    return source.values == TraceValues::kProbabilities ||
+           (source.values == TraceValues::kTold && is_named_probabilities(layer.name));
   }
 
-  const TraceSource& source_;
-  TraceFile& trace_;
+  void refuse(std::int64_t first, const std::optional<ValueProblem>& problem) const {
+    if (!problem || rules_.source.values != TraceValues::kTold) return;
+    const bool told = problem->row >= 0 && rules_.source.mask.empty();  // without a mask all rows are there
+    const std::string row = told ? ", row " + std::to_string(first + problem->row) : "";
+    throw InputError(place_of(layer_.parts.front().values->tensor) + row,
+                     problem->found + "; allowed: " + problem->allowed);
+  }
+
   const LayerEntry& layer_;
-  std::int64_t tokens_ = 0, experts_ = 0;
+  const ReadRules rules_;
 };
 
-/// The layers that `source` names, all of one shape.
-TraceInfo inspect_layers(const TraceFile& trace, const TraceSource& source) {
-  const std::vector<const LayerEntry*> layers = select_layers(trace, source.tensors);
-  TraceInfo info = check_layer(trace, *layers[0], source.values);
-  for (const LayerEntry* layer : layers) {
-    const TraceInfo own = check_layer(trace, *layer, source.values);
-    if (own.tokens != info.tokens || own.experts != info.experts || own.top_k != info.top_k) {
-      throw InputError(place(trace, layer->values), "shape " + shape_text(layer->values.shape) +
-                                                        " is not that of the layer " + in_quotes(layers[0]->name) +
-                                                        ", " + shape_text(layers[0]->values.shape) +
-                                                        "; allowed: layers of one shape, all logits or all top-k");
-    }
-    info.tensors.push_back(layer->name);
+// ---- All layers
+
+std::string values_words(const LayerEntry& layer, const TraceSource& source) {
+  const LayerPart& part = layer.parts.front();
+  if (!layer.is_top_k()) {
+    const bool probabilities = source.values == TraceValues::kProbabilities ||
+                               (source.values == TraceValues::kTold && is_named_probabilities(layer.name));
+    return dtype_words(part.values->tensor.dtype) + (probabilities ? " probabilities" : " logits");
   }
-  info.tokens = tokens_left(trace, layers[0]->values, source.first_token);
+  const std::string ids = dtype_words(part.ids->tensor.dtype) + " ids ";
+  return ids + (part.values ? "with " + dtype_words(part.values->tensor.dtype) + " scores" : "without scores");
+}
+
+/// Of layers of one shape.
+TraceInfo info_of(const TraceLayers& trace, const TraceSource& source) {
+  const LayerEntry& model = trace.layers.front();
+  TraceInfo info;
+  info.known = !model.is_top_k() ? Known::kScores : model.parts.front().values ? Known::kGates : Known::kChoices;
+  info.experts = told_experts(trace, model);
+  if (model.is_top_k()) info.top_k = model.columns();
+  for (const LayerEntry& layer : trace.layers) {
+    check_dtypes(layer);
+    told_experts(trace, layer);
+    const bool alike = layer.rows() == model.rows() && layer.columns() == model.columns() &&
+                       layer.is_top_k() == model.is_top_k() &&
+                       layer.parts.front().values.has_value() == model.parts.front().values.has_value();
+    if (!alike) {
+      throw InputError(place_of(layer.parts.front().view().tensor),
+                       "shape " + shape_text(layer.parts.front().view().shape) + " is not that of the layer " +
+                           in_quotes(model.name) + ", " + shape_text(model.parts.front().view().shape) +
+                           "; allowed: layers of one shape, all logits or all top-k");
+    }
+    info.tensors.push_back(layer.name);
+  }
+  info.tokens = tokens_left(model, source.first_token);
+  if (source.first_token == 0) info.steps = model.step_rows;
+  info.values = values_words(model, source);
+  info.files = trace.files->files.size();
   return info;
 }
 
@@ -337,45 +456,57 @@ void add_to(Digest& digest, const TraceLayer& layer) {
 
 struct TraceReader::Opened {
   TraceSource source;
-  TraceFile trace;
+  TraceFacts facts;
+  TraceLayers trace;
+  TraceInfo info;
   std::unordered_map<std::string_view, const LayerEntry*> layers;  // by name
 
-  const LayerEntry& layer(const std::string& tensor) const {
-    const auto found = layers.find(tensor);
-    if (found == layers.end()) refuse_name(trace, tensor);
-    return *found->second;
-  }
+  LayerReader reader(const LayerEntry& layer) const { return {source, layer, info.experts, facts}; }
 };
 
-TraceReader::TraceReader(const TraceSource& source) : opened_(new Opened{source, open_trace(source), {}}) {
+TraceReader::TraceReader(const TraceSource& source, const TraceFacts& facts)
+    : opened_(new Opened{source, facts, open_trace(source, facts.tokens), {}, {}}) {
+  opened_->info = info_of(opened_->trace, opened_->source);
   for (const LayerEntry& layer : opened_->trace.layers) opened_->layers.emplace(layer.name, &layer);
 }
 
 TraceReader::~TraceReader() = default;
 
-TraceInfo TraceReader::inspect() const { return inspect_layers(opened_->trace, opened_->source); }
+const TraceInfo& TraceReader::info() const { return opened_->info; }
 
-TraceLayer TraceReader::read_layer(const std::string& tensor, std::int64_t tokens, std::int64_t experts) {
-  LayerReader reader(opened_->source, opened_->trace, opened_->layer(tensor), tokens, experts);
-  return reader.read(reader.tokens());
+TraceLayer TraceReader::read(const std::string& tensor, RowRange rows) {
+  const auto found = opened_->layers.find(tensor);
+  if (found == opened_->layers.end()) {
+    throw InputError(opened_->source.path, "no tensor matches " + in_quotes(tensor));
+  }
+  const LayerEntry& layer = *found->second;
+  const std::int64_t first = opened_->source.first_token + rows.first;
+  const std::int64_t left = layer.rows() - first;
+  if (rows.count < 0 || rows.count > left) {
+    throw InputError(place_of(layer.parts.front().view().tensor),
+                     std::to_string(rows.count) + " tokens from first_token " + std::to_string(first) +
+                         " on; allowed: at most " + std::to_string(left) + ", what is left of " +
+                         std::to_string(layer.rows()));
+  }
+  return opened_->reader(layer).read(first, rows.count == 0 ? left : rows.count);
 }
 
-void TraceReader::check_start(std::int64_t tokens, std::int64_t experts) {
-  for (const std::string& tensor : inspect().tensors) {
-    LayerReader reader(opened_->source, opened_->trace, opened_->layer(tensor), tokens, experts);
-    reader.read(std::min(reader.tokens(), reader.rows_of_a_block()));
+void TraceReader::check_start() {
+  for (const LayerEntry& layer : opened_->trace.layers) {
+    const RowView& view = layer.parts.front().view();
+    const std::int64_t row_bytes = view.columns * dtype_bits(view.tensor.dtype) / 8;
+    const std::int64_t asked =
+        opened_->facts.tokens == 0 ? opened_->info.tokens : std::min(opened_->facts.tokens, opened_->info.tokens);
+    opened_->reader(layer).read(opened_->source.first_token,
+                                std::min(asked, std::max<std::int64_t>(1, kBlockBytes / row_bytes)), /*least=*/0);
   }
 }
 
-TraceInfo inspect_trace(const TraceSource& source) { return TraceReader(source).inspect(); }
+TraceInfo inspect_trace(const TraceSource& source) { return TraceReader(source).info(); }
 
 TraceLayer read_trace_layer(const TraceSource& source, const std::string& tensor, std::int64_t tokens,
                             std::int64_t experts) {
-  return TraceReader(source).read_layer(tensor, tokens, experts);
-}
-
-void check_trace_start(const TraceSource& source, std::int64_t tokens, std::int64_t experts) {
-  TraceReader(source).check_start(tokens, experts);
+  return TraceReader(source, {.experts = experts}).read(tensor, {0, tokens});
 }
 
 }  // namespace tatr

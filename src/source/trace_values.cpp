@@ -9,10 +9,12 @@ namespace tatr {
 namespace {
 
 constexpr float kFarApart = 88.0f;
-constexpr double kSumTolerance = 0x1p-7;    // twice what rounding each to bfloat16 can move a sum of 1
-constexpr std::int64_t kFewestExperts = 8;  // of which equal logits are no chance
+constexpr const char* kMaskAllowed =
+    "tokens alone (\"mask\": \"padding\" in the source leaves such rows out; \"first_token\" and router.tokens choose "
+    "rows); if it is a token all the same, ";
 constexpr const char* kLogitsAllowed =
-    "logits; if these are logits all the same, \"values\": \"logits\" in the source says so";
+    "logits (counts of tokens are for a source of kind \"counts\"); if these are logits all the same, \"values\": "
+    "\"logits\" in the source says so";
 
 /// What holds for all rows so far. Rows of equal values change only which of them was first.
 struct Looks {
@@ -48,6 +50,26 @@ std::string number_text(float value) {
 
 }  // namespace
 
+std::optional<double> common_sum_above_one(std::span<const double> scores, std::int64_t top_k) {
+  constexpr double kAbove = 1.05, kAlike = 0.02;  // bfloat16 rounds each to 0.4 %
+  const auto width = static_cast<std::size_t>(top_k);
+  double least = 0, most = 0, total = 0;
+  std::int64_t rows = 0;
+  for (std::size_t first = 0; first < scores.size(); first += width) {
+    double sum = 0;
+    for (const double score : scores.subspan(first, width)) sum += score;
+    if (sum == 0) continue;
+    least = rows == 0 ? sum : std::min(least, sum);
+    most = rows == 0 ? sum : std::max(most, sum);
+    total += sum;
+    ++rows;
+  }
+  if (rows < 2 || !(least > kAbove) || !(most - least <= kAlike * most)) return std::nullopt;
+  const double mean = total / static_cast<double>(rows);
+  const double unit = std::pow(10.0, std::floor(std::log10(mean)) - 2);
+  return std::round(mean / unit) * unit;
+}
+
 std::optional<ValueProblem> problem_of_logits(std::span<const float> logits, std::int64_t experts,
                                               std::int64_t all_rows) {
   if (experts < 2) return std::nullopt;
@@ -64,10 +86,10 @@ std::optional<ValueProblem> problem_of_logits(std::span<const float> logits, std
                         kLogitsAllowed};
   }
   if (looks.from_zero && looks.adds_up_to_one) {
-    return ValueProblem{-1,
-                        "from 0 to 1 and adding up to 1 in each row, as probabilities (softmax) do, and logits do not",
-                        "logits, or log(p) of these, which routes the same; if these are logits all the same, "
-                        "\"values\": \"logits\" in the source says so"};
+    return ValueProblem{
+        -1, "from 0 to 1 and adding up to 1 in each row, as probabilities (softmax) do, and logits do not",
+        "\"values\": \"probabilities\" for probabilities; if these are logits all the same, \"values\": "
+        "\"logits\" in the source says so"};
   }
   if (looks.from_zero && all_rows < experts && looks.apart > kFarApart) {
     return ValueProblem{-1,
@@ -78,8 +100,7 @@ std::optional<ValueProblem> problem_of_logits(std::span<const float> logits, std
   }
   if (looks.equal_row >= 0 && experts >= kFewestExperts) {
     return ValueProblem{looks.equal_row, "the same logit for all experts, as padding has",
-                        "tokens alone (\"first_token\" and router.tokens choose rows); if it is a token all the same, "
-                        "\"values\": \"logits\" in the source says so"};
+                        std::string(kMaskAllowed) + "\"values\": \"logits\" says so"};
   }
   return std::nullopt;
 }
@@ -95,8 +116,7 @@ std::optional<ValueProblem> problem_of_scores(std::span<const float> scores, std
   }
   if (!any || empty_row < 0) return std::nullopt;
   return ValueProblem{empty_row, "no score but 0, as padding has",
-                      "tokens alone (\"first_token\" and router.tokens choose rows); if it is a token all the same, "
-                      "\"values\": \"top_k\" in the source says so"};
+                      std::string(kMaskAllowed) + "\"values\": \"top_k\" says so"};
 }
 
 }  // namespace tatr

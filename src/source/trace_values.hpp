@@ -16,6 +16,13 @@ struct ValueProblem {
   std::string allowed;    // what the user can do
 };
 
+inline constexpr double kSumTolerance = 0x1p-7;    // twice what rounding each to bfloat16 can move a sum of 1
+inline constexpr std::int64_t kFewestExperts = 8;  // of which equal logits are no chance
+
+/// The number above 1 that the scores [rows, top_k] of every row add up to, but for rounding: shares times a factor.
+/// Absent where they do not; rows of zeros are not looked at. To three digits.
+std::optional<double> common_sum_above_one(std::span<const double> scores, std::int64_t top_k);
+
 /// What speaks against `logits` [rows, experts], some of a layer's `all_rows`:
 ///   probabilities   every row's values are from 0 to 1 and add up to 1, but for what bfloat16 rounds
 ///   counts          all are whole numbers from 0 up; or all are from 0 up, more than 88 apart in a row (in fp32 the

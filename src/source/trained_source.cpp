@@ -11,13 +11,13 @@ class TrainedRouterSource final : public RoutingSource {
  public:
   explicit TrainedRouterSource(const SourceRequest& request) : request_(request) {}
 
-  RoutingInput read(System& system, std::size_t) override {
+  SourceRead read(System& system, std::size_t, std::size_t group) override {
     const std::string steps = std::to_string(request_.router.source.trained()->steps);
-    TrainedRouter trained = train_router(system, request_.router, request_.seed, [&](std::int64_t step) {
+    TrainedRouter trained = train_router(system, request_.router, request_.seed + group, [&](std::int64_t step) {
       request_.progress("training, step " + std::to_string(step + 1) + " of " + steps);
     });
     task_loss_ = trained.task_loss;
-    return LogitInput{std::move(trained.logits)};
+    return {LogitInput{std::move(trained.logits)}, request_.router.tokens};
   }
 
   std::optional<double> task_loss() const override { return task_loss_; }
@@ -29,6 +29,7 @@ class TrainedRouterSource final : public RoutingSource {
 
 }  // namespace
 
-const SourceCode kTrainedCode = {.make = make_source_of<TrainedRouterSource>, .bytes = training_bytes};
+const SourceCode kTrainedCode = {
+    .make = make_source_of<TrainedRouterSource>, .shape = shape_of_drawn, .bytes = training_bytes};
 
 }  // namespace tatr

@@ -126,7 +126,7 @@ TEST_CASE("by the dropped mass, estimates or not", "[report][advice]") {
   limits.dropped_mass = 0.025;
   const Advice advice = candidates.advise(limits);
   CHECK(advice.best->network->label == "nearest");
-  CHECK(!advice.by_perplexity);
+  CHECK(!advice.by_perplexity());
   CHECK(advice.not_estimated.empty());
   CHECK(labels(advice.front) == std::vector<std::string>{"down", "down", "nearest", "none"});
   limits.perplexity = 0.001;  // both must be kept

@@ -27,12 +27,13 @@ void expect(bool held, const char* what) {
 
 bool is_negative(float value) { return std::bit_cast<std::uint32_t>(value) >> 31 != 0; }
 
-void check(const tatr::TraceLayer& layer, std::int64_t tokens) {
+void check(const tatr::TraceLayer& layer, const tatr::TraceInfo& info) {
   const auto rows = static_cast<std::size_t>(layer.tokens);
-  expect(layer.tokens == tokens, "tokens");
+  expect(layer.tokens + layer.masked == info.tokens, "tokens");
   expect(layer.logits.size() == (layer.top_k == 0 ? rows * static_cast<std::size_t>(layer.experts) : 0), "logits");
   expect(layer.chosen.size() == rows * static_cast<std::size_t>(layer.top_k), "chosen");
-  expect(layer.scores.size() == layer.chosen.size(), "scores");
+  const bool scores = layer.top_k != 0 && info.known == tatr::Known::kGates;
+  expect(layer.scores.size() == (scores ? layer.chosen.size() : 0), "scores");
   for (const float logit : layer.logits) expect(std::isfinite(logit) && (logit != 0 || !is_negative(logit)), "a logit");
   for (const float score : layer.scores) expect(score >= 0 && score <= 1 && !is_negative(score), "a score");
   for (const std::int32_t id : layer.chosen) expect(id >= 0 && id < layer.experts, "an id");
@@ -44,10 +45,10 @@ bool read_all(const tatr::TraceSource& source, bool use) {
   bool read = false;
   try {
     const tatr::TraceInfo info = tatr::inspect_trace(source);
+    const std::int64_t experts = info.experts == 0 && info.top_k <= 8 ? 8 : 0;
     for (const std::string& tensor : info.tensors) {
-      const tatr::TraceLayer layer =
-          tatr::read_trace_layer(source, tensor, info.tokens, info.experts == 0 && info.top_k <= 8 ? 8 : 0);
-      check(layer, info.tokens);
+      const tatr::TraceLayer layer = tatr::read_trace_layer(source, tensor, info.tokens, experts);
+      check(layer, info);
       const bool fits = layer.experts <= kMostExperts && layer.tokens <= kMostTokens && layer.top_k <= tatr::kMaxTopK;
       if (use && !read && fits) {
         const std::string broken = tatr::use_layer(layer, *system);
@@ -55,11 +56,23 @@ bool read_all(const tatr::TraceSource& source, bool use) {
       }
       read = true;
     }
-    tatr::check_trace_start(source, info.tokens, info.experts == 0 && info.top_k <= 8 ? 8 : 0);
+    tatr::TraceReader(source, {info.tokens, experts}).check_start();
   } catch (const tatr::InputError& error) {
     expect(std::string(error.what()).starts_with(source.path + ":"), error.what());
   }
   return read;
+}
+
+/// What a config can say of a file.
+void read_as(tatr::TraceSource source, bool& used) {
+  for (const char* pattern : {"router_logits", "*", "layers.*"}) {
+    source.tensors = {pattern};
+    for (const auto values : {tatr::TraceValues::kTold, tatr::TraceValues::kLogits, tatr::TraceValues::kTopK,
+                              tatr::TraceValues::kProbabilities}) {
+      source.values = values;
+      if (read_all(source, !used)) used = true;
+    }
+  }
 }
 
 }  // namespace
@@ -72,13 +85,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   bool used = false;
   for (const std::int64_t first_token : {0, 1}) {
     source.first_token = first_token;
-    for (const char* pattern : {"router_logits", "*", "layers.*"}) {
-      source.tensors = {pattern};
-      for (const auto values : {tatr::TraceValues::kTold, tatr::TraceValues::kLogits, tatr::TraceValues::kTopK}) {
-        source.values = values;
-        if (read_all(source, !used)) used = true;
-      }
-    }
+    read_as(source, used);
+  }
+  source.first_token = 0;
+  for (const char* mask : {"padding", "mask"}) {
+    source.mask = mask;
+    read_as(source, used);
+  }
+  using tatr::Axis;
+  for (const std::vector<Axis>& axes :
+       {std::vector{Axis::kTokens, Axis::kLayers, Axis::kExperts}, {Axis::kSteps, Axis::kTokens, Axis::kTopK}}) {
+    source.axes = axes;
+    read_as(source, used);
   }
   return 0;
 }

@@ -54,7 +54,8 @@ inline std::string broken_promise(const Rounded& rounded, const Routing& routing
   if (m.rows != std::accumulate(m.counts_after.begin(), m.counts_after.end(), std::int64_t{0})) return "rows";
   if (m.rows != assignments - m.dropped + m.added + m.padded + m.duplicated) return "dropped and added rows";
   if (m.rows != rounded.dispatch.rows) return "rows of the dispatch";
-  if (!(m.dropped_gate_mass >= 0 && m.dropped_gate_mass <= routing.top_k)) return "dropped mass";
+  const bool known = m.known >= Known::kGates;
+  if (known && !(m.dropped_gate_mass >= 0 && m.dropped_gate_mass <= routing.top_k)) return "dropped mass";
   const auto tokens = rounded.dispatch.token.to_host();
   const auto gates = rounded.dispatch.gate.to_host();
   std::int64_t pads = 0;
@@ -71,10 +72,14 @@ inline std::string round_all_ways(const Routing& routing, System& system) {
   for (const auto& [kind, name, title, has_options, help] : kStrategies) {
     for (const Fill fill : {Fill::kNextBest, Fill::kDuplicate, Fill::kPad}) {
       for (const bool among_tiles : {false, true}) {
-        const bool needs_scores = kind == StrategyKind::kScore || fill == Fill::kNextBest;
-        if (needs_scores && !routing.has_all_scores()) continue;
         if (among_tiles && kind != StrategyKind::kBudget) continue;
-        const Rounded rounded = round_routing(routing, {strategy_of(kind, fill, among_tiles), 8, 1, 0}, system);
+        const StrategyConfig strategy = strategy_of(kind, fill, among_tiles);
+        try {
+          check_strategy(strategy, routing.known);
+        } catch (const ConfigError&) {
+          continue;
+        }
+        const Rounded rounded = round_routing(routing, {strategy, 8, 1, 0}, system);
         const std::string broken = broken_promise(rounded, routing);
         if (!broken.empty()) return broken + " of strategy " + std::to_string(static_cast<int>(kind));
       }

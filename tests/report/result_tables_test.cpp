@@ -4,6 +4,7 @@
 #include <regex>
 #include <sstream>
 
+#include "analysis/batches.hpp"
 #include "catch.hpp"
 #include "records/result_writer.hpp"
 #include "sample_run.hpp"
@@ -23,6 +24,8 @@ constexpr const char* kNotInTable[] = {
     ".*/(samples|uniform_samples_ms)/[0-9]+",                   // raw samples: their statistics are there
     ".*/(counts_before|counts_after|tiles_per_expert)/[0-9]+",  // lists by expert
     ".*/last_tile_utilisation/[0-9]+",
+    ".*/batches/worst_timing/.*",              // its layer_ms is there
+    ".*/batches/metrics/[a-z_]+/worst_group",  // of the metrics, mean, deviation and worst are
 };
 
 TimingSeries spread(double ms) { return {{ms, ms + 1}, ms + 0.5, ms + 0.25, ms + 0.75}; }
@@ -36,6 +39,7 @@ RunRecord full_run() {
   trace.file = "trace.npy";
   record.config.router.source.options = trace;
   record.trace_digest = "00000000000000aa";
+  record.reading = "1 layer of 4 tokens";
   record.routing[0].tensor = "router";
   record.routing[0].task_loss = 0.25;
   record.warnings = {"drifted"};
@@ -48,6 +52,11 @@ RunRecord full_run() {
   StrategyRecord& strategy = record.strategies[0];
   strategy.quality = {estimate(0.01), estimate(0.02), "a reason", {"a strategy"}};
   strategy.warnings = {"one", "two"};
+  BatchRecord& batches = strategy.batches.emplace();
+  batches.groups = {strategy.metrics, strategy.metrics};
+  batches.spread = spread_over(batches.groups);
+  batches.worst_timing = strategy.timing;
+  batches.worst_layer_ms = 2.5;
   strategy.waves = WaveRecord{1, 132, 8, 0.5, 20, 1.5};
   LayerTiming& timing = *strategy.timing;
   timing.granule_rows = 128;
@@ -82,12 +91,13 @@ json full_document() {
   json document = json::parse(json_text(full_run(), -1));
   json& experiment = document["experiments"][0];
   json& network = experiment["network"][0];
-  const json& strategy = experiment["strategies"][0];
+  const json strategy = experiment["strategies"][0];
   for (const char* key :
        {"estimated_perplexity_change", "estimated_perplexity_change_trained", "why_not_estimated", "estimate_beyond"}) {
     if (strategy.contains(key)) network[key] = strategy[key];
   }
   network["speedup_of_sums"] = 2.0;
+  network["unknown"] = experiment["strategies"][0]["unknown"] = "a reason";
   experiment["inputs"]["calibration"] = {{"name", "by hand"}, {"digest", "00000000000000bb"}};
   experiment["config"]["seed"] = 7;
   return document;

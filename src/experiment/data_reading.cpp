@@ -1,0 +1,196 @@
+#include "experiment/data_reading.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <optional>
+#include <string_view>
+
+#include "config/overrides.hpp"
+#include "config/read.hpp"
+#include "core/error.hpp"
+#include "experiment/trace_checks.hpp"
+#include "router/routing.hpp"
+#include "source/counts.hpp"
+#include "source/routing_source.hpp"
+#include "source/trace.hpp"
+
+namespace tatr {
+
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kMostConfigBytes = 1 << 20;  // what is larger is data
+
+/// A try: what it came to, or why it cannot be.
+struct Try {
+  std::optional<DataReading> reading;
+  std::string why_not;
+};
+
+Json document_of(const std::string& path, const std::string& kind, const std::vector<std::string>& overrides) {
+  const std::string name = fs::path(path).filename().string();
+  const std::string stem = name.substr(0, name.find('.'));
+  Json document = {{"name", stem.empty() ? "data" : stem},
+                   {"router", {{"source", {{"kind", kind}, {"file", fs::absolute(path).string()}}}}},
+                   {"tile", {64, 128, 256}},
+                   {"strategies", {"none"}}};
+  for (const std::string& one : overrides) apply_override(document, one);
+  return document;
+}
+
+nlohmann::ordered_json router_of(const Json& document, const std::string& path) {
+  nlohmann::ordered_json router;
+  for (const auto& [key, value] : document["router"].items()) {
+    if (key != "source") router[key] = value;
+  }
+  nlohmann::ordered_json& source = router["source"];
+  source["kind"] = document["router"]["source"]["kind"];
+  source["file"] = path;
+  for (const auto& [key, value] : document["router"]["source"].items()) {
+    if (key != "kind" && key != "file") source[key] = value;
+  }
+  return router;
+}
+
+Try try_kind(const std::string& path, const Json& document) {
+  try {
+    DataReading reading{router_of(document, path), parse_experiment(document, path)};
+    resolve_source(reading.config);
+    check_source_start(reading.config.router);
+    return {reading, ""};
+  } catch (const Error& error) {
+    return {std::nullopt, error.what()};
+  }
+}
+
+/// Whether the arrays could be ids of a top-k, whatever the number of experts is.
+bool may_be_ids(const std::string& path, const Json& as_trace) {
+  try {
+    Json complete = as_trace;
+    complete["router"].emplace("top_k", 1);
+    const ExperimentConfig config = parse_experiment(complete, path);
+    TraceReader reader(*config.router.source.trace(), {.experts = kMaxExperts});
+    if (reader.info().top_k == 0) return false;
+    reader.check_start();
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// Layers of one network see the same tokens: ids of experts would not add up alike.
+bool adds_up_alike(const CountsSource& source, std::int64_t experts) {
+  const CountsRecord record = read_counts(source, experts);
+  for (std::int64_t step = 0; step < record.steps; ++step) {
+    const auto sum_of = [&](const CountsLayer& layer) {
+      const Counts& counts = layer.steps[static_cast<std::size_t>(step)];
+      return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+    };
+    const std::int64_t first = sum_of(record.layers.front());
+    if (!std::ranges::all_of(record.layers, [&](const CountsLayer& layer) { return sum_of(layer) == first; }))
+      return false;
+  }
+  return true;
+}
+
+/// What a trace needs to be told: the reading is clear, but the file does not hold it all.
+[[noreturn]] void ask_for_shape(const std::string& path, const TraceInfo& info, const TraceSource& source) {
+  const std::string values = info.values + " of " + std::to_string(info.tensors.size()) +
+                             (info.tensors.size() == 1 ? " layer, " : " layers, ") + std::to_string(info.tokens) +
+                             " tokens";
+  if (info.top_k == 0) {
+    throw InputError(path,
+                     values + ", " + std::to_string(info.experts) +
+                         " experts: logits do not say how many experts a token goes to; --set /router/top_k=K does");
+  }
+  std::int32_t most = 0;
+  TraceReader reader(source, {.experts = kMaxExperts});
+  const std::int64_t rows = std::min<std::int64_t>(info.tokens, kMaxTokens);
+  for (const std::string& tensor : info.tensors) {
+    const TraceLayer layer = reader.read(tensor, {0, rows});
+    most = std::max(most, *std::ranges::max_element(layer.chosen));
+  }
+  throw InputError(path, values + ", top " + std::to_string(info.top_k) + ": the highest expert is " +
+                             std::to_string(most) + "; --set /router/experts=E says how many there are");
+}
+
+/// Of a trace of which only top_k or the number of experts is missing. Returns where it is none.
+void ask_if_clear(const std::string& path, const Json& document) {
+  try {
+    Json complete = document;
+    complete["router"].emplace("top_k", 1);
+    const ExperimentConfig config = parse_experiment(complete, path);
+    const TraceSource* source = config.router.source.trace();
+    if (source == nullptr) return;
+    const TraceInfo info = inspect_trace(*source);
+    const std::int64_t experts = info.experts != 0 ? info.experts : config.router.experts;
+    const bool missing = info.top_k == 0 ? !document["router"].contains("top_k") : experts == 0;
+    if (!missing) return;
+    TraceReader(*source, {.experts = experts == 0 ? kMaxExperts : experts, .scoring = config.router.scoring})
+        .check_start();
+    ask_for_shape(path, info, *source);
+  } catch (const ConfigError&) {
+    return;
+  } catch (const InputError& error) {
+    if (std::string(error.what()).find("--set") != std::string::npos) throw;
+  }
+}
+
+}  // namespace
+
+bool is_data(const std::string& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) return true;
+  if (!fs::exists(path, error)) return fs::path(path).filename().string().find('*') != std::string::npos;
+  const std::string name = fs::path(path).filename().string();
+  if (name.ends_with(".index.json")) return true;
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream || !fs::is_regular_file(path, error)) return false;  // the reader of configs says what is wrong
+  char first = 0;
+  if (!(stream >> first)) return !name.ends_with(".json");
+  if (first == '[') return true;
+  if (first != '{') return !name.ends_with(".json");
+  for (const char* end : {".jsonl", ".ndjson"}) {
+    if (name.ends_with(end)) return true;
+  }
+  if (fs::file_size(path, error) > kMostConfigBytes) return true;
+  stream.seekg(0);
+  const Json document = Json::parse(stream, nullptr, /*allow_exceptions=*/false);
+  if (!document.is_object() || document.empty()) return false;
+  return std::ranges::none_of(
+      std::initializer_list<const char*>{"name", "router", "tile", "strategies", "sweep", "schema_version"},
+      [&](const char* key) { return document.contains(key); });
+}
+
+DataReading read_data(const std::string& path, const std::vector<std::string>& overrides) {
+  const bool said =
+      std::ranges::any_of(overrides, [](const std::string& one) { return one.starts_with("/router/source/kind="); });
+  const Json as_trace = document_of(path, "trace", overrides);
+  Try trace = try_kind(path, as_trace);
+  if (said) {
+    if (trace.reading) return std::move(*trace.reading);
+    ask_if_clear(path, as_trace);
+    throw InputError(path, trace.why_not);
+  }
+  Try counts = try_kind(path, document_of(path, "counts", overrides));
+  if (counts.reading && may_be_ids(path, as_trace) &&
+      !adds_up_alike(*counts.reading->config.router.source.counts(), counts.reading->config.router.experts)) {
+    counts = {
+        std::nullopt,
+        "its layers do not have the same number of tokens (--set /router/source/kind=counts reads them all the same)"};
+  }
+  if (trace.reading && counts.reading) {
+    throw InputError(
+        path, "may be a trace or counts of tokens per expert; --set /router/source/kind=trace or =counts says which");
+  }
+  if (trace.reading) return std::move(*trace.reading);
+  if (counts.reading) return std::move(*counts.reading);
+  ask_if_clear(path, as_trace);
+  throw InputError(path, "is no trace: " + trace.why_not + "; and no counts: " + counts.why_not);
+}
+
+}  // namespace tatr

@@ -1,0 +1,25 @@
+// One element of a recorded array as a number, whatever its type.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace tatr {
+
+using FloatLoader = double (*)(const std::byte*);
+using IntegerLoader = std::int64_t (*)(const std::byte*);
+
+/// Of every type that a safetensors dtype names, but for those of 8-bit floats.
+FloatLoader float_loader(const std::string& dtype);
+
+/// Of whole types; null for others. Unsigned numbers past 2^63 - 1 become negative.
+IntegerLoader integer_loader(const std::string& dtype);
+
+/// "fp16", "int32", …
+std::string dtype_words(const std::string& dtype);
+
+/// As it is written in errors: NaN, Inf and the shortest decimal fraction.
+std::string number_text(double value);
+
+}  // namespace tatr

@@ -1,0 +1,103 @@
+#include "source/record_view.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "core/error.hpp"
+
+namespace tatr {
+
+namespace {
+
+void check_dimensions(const TensorEntry& tensor, const std::vector<Axis>& axes) {
+  const bool fit = tensor.shape.size() == axes.size() &&
+                   std::ranges::all_of(tensor.shape, [](auto d) { return d >= 1 && d <= kMostInt32; });
+  if (fit) return;
+  throw InputError(place_of(tensor), "shape " + shape_text(tensor.shape) + "; allowed: " + axes_text(axes) +
+                                         ", each from 1 to " + std::to_string(kMostInt32));
+}
+
+[[noreturn]] void refuse_doubt(const TensorEntry& tensor, const std::string& found, const std::string& allowed) {
+  throw InputError(place_of(tensor), "shape " + shape_text(tensor.shape) + " " + found + "; allowed: " + allowed +
+                                         "; \"axes\" in the source says which");
+}
+
+std::vector<Axis> said_axes(const TensorEntry& tensor, const std::vector<Axis>& said, Axis last) {
+  const bool tokens = std::ranges::count(said, Axis::kTokens) == 1;
+  const Axis other = last == Axis::kExperts ? Axis::kTopK : Axis::kExperts;
+  if (said.back() != last || std::ranges::count(said, other) != 0 || !tokens) {
+    throw InputError(place_of(tensor), "\"axes\" says " + axes_text(said) +
+                                           "; allowed here: an axis of tokens, and for the last " +
+                                           std::string(kAxisWords.begin()[static_cast<int>(last)]));
+  }
+  check_dimensions(tensor, said);
+  return said;
+}
+
+}  // namespace
+
+std::string place_of(const TensorEntry& tensor) {
+  return tensor.file->path() + (tensor.name.empty() ? "" : ": tensor " + in_quotes(tensor.name));
+}
+
+std::string axes_text(std::span<const Axis> axes) {
+  std::string text = "[";
+  for (const Axis axis : axes)
+    text += (text.size() == 1 ? "" : ", ") + std::string(kAxisWords.begin()[static_cast<int>(axis)]);
+  return text + "]";
+}
+
+std::vector<Axis> axes_of(const TensorEntry& tensor, const std::vector<Axis>& said, Axis last, std::int64_t tokens) {
+  if (!said.empty()) return said_axes(tensor, said, last);
+  const std::vector<Axis> flat = {Axis::kTokens, last}, layers_first = {Axis::kLayers, Axis::kTokens, last},
+                          tokens_first = {Axis::kTokens, Axis::kLayers, last};
+  if (tensor.shape.size() != 3) {
+    check_dimensions(tensor, flat);
+    return flat;
+  }
+  check_dimensions(tensor, layers_first);
+  const std::string either = axes_text(layers_first) + " or " + axes_text(tokens_first);
+  if (tensor.of_lines)
+    refuse_doubt(tensor, "is of lines, which may be steps or tokens",
+                 axes_text(tokens_first) + " or [steps, tokens, …]");
+  const auto can_be = [&](std::int64_t layer_count, std::int64_t token_count) {
+    return layer_count <= kMostLayers && token_count >= tokens;
+  };
+  const bool is_layers_first = can_be(tensor.shape[0], tensor.shape[1]);
+  const bool is_tokens_first = can_be(tensor.shape[1], tensor.shape[0]);
+  if (is_layers_first != is_tokens_first) return is_layers_first ? layers_first : tokens_first;
+  refuse_doubt(tensor,
+               is_layers_first ? "may be read in two ways"
+                               : "has neither dimension of layers (" + std::to_string(kMostLayers) + " at most)",
+               either);
+}
+
+std::vector<RowView> layers_of(const TensorEntry& tensor, const std::vector<Axis>& axes) {
+  std::map<Axis, std::int64_t> sizes, strides;
+  std::int64_t stride = 1;
+  for (std::size_t i = axes.size(); i-- > 0; stride *= tensor.shape[i]) {
+    sizes[axes[i]] = tensor.shape[i];
+    strides[axes[i]] = stride;
+  }
+  const auto size_of = [&](Axis axis) { return sizes.contains(axis) ? sizes[axis] : 1; };
+  const auto stride_of = [&](Axis axis) { return sizes.contains(axis) ? strides[axis] : 0; };
+  RowView view;
+  view.tensor = tensor;
+  view.outer = size_of(Axis::kSteps);
+  view.inner = size_of(Axis::kTokens);
+  view.columns = tensor.shape.back();
+  view.outer_stride = stride_of(Axis::kSteps);
+  view.inner_stride = stride_of(Axis::kTokens);
+  view.shape = {view.rows(), view.columns};
+  if (!sizes.contains(Axis::kLayers)) return {view};
+  std::vector<RowView> views;
+  for (std::int64_t layer = 0; layer < size_of(Axis::kLayers); ++layer) {
+    views.push_back(view);
+    views.back().layer = std::to_string(layer);
+    views.back().first = layer * stride_of(Axis::kLayers);
+  }
+  return views;
+}
+
+}  // namespace tatr

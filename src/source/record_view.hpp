@@ -1,0 +1,48 @@
+// What the dimensions of a recorded array are, and where a layer's rows lie in it. Decides what a shape can be read as:
+// one reading, or it is refused and the config has to say. Knows no values.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "formats/tensor_file.hpp"
+#include "options/sources/record_options.hpp"
+
+namespace tatr {
+
+/// Token and expert indices are int32.
+inline constexpr std::int64_t kMostInt32 = 0x7FFFFFFF;
+
+/// More routers than any network has: a longer axis is no axis of layers.
+inline constexpr std::int64_t kMostLayers = 512;
+
+/// Rows [outer * inner, columns] of one layer within an array, in elements from its start.
+struct RowView {
+  TensorEntry tensor;
+  std::string layer;  // "", or which layer of the tensor it is, for errors
+  std::int64_t outer = 1, inner = 1, columns = 1;
+  std::int64_t first = 0, outer_stride = 0, inner_stride = 0;
+  std::vector<std::int64_t> shape;  // as its dimensions are written in errors
+
+  std::int64_t rows() const { return outer * inner; }
+  /// The first element of a row.
+  std::int64_t at(std::int64_t row) const { return first + row / inner * outer_stride + row % inner * inner_stride; }
+};
+
+/// "file: tensor 'x'", the start of an error message.
+std::string place_of(const TensorEntry& tensor);
+
+/// The axes of a tensor whose last is `last`, as `said` or as the only ones that its shape can be: [tokens, last], and
+/// of three dimensions [layers, tokens, last] or [tokens, layers, last], where at least `tokens` tokens must be (0: any
+/// number). Throws InputError, which names "axes", where there is a doubt.
+std::vector<Axis> axes_of(const TensorEntry& tensor, const std::vector<Axis>& said, Axis last, std::int64_t tokens);
+
+/// A view of each layer: rows are tokens, after one another for each step. Dimensions are from 1 to kMostInt32.
+std::vector<RowView> layers_of(const TensorEntry& tensor, const std::vector<Axis>& axes);
+
+/// "[tokens, layers, experts]"
+std::string axes_text(std::span<const Axis> axes);
+
+}  // namespace tatr
