@@ -61,7 +61,11 @@ TraceInfo check_layer(const TraceFile& trace, const LayerEntry& layer, TraceValu
   const TensorEntry& values = layer.values;
   if (!layer.ids) {
     check_shape(trace, values, "[tokens, experts]");
-    if (!trace.npy) check_dtype(trace, values, {"F16", "BF16", "F32"});
+    if (trace.npy) {
+      check_dtype(trace, values, {"F16", "F32", "F64"});
+    } else {
+      check_dtype(trace, values, {"F16", "BF16", "F32"});
+    }
     info.tokens = values.shape[0];
     info.experts = values.shape[1];
     if (trace.experts != 0 && trace.experts != info.experts) {
