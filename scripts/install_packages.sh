@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build make git python3 python3-numpy libcli11-dev libfmt-dev nlohmann-json3-dev libvalijson-dev
-  libopenblas-dev libthrust-dev catch2 zsh "$@")
+  libarchive-dev zlib1g-dev libopenblas-dev libthrust-dev catch2 zsh "$@")
 
 missing=()
 for package in "${packages[@]}"; do

@@ -7,6 +7,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/output_file.hpp"
@@ -20,6 +21,19 @@ constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr std::int64_t kVersionEnd = 8;          // magic, then major and minor version
 constexpr std::int64_t kLongestHeader = 65'536;  // far above what three short entries need
 constexpr std::size_t kMostDimensions = 32;
+/// As .npy and as safetensors write them.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kDtypes = {{{"<f2", "F16"},
+                                                                                    {"<f4", "F32"},
+                                                                                    {"<f8", "F64"},
+                                                                                    {"|i1", "I8"},
+                                                                                    {"<i2", "I16"},
+                                                                                    {"<i4", "I32"},
+                                                                                    {"<i8", "I64"},
+                                                                                    {"|u1", "U8"},
+                                                                                    {"<u2", "U16"},
+                                                                                    {"<u4", "U32"},
+                                                                                    {"<u8", "U64"},
+                                                                                    {"|b1", "BOOL"}}};
 constexpr std::size_t kAlignment = 64;  // of the data, as NumPy writes it
 
 /// Reads the header's Python literal: {'descr': '<f2', 'fortran_order': False, 'shape': (16384, 256), }
@@ -120,10 +134,17 @@ class HeaderParser {
   }
 
   std::string dtype(const std::string& descr) const {
-    if (descr == "<f2") return "F16";
-    if (descr == "<f4") return "F32";
-    if (descr == "<f8") return "F64";
-    throw InputError(file_.path(), "dtype " + in_quotes(descr) + "; allowed: little-endian floats '<f2', '<f4', '<f8'");
+    for (const auto& [own, dtype] : kDtypes) {
+      if (own == descr) return std::string(dtype);
+    }
+    std::string why;
+    if (descr == "|O") why = ", Python objects, which are pickled";
+    if (descr.starts_with('>')) why = ", which is big-endian";
+    if (descr.ends_with("V2")) why = ", as bfloat16 of ml_dtypes is written, without its name";
+    if (descr.ends_with("V1")) why = ", as floats of 8 bits are written, without their name";
+    throw InputError(file_.path(), "dtype " + in_quotes(descr) + why +
+                                       "; allowed: little-endian '<f2', '<f4', '<f8', '<i2' to '<i8', '<u2' to '<u8', "
+                                       "and '|i1', '|u1', '|b1'");
   }
 
   void skip_blanks() {
@@ -200,14 +221,9 @@ void write_array(const std::string& path, const char* descr, std::span<const std
 
 }  // namespace
 
-bool is_npy(BinaryFile& file) {
-  std::array<char, kMagic.size()> magic{};
-  if (file.size_bytes() < static_cast<std::int64_t>(magic.size())) return false;
-  file.read(0, std::as_writable_bytes(std::span(magic)));
-  return std::string_view(magic.data(), magic.size()) == kMagic;
-}
+bool is_npy(const BinaryFile& file) { return file.first_bytes(kMagic.size()) == kMagic; }
 
-TensorEntry read_npy_header(BinaryFile& file) {
+TensorEntry read_npy_header(const BinaryFile& file) {
   if (!is_npy(file)) throw InputError(file.at_byte(0), "not an .npy file; allowed: one that starts with \\x93NUMPY");
   std::array<std::byte, 2> version;
   file.read(static_cast<std::int64_t>(kMagic.size()), version);

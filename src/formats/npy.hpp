@@ -1,5 +1,5 @@
 // Reads the header of NumPy's .npy format (versions 1 to 3) and writes arrays in it. Only what the program needs:
-// little-endian floats in C order are read, int32 and float32 are written.
+// numbers that are little-endian or of one byte are read, in C order; int32 and float32 are written.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,11 @@
 namespace tatr {
 
 /// True if the file starts with the magic bytes of .npy.
-bool is_npy(BinaryFile& file);
+bool is_npy(const BinaryFile& file);
 
-/// The one array of the file, unnamed; its dtype is F16, F32 or F64. Checks that the data ends where the file does.
-/// Throws InputError.
-TensorEntry read_npy_header(BinaryFile& file);
+/// The one array of the file, unnamed and without `file`; its dtype is as safetensors writes it. Checks that the data
+/// ends where the file does. Throws InputError.
+TensorEntry read_npy_header(const BinaryFile& file);
 
 /// Writes an array in C order: first to a temporary name beside `path`, then renamed, so that `path` never holds half
 /// of it. data.size() must be the product of `shape`. Throws EnvironmentError with the path and the system's reason.

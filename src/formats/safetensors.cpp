@@ -187,7 +187,13 @@ void check_layout(const BinaryFile& file, std::int64_t data_begin, const std::ve
 
 }  // namespace
 
-SafetensorsHeader read_safetensors_header(BinaryFile& file) {
+bool starts_as_safetensors(std::string_view first_bytes) {
+  if (first_bytes.size() < kHeaderStart || first_bytes[kLengthBytes] != '{') return false;
+  const auto length = std::as_bytes(std::span(first_bytes)).first(static_cast<std::size_t>(kLengthBytes));
+  return little_endian(length) <= static_cast<std::uint64_t>(kLongestHeader);
+}
+
+SafetensorsHeader read_safetensors_header(const BinaryFile& file) {
   std::array<std::byte, kLengthBytes> length_bytes;
   file.read(0, length_bytes);
   const std::uint64_t length = little_endian(length_bytes);

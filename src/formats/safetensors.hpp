@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "formats/tensor_file.hpp"
@@ -15,8 +16,16 @@ struct SafetensorsHeader {
   std::vector<TensorEntry> tensors;  // by offset
 };
 
+/// Bytes of a file that tell safetensors: the length of the header, then its brace.
+inline constexpr std::size_t kHeaderStart = 9;
+
+/// True if the first bytes of a file are those of safetensors. No other format has such, though the length alone may
+/// look like one.
+bool starts_as_safetensors(std::string_view first_bytes);
+
 /// Checked against the file's size before anything is allocated: the length of the header (at most 100 MB), every key,
 /// dtype, shape and offset; tensors cover all bytes after the header, with no gap and no overlap. Throws InputError.
-SafetensorsHeader read_safetensors_header(BinaryFile& file);
+/// The tensors' `file` is left to the caller.
+SafetensorsHeader read_safetensors_header(const BinaryFile& file);
 
 }  // namespace tatr

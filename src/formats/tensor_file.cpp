@@ -1,16 +1,20 @@
 #include "formats/tensor_file.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <limits>
 #include <system_error>
 #include <utility>
 
 #include "core/error.hpp"
+#include "formats/temporary_file.hpp"
 
 namespace tatr {
 
@@ -24,31 +28,56 @@ BinaryFile::BinaryFile(const std::string& path) : path_(path) {
     throw InputError(path, "is a directory; a trace is one .safetensors or .npy file");
   }
   if (status.type() != fs::file_type::regular) throw InputError(path, "is not a regular file");
-  errno = 0;
-  stream_.open(path, std::ios::binary);
-  if (!stream_) throw InputError(path, std::string("cannot be opened: ") + std::strerror(errno));
-  const std::uintmax_t size = fs::file_size(path, error);
-  if (error) throw InputError(path, "its size cannot be read: " + error.message());
-  if (size == 0) throw InputError(path, "is empty (0 bytes)");
-  if (size > static_cast<std::uintmax_t>(std::numeric_limits<std::int64_t>::max())) {
-    throw InputError(path, "is larger than 2^63 - 1 bytes");
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) throw InputError(path, std::string("cannot be opened: ") + std::strerror(errno));
+  descriptor_ = std::make_shared<const Descriptor>(descriptor);
+  struct stat opened {};
+  if (::fstat(descriptor, &opened) != 0) {
+    throw InputError(path, std::string("its size cannot be read: ") + std::strerror(errno));
   }
-  size_bytes_ = static_cast<std::int64_t>(size);
+  if (opened.st_size == 0) throw InputError(path, "is empty (0 bytes)");
+  size_bytes_ = opened.st_size;
 }
 
-void BinaryFile::read(std::int64_t offset, std::span<std::byte> bytes) {
+BinaryFile::BinaryFile(std::string path, TemporaryFile& bytes, std::string byte_word)
+    : path_(std::move(path)),
+      byte_word_(std::move(byte_word)),
+      descriptor_(bytes.written()),
+      size_bytes_(bytes.size_bytes()) {}
+
+BinaryFile BinaryFile::part(std::string path, std::int64_t begin, std::int64_t size_bytes) const {
+  BinaryFile result;
+  result.path_ = std::move(path);
+  result.descriptor_ = descriptor_;
+  result.begin_ = begin_ + begin;
+  result.size_bytes_ = size_bytes;
+  return result;
+}
+
+void BinaryFile::read(std::int64_t offset, std::span<std::byte> bytes) const {
   const auto count = static_cast<std::int64_t>(bytes.size());
   if (offset < 0 || offset > size_bytes_ || count > size_bytes_ - offset) {
     throw InputError(at_byte(offset), "truncated: " + std::to_string(count) + " bytes are needed here, the file has " +
                                           std::to_string(size_bytes_));
   }
-  stream_.clear();
-  stream_.seekg(offset);
-  stream_.read(reinterpret_cast<char*>(bytes.data()), count);
-  if (stream_.gcount() != count) throw InputError(at_byte(offset), "cannot be read; did the file change meanwhile?");
+  for (std::int64_t done = 0; done < count;) {
+    const ssize_t got = ::pread(descriptor_->get(), bytes.data() + done, static_cast<std::size_t>(count - done),
+                                begin_ + offset + done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) throw InputError(at_byte(offset), "cannot be read; did the file change meanwhile?");
+    done += got;
+  }
 }
 
-std::string BinaryFile::at_byte(std::int64_t offset) const { return path_ + ": byte " + std::to_string(offset); }
+std::string BinaryFile::first_bytes(std::size_t most) const {
+  std::string bytes(static_cast<std::size_t>(std::min(static_cast<std::int64_t>(most), size_bytes_)), '\0');
+  read(0, std::as_writable_bytes(std::span(bytes)));
+  return bytes;
+}
+
+std::string BinaryFile::at_byte(std::int64_t offset) const {
+  return path_ + ": " + byte_word_ + " " + std::to_string(offset);
+}
 
 std::int64_t dtype_bits(std::string_view dtype) {
   static constexpr std::array<std::pair<std::string_view, std::int64_t>, 22> kBits = {
@@ -104,6 +133,13 @@ std::string shape_text(std::span<const std::int64_t> shape) {
     result += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
   }
   return result + "]";
+}
+
+std::string bytes_text(std::int64_t bytes) {
+  constexpr int kMebi = 20, kGibi = 30;
+  if (bytes >= std::int64_t{1} << kGibi) return std::to_string(bytes >> kGibi) + " GiB";
+  if (bytes >= std::int64_t{1} << kMebi) return std::to_string(bytes >> kMebi) + " MiB";
+  return std::to_string(bytes) + " bytes";
 }
 
 }  // namespace tatr

@@ -475,8 +475,8 @@ TEST_CASE("broken .npy files are refused with the place", "[trace]") {
   CHECK_HAS(header("{'other': '<f4', " + rest), "key 'other'");
   CHECK_HAS(header("{'descr': '<f4"), "without a closing quote");
   CHECK_HAS(header("{'descr': [('a', '<f4')], " + rest), "text in quotes");
-  CHECK_HAS(header("{'descr': '>f4', " + rest), "dtype '>f4'; allowed: little-endian");
-  CHECK_HAS(header("{'descr': '<i8', " + rest), "dtype '<i8'");
+  CHECK_HAS(header("{'descr': '>f4', " + rest), "dtype '>f4', which is big-endian; allowed: little-endian");
+  CHECK_HAS(header("{'descr': '<i8', " + rest, 16), "dtype I64; allowed: F16, F32, F64");
   CHECK_HAS(header("{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2)}"), "Fortran order");
   CHECK_HAS(header("{'descr': '<f4', 'fortran_order': 0, 'shape': (1, 2)}"), "True or False");
   const auto shape = [&](const std::string& text, std::size_t size = 8) {
