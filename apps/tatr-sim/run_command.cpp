@@ -287,7 +287,7 @@ void add_run(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("run", "Run experiments and report them");
   command
       ->add_option("CONFIG", arguments->configs,
-                   "Experiment files; or one file of router data, to see what it is read as")
+                   "Experiment files; or one file of data, to see what it is")
       ->type_name("FILE")
       ->required();
   add_device_options(*command, arguments->device);

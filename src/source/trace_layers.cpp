@@ -163,17 +163,19 @@ void check_not_lone(const Candidates& found, const Candidate& candidate, TraceVa
                                                                               list_of(kScoreNames) + ")");
 }
 
-/// Where the default is not there: logits by their usual name, else top-k, else the only tensor.
+/// Where the default is not there: what is named logits, else top-k, else what is named probabilities.
 std::vector<const Candidate*> find_default(const Candidates& found) {
-  std::vector<const Candidate*> logits, top_k;
+  std::vector<const Candidate*> logits, top_k, probabilities;
   for (const Candidate& candidate : found.all) {
-    if (last_part(candidate.name) == kDefaultTensor) logits.push_back(&candidate);
-    if (candidate.ids) top_k.push_back(&candidate);
+    if (candidate.ids) {
+      top_k.push_back(&candidate);
+    } else if (last_part(candidate.name).find("logits") != std::string_view::npos) {
+      logits.push_back(&candidate);
+    } else if (is_named_probabilities(candidate.name)) {
+      probabilities.push_back(&candidate);
+    }
   }
-  if (!logits.empty()) return logits;
-  if (!top_k.empty()) return top_k;
-  if (found.all.size() == 1) return {&found.all.front()};
-  return {};
+  return !logits.empty() ? logits : !top_k.empty() ? top_k : probabilities;
 }
 
 std::vector<const Candidate*> select(const Candidates& found, const TraceSource& source) {

@@ -43,7 +43,7 @@ class Cli(ProgramTest):
         result = run("run", self.config(), "--device", "cpu", "--json", "-")
         self.assertEqual(result.returncode, 0, result.stderr)
         document = json.loads(result.stdout)
-        self.assertEqual(document["schema_version"], "2.1")
+        self.assertEqual(document["schema_version"], "2.2")
         experiment = document["experiments"][0]
         self.assertEqual(experiment["name"], "tiny")
         self.assertEqual([(s["label"], s["tile"]) for s in experiment["strategies"]],
@@ -170,7 +170,7 @@ class Cli(ProgramTest):
         broken.write_text('{"schema_version": "1.0", "experiments": [{"name": "x", "strategies": [{"name": "none", "label": 3}]}]}')
         self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/experiments/0/strategies/0/label", "3")
         broken.write_text('{"schema_version": "3.0", "experiments": []}')
-        self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/schema_version", "3.0", "2.1")
+        self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/schema_version", "3.0", "2.2")
         broken.write_text('{"schema_version": "1.0", "experiments": []}\n{"schema_version": "1.0"\n')
         self.assert_fails(run("report", broken, "--html", page), 2, "broken.json (line 2)", "not valid JSON")
         self.assert_fails(run("report", self.path / "missing.json", "--html", page), 2, "missing.json", "no such file")
@@ -342,7 +342,7 @@ class Cli(ProgramTest):
 
     def test_values_that_are_no_logits_are_refused_before_work(self):
         corpus = SOURCE / "tests/fuzz/corpus/trace"
-        cases = {"probabilities": ("as probabilities (softmax) do", "log(p)"), "histogram.npy": ("counts of tokens",),
+        cases = {"probabilities": ("as probabilities (softmax) do", '"values": "probabilities"'), "histogram.npy": ("counts of tokens",),
                  "mean_loads.npy": ("as loads of experts are",), "padding_equal_rows": ("row 10: the same logit",)}
         for name, fragments in cases.items():
             with self.subTest(name):

@@ -202,7 +202,7 @@ def write_traces(out):
         for value in values:
             out.trace(f"trace_{key}", safetensors({"router_logits": {**entry, key: value}}), f"{key} is {json.dumps(value)}")
         out.trace(f"trace_no_{key}", safetensors({"router_logits": {k: v for k, v in entry.items() if k != key}}), f"no {key}")
-    out.trace("trace_name", safetensors({"logits": entry}), "no tensor router_logits")
+    out.trace("trace_name", safetensors({"weight": entry}), "no tensor of logits")
     out.trace("trace_list", safetensors([]), "the header is a list")
     out.trace("trace_empty_header", safetensors({}, b""), "no tensors")
     out.trace("trace_deep", safetensors(b"[" * 200000), "a header 200000 deep")
