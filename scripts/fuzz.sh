@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes the readers of configs and traces with libFuzzer under the address and undefined-behaviour sanitizers; what the
+# Fuzzes the readers of configs, traces and files of arrays with libFuzzer under the address and undefined-behaviour sanitizers; what the
 # reader of traces lets through is routed and rounded. Seeds are tests/fuzz/corpus/ and configs/.
 # fuzz.sh [SECONDS_EACH]. Exit code 0: nothing found. What is found is kept in build-fuzz/.
 set -euo pipefail
@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 seconds=${1:-600}
 scripts/install_packages.sh clang-14 libclang-rt-14-dev libomp-14-dev
-mkdir -p build-fuzz/{config,trace} build-fuzz/corpus-{config,trace}
+mkdir -p build-fuzz/{config,tensors,trace} build-fuzz/corpus-{config,tensors,trace}
 cmake -DINPUT=src/config/experiment.schema.json -DOUTPUT=build-fuzz/experiment_schema.cpp -DNAME=kExperimentSchema \
   -DHEADER=json/embedded.hpp -P src/core/embed.cmake
 
@@ -17,7 +17,8 @@ flags=(-std=c++20 -O1 -g -fopenmp -ffp-contract=off -fno-omit-frame-pointer -DFM
   -fno-sanitize=null)  # Thrust binds references to null policies, which it never reads
 json=(src/json/json_text.cpp)
 config=("${json[@]}" src/json/{schema_walk,validate}.cpp src/config/{experiment_schema,overrides,read,source_fields,sweep}.cpp build-fuzz/experiment_schema.cpp)
-trace=("${json[@]}" src/core/{memory,output_file}.cpp src/device/system.cpp src/formats/{npy,safetensors,tensor_file}.cpp
+tensors=("${json[@]}" src/core/output_file.cpp src/formats/*.cpp)
+trace=("${tensors[@]}" src/core/memory.cpp src/device/system.cpp
   src/source/{trace,trace_file,trace_values}.cpp src/router/row.cpp src/router/routing.cu src/rounding/expert_metrics.cpp src/rounding/rounding.cu)
 compile() {  # compile FOLDER SOURCE: .cu files without nvcc are C++
   clang++-14 "${flags[@]}" -x c++ -c -o "build-fuzz/$1/$(basename "$2").o" "$2"
@@ -29,21 +30,23 @@ build() {  # build NAME SOURCE…, each source by itself, as many at once as the
     compile "$1" "$source" &
   done
   while [ -n "$(jobs -rp)" ]; do wait -n; done
-  clang++-14 "${flags[@]}" -o "build-fuzz/fuzz-$1" build-fuzz/"$1"/*.o
+  clang++-14 "${flags[@]}" -o "build-fuzz/fuzz-$1" build-fuzz/"$1"/*.o -larchive -lz
 }
 echo "Building the fuzz targets"
 build config "${config[@]}"
+build tensors "${tensors[@]}"
 build trace "${trace[@]}"
 cp -n tests/fuzz/corpus/config/* configs/*.json configs/models/*.json build-fuzz/corpus-config/
+cp -n tests/fuzz/corpus/tensors/* build-fuzz/corpus-tensors/
 cp -n tests/fuzz/corpus/trace/* build-fuzz/corpus-trace/
-echo "Fuzzing configs and traces, $seconds s each"
+echo "Fuzzing configs, files of arrays and traces, $seconds s each"
 pids=()
-for target in config trace; do
+for target in config tensors trace; do
   OMP_NUM_THREADS=1 build-fuzz/fuzz-$target -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 \
     -artifact_prefix=build-fuzz/$target- build-fuzz/corpus-$target >build-fuzz/$target.log 2>&1 &
   pids+=($!)
 done
 failed=0
 for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
-for target in config trace; do echo "$target: $(grep -E '^(Done|==|SUMMARY)' build-fuzz/$target.log | tail -n 1)"; done
+for target in config tensors trace; do echo "$target: $(grep -E '^(Done|==|SUMMARY)' build-fuzz/$target.log | tail -n 1)"; done
 exit $failed

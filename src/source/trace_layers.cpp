@@ -41,6 +41,7 @@ bool is_integer(const std::string& dtype) { return dtype[0] == 'I' || dtype[0] =
 struct Candidate {
   std::string name;
   std::optional<TensorEntry> values, ids;
+  bool named_ids = false;    // ids have a name that frameworks use
   bool lone_scores = false;  // named as scores, with no ids beside
 };
 
@@ -79,7 +80,7 @@ void add_pair(Candidates& found, const std::string& name, const Pair& pair) {
     found.all.push_back({.name = pair.scores[0]->name, .values = *pair.scores[0], .ids = {}, .lone_scores = true});
     return;
   }
-  Candidate candidate{.name = name, .values = {}, .ids = *pair.ids[0]};
+  Candidate candidate{.name = name, .values = {}, .ids = *pair.ids[0], .named_ids = true};
   if (!pair.scores.empty()) candidate.values = *pair.scores[0];
   found.all.push_back(std::move(candidate));
 }
@@ -167,8 +168,10 @@ void check_not_lone(const Candidates& found, const Candidate& candidate, TraceVa
 std::vector<const Candidate*> find_default(const Candidates& found) {
   std::vector<const Candidate*> logits, top_k, probabilities;
   for (const Candidate& candidate : found.all) {
-    if (candidate.ids) {
+    if (candidate.named_ids) {
       top_k.push_back(&candidate);
+    } else if (candidate.ids) {
+      continue;  // integers of any meaning
     } else if (last_part(candidate.name).find("logits") != std::string_view::npos) {
       logits.push_back(&candidate);
     } else if (is_named_probabilities(candidate.name)) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
+#include <csignal>
 #include <cstdlib>
 
 #include "formats/files.hpp"
@@ -229,6 +230,26 @@ TEST_CASE("decompressed bytes are in no file that has a name or that a child has
   ::unsetenv("TMPDIR");
   CHECK_HAS(problem, path + ": a temporary file for its contents in ");
   CHECK_HAS(problem, "cannot be made: No such file or directory");
+}
+
+TEST_CASE("a disk without room is told with the reason", "[formats]") {
+  const Folder folder;
+  const std::string path = folder.write("a.csv.gz", kGzip);
+  ::rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const ::rlimit little{.rlim_cur = 4, .rlim_max = before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &little);
+  std::string problem;
+  try {
+    open_tensors(path);
+  } catch (const EnvironmentError& error) {
+    problem = error.what();
+  }
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  CHECK_HAS(problem, path + ": a temporary file for its contents in ");
+  CHECK_HAS(problem, " cannot be written: File too large (TMPDIR in the environment names another folder)");
 }
 
 TEST_CASE("sharded safetensors: the tensors of all files beside the index", "[formats]") {

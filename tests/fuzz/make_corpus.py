@@ -4,14 +4,18 @@
     tests/fuzz/make_corpus.py tests/fuzz/corpus
 
 The same files every time; they are kept beside this script, so that tests need no Python. What fuzzing finds is added
-by hand. Seeds for configs are one line of JSON, with an override after a NUL byte where there is one.
+by hand. Seeds for configs are one line of JSON, with an override after a NUL byte where there is one. The first byte of
+seeds for tensors stands for the ending of the file's name, as in fuzz_tensors.cpp.
 """
 
+import gzip
+import io
 import json
 import math
 import pathlib
 import struct
 import sys
+import zipfile
 
 F32, F64 = lambda values: struct.pack(f"<{len(values)}f", *values), lambda values: struct.pack(f"<{len(values)}d", *values)
 BITS16 = lambda values: struct.pack(f"<{len(values)}H", *values)
@@ -103,6 +107,51 @@ def traces():
     yield "empty", b""
 
 
+def npz(members, method):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name), content, method)
+    return out.getvalue()
+
+
+def zstd(content):
+    """A frame of one block that is not compressed."""
+    return b"\x28\xb5\x2f\xfd\x20" + bytes([len(content)]) + struct.pack("<I", 1 | len(content) << 3)[:3] + content
+
+
+def tensors():
+    endings = [".npz", ".npy", ".jsonl", ".json", ".csv", ".index.json", ".safetensors"]
+    ids, scores = npy("<i2", (2, 2), struct.pack("<4h", 1, -2, 3, 4)), npy("<f4", "(3,)", F32([0.5, 1, 2]))
+    lines = b'{"step":0,"layer":0,"ids":[[1,2]],"scores":[[0.5,0.25]]}\n{"step":0,"layer":1,"ids":[[3,4],[5,6]],"scores":[[1,0],[null,1]]}\n'
+    columns = b'layer_id,"expert, id",count,name\r\n0,1,9007199254740993,a\r\n1,2,,"b ""c"""\r\n'
+    files = {
+        "stored.npz": npz([("ids.npy", ids), ("a/b.npy", scores)], zipfile.ZIP_STORED),
+        "deflated.npz": npz([("ids.npy", ids), ("a/b.npy", scores)], zipfile.ZIP_DEFLATED),
+        "torch.npz": npz([("archive/data.pkl", b"\x80\x02}."), ("archive/version", b"3")], zipfile.ZIP_STORED),
+        "bool.npy": npy("|b1", "(2, 1)", b"\0\1"),
+        "bfloat16.npy": npy("<V2", "(1,)", b"\0\0"),
+        "layers.jsonl": lines,
+        "scalars.jsonl": b'{"layer_id":0,"count":9007199254740993,"who":null}\n{"count":1.5,"who":"x","layer_id":1}\n\n',
+        "steps.jsonl": b'{"a":[]}\n{"a":[[1]]}\n{"a":[[2],[3]]}',
+        "nested.json": b"[[[1,2],[3,4]],[[5,6],[7,-0.5]]]",
+        "named.json": b'{"experts":8,"a":[1,null],"b":[[1],[2]],"c":"x","d":true}',
+        "records.json": b'[{"layer":0,"counts":[1,2]},{"layer":1,"counts":[3,4]}]',
+        "columns.csv": columns,
+        "matrix.csv": b"\xef\xbb\xbf1, 2.5,3\n+4,5e-1,nan\n\n",
+        "s.index.json": b'{"metadata":{"n":1},"weight_map":{"a":"s"}}',
+        "outside.index.json": b'{"weight_map":{"a":"../s"}}',
+        "plain.safetensors": f32_logits(logits(2, 4), 4),
+        "parquet.json": b"PAR1",
+    }
+    for name, content in files.items():
+        ending = next(at for at, ending in reversed(list(enumerate(endings))) if name.endswith(ending))
+        yield name, bytes([ending]) + content
+        if len(content) < 256:
+            yield name + ".gz", bytes([ending + len(endings)]) + gzip.compress(content, mtime=0)
+            yield name + ".zst", bytes([ending + 2 * len(endings)]) + zstd(content)
+
+
 def configs():
     plain = {"name": "c", "router": {"tokens": 64, "experts": 16, "top_k": 2}, "tile": 8, "strategies": ["none", "up"]}
     trace = {"kind": "trace", "file": "t.safetensors", "values": "logits"}
@@ -123,7 +172,7 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     folder = pathlib.Path(sys.argv[1])
-    for name, seeds in (("trace", traces()), ("config", configs())):
+    for name, seeds in (("trace", traces()), ("tensors", tensors()), ("config", configs())):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for seed, content in seeds:
             if isinstance(content, dict):
