@@ -45,7 +45,7 @@ struct ChoiceWriter {
 
   /// `score` gives p of the i-th best.
   template <class Score>
-  TATR_HD void operator()(std::int64_t token, const BestFirst& best, Score score) const {
+  TATR_HD void operator()(std::int64_t token, const BestOfRow& best, Score score) const {
     double sum = 0.0;
     for (std::int32_t word = 0; word < member_words; ++word) members[token * member_words + word] = 0;
     for (std::int32_t i = 0; i < top_k; ++i) {
@@ -76,6 +76,8 @@ struct RouteToken {
   ScoreView view;
   ChoiceWriter write;
 
+  static constexpr std::int64_t kMostOfGroup = 2;  // group_best at most
+
   TATR_HD float value(std::int64_t token, std::int32_t expert) const {
     return view(token, expert) + (bias != nullptr ? bias[expert] : 0.0f);
   }
@@ -83,7 +85,7 @@ struct RouteToken {
   TATR_HD void operator()(std::int64_t token) const {
     const float* row = logits + token * experts;
     const bool by_logit = group_count <= 1 && bias == nullptr;
-    BestFirst best(write.top_k);
+    BestOfRow best(write.top_k);
     SoftmaxTerms terms;
     const RowRequest request{row, experts, scoring == Scoring::kSoftmax, by_logit};
 #if defined(__CUDA_ARCH__)
@@ -103,11 +105,11 @@ struct RouteToken {
     write(token, best, [&](std::int32_t i) { return view(token, best.expert[i]); });
   }
 
-  TATR_HD void choose_within_groups(std::int64_t token, BestFirst& best) const {
+  TATR_HD void choose_within_groups(std::int64_t token, BestOfRow& best) const {
     const std::int32_t size = experts / group_count;
-    BestFirst groups(group_top);
+    BestFirst<kMaxGroups> groups(group_top);
     for (std::int32_t g = 0; g < group_count; ++g) {
-      BestFirst own(group_best);
+      BestFirst<kMostOfGroup> own(group_best);
       for (std::int32_t e = g * size; e < (g + 1) * size; ++e) own.insert(value(token, e), e);
       groups.insert(own.size > 1 ? own.value[0] + own.value[1] : own.value[0], g);
     }
@@ -126,7 +128,7 @@ struct TakeKnownTopK {
   ChoiceWriter write;
 
   TATR_HD void operator()(std::int64_t token) const {
-    BestFirst best(write.top_k);
+    BestOfRow best(write.top_k);
     std::int32_t previous = -1;
     for (std::int32_t i = 0; i < write.top_k; ++i) {  // in expert order, so that ties fall to the lower one
       std::int32_t next = -1;
@@ -183,7 +185,8 @@ struct RouteChunk {
       for (std::int64_t i = token * top_k; i < (token + 1) * top_k; ++i) atomic_add(&counts[chosen[i]], 1);
     }
 #else
-    std::int32_t own[kMaxExperts] = {};  // atomic additions one by one would take a tenth of the time
+    std::int32_t own[kMaxExperts];  // atomic additions one by one would take a tenth of the time
+    for (std::int32_t e = 0; e < experts; ++e) own[e] = 0;
     for (std::int64_t token = first; token < last; ++token) {
       choose(token);
       for (std::int64_t i = token * top_k; i < (token + 1) * top_k; ++i) ++own[chosen[i]];

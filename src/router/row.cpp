@@ -4,7 +4,7 @@
 
 namespace tatr {
 
-TATR_VECTOR_CLONES void read_row_on_cpu(const RowRequest& request, SoftmaxTerms& terms, BestFirst& best) {
+TATR_VECTOR_CLONES void read_row_on_cpu(const RowRequest& request, SoftmaxTerms& terms, BestOfRow& best) {
   read_row(request, terms, best);
 }
 

@@ -60,12 +60,14 @@ TATR_HD inline float row_exp_sum(const float* row, std::int32_t experts, float m
   return from[0];
 }
 
-/// Values in descending order with their experts; of equal values the one inserted first stays ahead.
+/// Values in descending order with their experts; of equal values the one inserted first stays ahead. `capacity` is at
+/// most kRoom, which is what a GPU's thread has in local memory.
+template <std::int64_t kRoom>
 struct BestFirst {
   std::int32_t capacity;
   std::int32_t size = 0;
-  float value[kMaxTopK];
-  std::int32_t expert[kMaxTopK];
+  float value[kRoom];
+  std::int32_t expert[kRoom];
 
   TATR_HD explicit BestFirst(std::int32_t top_k) : capacity(top_k) {}
 
@@ -81,6 +83,9 @@ struct BestFirst {
   }
 };
 
+/// A row's best experts.
+using BestOfRow = BestFirst<kMaxTopK>;
+
 /// The `rank`-th largest of the columns' maxima, rank from 1 to kColumns: the least that fewer than `rank` exceed.
 TATR_HD inline float ranked_maximum(const float* columns, std::int32_t rank) {
   std::int32_t larger[kColumns] = {};
@@ -95,7 +100,7 @@ TATR_HD inline float ranked_maximum(const float* columns, std::int32_t rank) {
   return least;
 }
 
-/// Few values on their way to a BestFirst: ordered at once, by how many go before each.
+/// Few values on their way to a BestOfRow: ordered at once, by how many go before each.
 struct Contenders {
   static constexpr std::int32_t kRoom = 32;
   std::int32_t size = 0;
@@ -113,7 +118,7 @@ struct Contenders {
   }
 
   /// Into an empty `best`, which has not more room than there are contenders. They were added in expert order.
-  TATR_HD void order(BestFirst& best) {
+  TATR_HD void order(BestOfRow& best) {
     for (std::int32_t i = size; i < kRoom; ++i) value[i] = -__builtin_huge_valf();
     std::int32_t before[kRoom] = {};
     for (std::int32_t i = 0; i < size; ++i) {
@@ -132,7 +137,7 @@ struct Contenders {
 
 /// The best of a row. The capacity-th best of the columns' maxima bounds the capacity-th best of all from below; few
 /// values reach it, and whole vectors of those that do not are passed over.
-TATR_HD inline void choose_of_row(const float* row, std::int32_t experts, BestFirst& best) {
+TATR_HD inline void choose_of_row(const float* row, std::int32_t experts, BestOfRow& best) {
   std::int32_t first = 0;
   if (experts >= 2 * kColumns && best.capacity <= kColumns) {
     float columns[kColumns];
@@ -169,7 +174,7 @@ struct RowRequest {
   bool choose;   // its best experts by logit
 };
 
-TATR_HD inline void read_row(const RowRequest& request, SoftmaxTerms& terms, BestFirst& best) {
+TATR_HD inline void read_row(const RowRequest& request, SoftmaxTerms& terms, BestOfRow& best) {
   const float* row = request.logits;
   const std::int32_t experts = request.experts;
   if (request.softmax) {
@@ -180,6 +185,6 @@ TATR_HD inline void read_row(const RowRequest& request, SoftmaxTerms& terms, Bes
 }
 
 /// The same, with the widest vectors that the CPU at hand has.
-void read_row_on_cpu(const RowRequest& request, SoftmaxTerms& terms, BestFirst& best);
+void read_row_on_cpu(const RowRequest& request, SoftmaxTerms& terms, BestOfRow& best);
 
 }  // namespace tatr

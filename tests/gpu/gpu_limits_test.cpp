@@ -54,14 +54,15 @@ std::string difference(System& here, System& there, const RouterConfig& router) 
 
 }  // namespace
 
-TEST_CASE("up to 4096 experts and 64 choices the GPU gives what the CPU gives") {
+TEST_CASE("up to 8192 experts and 128 choices the GPU gives what the CPU gives") {
   struct Shape {
     std::int64_t experts, top_k;
   };
-  std::vector<Shape> shapes = {{64, 64}};  // every expert has every token
-  for (const std::int64_t experts : {1025, 1536, 2048, 3000, 4096}) {
-    for (const std::int64_t top_k : {33, 48, 64}) shapes.push_back({experts, top_k});
+  std::vector<Shape> shapes = {{64, 64}, {kMaxTopK, kMaxTopK}};  // every expert has every token
+  for (const std::int64_t experts : {1025, 1536, 2048, 4096, 4097}) {
+    for (const std::int64_t top_k : {33, 64, 65}) shapes.push_back({experts, top_k});
   }
+  for (const std::int64_t experts : {3000, 5000, 8191, 8192}) shapes.push_back({experts, kMaxTopK});
   const auto cpu = make_cpu_system(4), gpu = make_cuda_system();
   for (const Shape& shape : shapes) {
     for (const Scoring scoring : {Scoring::kSoftmax, Scoring::kSigmoid}) {

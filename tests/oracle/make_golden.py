@@ -22,6 +22,7 @@ METRICS = ["tile_utilisation", "wasted_flops", "mean_expert_utilisation", "dropp
            "mean_cube_dropped_mass", "mean_dropped_probability", "rounding_loss"]
 INTEGERS = ["rows", "tiles", "dropped", "added", "padded", "duplicated", "tokens_without_expert", "starved_experts",
             "experts_per_token_max"]
+MOST_LISTED = 300  # experts whose rows are written one by one
 
 SIMPLE = ["none", "down", "up", "nearest", "adaptive", "stochastic", "score", "balance", "budget"]
 SMALL_STEPS = [{"below": 10, "tile": 8}, {"below": 33, "tile": 16}, {"tile": 24}]
@@ -58,6 +59,9 @@ ADDED = [{**one, "added_gate": gate} for gate in ("normalised", "score")
 EVEN = [*named("nearest_even", {}, {"fill": "pad"}, {"fill": "duplicate", "renormalise": True}),
         {"name": "capacity", "factor": 0.75, "then": "nearest_even"},
         {"name": "dynamic", "tiles_by_load": SMALL_STEPS, "then": "nearest_even"}]
+MOST = [*SIMPLE, EVEN[0], FILLS[1], FILLS[4], CAPACITY[0], {"name": "capacity", "factor": 0.75, "then": "nearest"},
+        {"name": "dynamic", "tiles_by_load": [{"below": 5, "tile": 8}, {"tile": 16}], "then": "nearest"}, BUDGET[3],
+        AMONG_TILES[0], AMONG_TILES[9], ADDED[0], ADDED[3], ADDED[8]]
 BRIEF = ["none", "nearest", "score", "balance", "budget", {"name": "up", "renormalise": True}]
 
 
@@ -186,6 +190,14 @@ def cases():
         case("exact multiple of the tile", 64, 8, 1, SIMPLE, pattern=ramp(1, 1, 0, 8, 0, 1.0)),
         case("most experts chosen", 30, 70, 64, BRIEF, tile=16),
         case("large tile", 500, 5, 2, SIMPLE, tile=1024),
+        # The most experts and the most choices; known top-k of token 0: experts 0, 8191, 8190, ...
+        case("most of both", 96, 8192, 128, MOST, source=source("zipf", exponent=0.3)),
+        case("most of both, sigmoid", 40, 8192, 128, at_score(BRIEF), scoring="sigmoid", logits="bf16"),
+        case("most of both in ties", 40, 8192, 128, BRIEF, pattern=ramp(7, 31, 13, 11, 5, 0.25)),
+        case("most of both, all equal", 20, 8192, 128, BRIEF, tile=16, pattern=ramp()),
+        case("most of both, bias", 40, 8192, 128, ["none", "up"], selection_bias=0.5),
+        case("most of both, groups", 40, 8192, 128, ["none", "up"], groups={"count": 64, "top": 2}, selection_bias=0),
+        case("most of both, top-k", 70, 8192, 128, [*SIMPLE, *FILLS[1:]], pattern=known(5, 8191, 3, 11, 29)),
         # Exact ties of whole tiles
         case("ties to even", 60, 5, 2, [*EVEN, "nearest"], tile=[8, 16], pattern=ramp(1, 1, 0, 5, 0, 1.0)),
         case("ties to even by load", 160, 16, 3, EVEN, tile=[8, 24], pattern=ties),
@@ -222,6 +234,11 @@ def route_case(one: dict, experiment: reference.Experiment) -> tuple[reference.R
     return reference.route(logits, router), {"logits_hash": reference.hash_of(logits, "<f4")}
 
 
+def listed(values: list) -> list | str:
+    """As they are, or hashed where the experts are many."""
+    return values if len(values) <= MOST_LISTED else reference.hash_of(values, "<i4")
+
+
 def strategy_result(routing: reference.Routing, options: dict, tile: int, seed: int, layer: int) -> dict:
     result = {"label": options["label"], "tile": tile}
     try:
@@ -234,7 +251,7 @@ def strategy_result(routing: reference.Routing, options: dict, tile: int, seed: 
         **result,
         "integers": [full[name] for name in INTEGERS],
         "metrics": [full["metrics"][name] for name in METRICS],
-        "counts_after": full["counts_after"],
+        "counts_after": listed(full["counts_after"]),
         "tiles_hash": reference.hash_of(full["tiles_per_expert"], "<i4"),
         "last_tile_hash": reference.hash_of(last_tiles, "<f8"),
         "token_hash": full["token_hash"],
@@ -250,7 +267,7 @@ def expected(one: dict) -> dict:
         "chosen_hash": reference.hash_of(routing.chosen, "<i4"),
         "gates_hash": reference.hash_of(routing.gates, "<f4"),
         "scores_hash": reference.hash_of(routing.chosen_scores, "<f4"),
-        "counts": routing.counts.tolist(),
+        "counts": listed(routing.counts.tolist()),
         "canonical": [options["canonical"] for options in experiment.strategies],
         "results": [strategy_result(routing, options, tile, experiment.seed, one["layer"])
                     for tile in experiment.tiles for options in experiment.strategies],

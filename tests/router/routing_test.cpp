@@ -1,5 +1,6 @@
 #include "router/routing.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -120,6 +121,30 @@ TEST_CASE("scores of all experts sum to one and agree with those of the chosen")
     REQUIRE(sum == Approx(1.0).epsilon(1e-5));
     for (int k = 0; k < 4; ++k) REQUIRE(view(t, chosen[t * 4 + k]) == scores[t * 4 + k]);
   }
+}
+
+TEST_CASE("of the most experts there may be, the most choices are the best ones, from the first expert to the last") {
+  constexpr std::int32_t kTokens = 9, kExperts = kMaxExperts, kTopK = kMaxTopK;
+  std::vector<float> logits;
+  std::vector<std::int32_t> best;  // a plain sort of each row
+  for (std::int32_t t = 0; t < kTokens; ++t) {
+    std::vector<float> row;
+    for (std::int32_t e = 0; e < kExperts; ++e) row.push_back(static_cast<float>((e * (2 * t + 1) * 37 + t) % 997));
+    row.front() = row.back() = 1000.0f;
+    std::vector<std::int32_t> order(kExperts);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return row[a] > row[b]; });
+    best.insert(best.end(), order.begin(), order.begin() + kTopK);
+    logits.insert(logits.end(), row.begin(), row.end());
+  }
+  CHECK(best[0] == 0);
+  CHECK(best[1] == kExperts - 1);
+  const auto cpu = make_cpu_system(2);
+  const Routing routing = route_rows(*cpu, logits, router_shape(kTokens, kExperts, kTopK));
+  CHECK(routing.chosen.to_host() == best);
+  std::vector<std::int32_t> counts(kExperts);
+  for (const std::int32_t expert : best) ++counts[expert];
+  CHECK(routing.counts.to_host() == counts);
 }
 
 TEST_CASE("known top-k are put in order, ties to the lower expert") {

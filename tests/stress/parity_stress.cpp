@@ -51,7 +51,10 @@ class Draws {
 // Where GPU kernels change how they work or end, and beside it.
 constexpr std::int64_t kEdgeExperts[] = {4,   8,   12,   128,  252,  256,  256,  260,  504,        512,
                                          512, 516, 1020, 1024, 1025, 1028, 2048, 3000, kMaxExperts};
-constexpr std::int64_t kEdgeTopK[] = {1, 2, 7, 8, 8, 9, 16, 17, 32, 33, kMaxTopK};
+constexpr std::int64_t kEdgeTopK[] = {1, 2, 7, 8, 8, 9, 16, 17, 32, 33, 64, 65, kMaxTopK};
+// Drawn now and then together: apart they would hardly ever meet.
+constexpr std::int64_t kMostExperts[] = {4096, 4097, 5000, kMaxExperts - 1, kMaxExperts, kMaxExperts};
+constexpr std::int64_t kMostTopK[] = {65, 100, kMaxTopK - 1, kMaxTopK, kMaxTopK};
 constexpr const char* kLogitKinds[] = {"normal", "coarse",    "equal",   "zeros of both signs", "subnormal",
                                        "wide",   "half-like", "crowded", "nearly equal"};
 
@@ -124,12 +127,18 @@ Case draw_case(std::uint64_t key, std::int64_t most_pairs) {
   Draws draw(key);
   Case c;
   RouterConfig& router = c.router;
-  do {
-    router.tokens = draw.size(65536);
-    router.experts = draw.chance(0.5) ? draw.one_of(kEdgeExperts) : draw.size(kMaxExperts);
-  } while (router.tokens * router.experts > most_pairs);
-  const std::int64_t most = std::min(router.experts, kMaxTopK);
-  router.top_k = draw.chance(0.5) ? std::min(most, draw.one_of(kEdgeTopK)) : draw.size(most);
+  if (draw.chance(0.03)) {
+    router.experts = draw.one_of(kMostExperts);
+    router.top_k = draw.one_of(kMostTopK);
+    router.tokens = draw.size(std::max<std::int64_t>(64, most_pairs / router.experts));
+  } else {
+    do {
+      router.tokens = draw.size(65536);
+      router.experts = draw.chance(0.5) ? draw.one_of(kEdgeExperts) : draw.size(kMaxExperts);
+    } while (router.tokens * router.experts > most_pairs);
+    const std::int64_t most = std::min(router.experts, kMaxTopK);
+    router.top_k = draw.chance(0.5) ? std::min(most, draw.one_of(kEdgeTopK)) : draw.size(most);
+  }
   router.scoring = draw.chance(0.3) ? Scoring::kSigmoid : Scoring::kSoftmax;
   router.normalise_gates = draw.chance(0.7);
   if (draw.chance(0.2)) router.selection_bias = {draw.unit()};

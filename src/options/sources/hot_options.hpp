@@ -20,7 +20,7 @@ struct HotSource {
 
   template <class Fields>
   static void list(Fields& fields) {
-    fields.add("experts", &HotSource::experts, Bounds{.least = 0, .most = 4096},
+    fields.add("experts", &HotSource::experts, Bounds{.least = 0, .most = 8192},
                "Experts 0 to this number less one are hot");
     fields.add("boost", &HotSource::boost, Bounds{.least = -100, .most = 100}, "Added to the logits of hot experts");
   }

@@ -46,9 +46,12 @@ struct DecideParams {
   bool among_tiles;       // budget: tiles are chosen, not experts
   TileSlots slots;        // in order, where they are
 
+  static constexpr std::size_t kRoomOfExpert = sizeof(double) + sizeof(std::int32_t);
+
   /// Bytes of shared memory.
-  std::size_t room() const { return static_cast<std::size_t>(experts) * (sizeof(double) + sizeof(std::int32_t)); }
+  std::size_t room() const { return static_cast<std::size_t>(experts) * kRoomOfExpert; }
 };
+static_assert(DecideParams::kRoomOfExpert * kMaxExperts <= 98 * 1024, "every GPU from 8.0 on has 99 KB for a block");
 
 /// Deviations are computed by all threads, then the sum runs on in one.
 __device__ inline void decide_balance_in_block(const DecideParams& p, Deviations* deviations) {
