@@ -2,6 +2,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <locale.h>
 
 #include <cstdio>
 #include <exception>
@@ -13,6 +14,27 @@
 #include "core/error.hpp"
 
 namespace tatr {
+namespace {
+
+/// libarchive gives names in the characters of the locale: those of UTF-8 while this lives, in this thread.
+class Utf8Names {
+ public:
+  Utf8Names() : utf8_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {
+    if (utf8_ != nullptr) before_ = ::uselocale(utf8_);
+  }
+  ~Utf8Names() {
+    if (utf8_ == nullptr) return;
+    ::uselocale(before_);
+    ::freelocale(utf8_);
+  }
+  Utf8Names(const Utf8Names&) = delete;
+  Utf8Names& operator=(const Utf8Names&) = delete;
+
+ private:
+  locale_t utf8_, before_ = nullptr;
+};
+
+}  // namespace
 
 /// What libarchive's callbacks are given.
 struct ArchiveReader::Source {
@@ -80,12 +102,12 @@ ArchiveReader::~ArchiveReader() { archive_read_free(archive_); }
 
 bool ArchiveReader::next() {
   member_.clear();
+  const Utf8Names names;
   const int result = archive_read_next_header(archive_, &entry_);
   if (result == ARCHIVE_EOF) return false;
   if (result < ARCHIVE_WARN) fail();
   if (source_->kind == ArchiveKind::kZstd) return true;
-  const char* name = archive_entry_pathname_utf8(entry_);
-  if (name == nullptr) name = archive_entry_pathname(entry_);
+  const char* name = archive_entry_pathname(entry_);
   if (name == nullptr)
     throw InputError(source_->file.path(), "a member of the zip archive has no name that can be read");
   member_ = name;

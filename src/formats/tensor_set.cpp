@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 
+#include "core/error.hpp"
 #include "formats/compressed.hpp"
 #include "formats/csv.hpp"
 #include "formats/foreign.hpp"
@@ -71,6 +73,15 @@ Format format_of(const std::string& path, const BinaryFile& file) {
   refuse_foreign(path, Foreign::kNone);
 }
 
+/// Results are JSON, which can name nothing else.
+void check_name(const std::string& path, const std::string& name) {
+  try {
+    static_cast<void>(nlohmann::json(name).dump());
+  } catch (const nlohmann::json::type_error&) {
+    throw InputError(path, "the name " + in_quotes(name) + " of an array is not UTF-8; allowed: names in UTF-8");
+  }
+}
+
 }  // namespace
 
 TensorSet open_tensors(const std::string& path, const TensorLimits& limits) {
@@ -105,6 +116,7 @@ TensorSet open_tensors(const std::string& path, const TensorLimits& limits) {
       break;
   }
   for (TensorEntry& tensor : set.tensors) {
+    check_name(path, tensor.name);
     if (!tensor.file) tensor.file = unpacked.file;
   }
   return set;

@@ -29,6 +29,7 @@ struct Member {
   std::string name, data;
   int method = 0;  // 0 stored, 8 deflated, as one block that is not compressed
   std::uint32_t spoil = 0;
+  bool utf8 = false;  // says that the name is
 };
 
 std::string zip(const std::vector<Member>& members) {
@@ -37,8 +38,9 @@ std::string zip(const std::vector<Member>& members) {
     const std::string length = little_endian_bytes(member.data.size(), 2);
     const std::string packed =
         member.method == 0 ? member.data : "\x01" + length + little_endian_bytes(~member.data.size(), 2) + member.data;
-    const std::string common = "\x14\0\0\0"s + little_endian_bytes(static_cast<std::uint64_t>(member.method), 2) +
-                               "\0\0\0\0"s + little_endian_bytes(crc32_of(member.data) ^ member.spoil, 4) +
+    const std::string common = "\x14\0"s + little_endian_bytes(member.utf8 ? 0x800 : 0, 2) +
+                               little_endian_bytes(static_cast<std::uint64_t>(member.method), 2) + "\0\0\0\0"s +
+                               little_endian_bytes(crc32_of(member.data) ^ member.spoil, 4) +
                                little_endian_bytes(packed.size(), 4) + little_endian_bytes(member.data.size(), 4) +
                                little_endian_bytes(member.name.size(), 2) + "\0\0"s;
     directory += "PK\1\2\x14\0"s + common + "\0\0\0\0\0\0\0\0\0\0"s + little_endian_bytes(out.size(), 4) + member.name;
@@ -131,6 +133,16 @@ TEST_CASE(".npz: stored and deflated members are arrays by name", "[formats]") {
   }
   const TensorSet deflated = open_tensors(folder.write("a.npz", kDeflated));
   CHECK(values_of<std::int16_t>(tensor_of(deflated, "a")) == std::vector<std::int16_t>{1, 2, 3});
+}
+
+TEST_CASE("names in an archive are UTF-8", "[formats]") {
+  const Folder folder;
+  for (const bool said : {false, true}) {
+    const TensorSet set = open_tensors(folder.write("a.npz", zip({{"\u00e9.npy", kIds, 0, 0, said}})));
+    CHECK(names_of(set) == std::vector<std::string>{"\u00e9"});
+  }
+  CHECK_HAS(fault(folder.write("a.npz", zip({{"\xe9.npy", kIds}}))),
+            " of an array is not UTF-8; allowed: names in UTF-8");
 }
 
 TEST_CASE(".npz that are broken or no arrays are refused with the member", "[formats]") {
