@@ -49,8 +49,9 @@ class RowBlocks {
 
   [[noreturn]] void refuse(std::int64_t row, std::int64_t column, const std::string& found,
                            const std::string& allowed) const {
-    throw InputError(at_row(row) + ", column " + std::to_string(column) + " (byte " +
-                         std::to_string(byte_of(view_.at(row) + column)) + ")",
+    const BinaryFile& file = *view_.tensor.file;
+    const std::string byte = file.at_byte(byte_of(view_.at(row) + column)).substr(file.path().size() + 2);
+    throw InputError(at_row(row) + ", column " + std::to_string(column) + " (" + byte + ")",
                      found + "; allowed: " + allowed);
   }
 
