@@ -63,18 +63,6 @@ bool read_all(const tatr::TraceSource& source, bool use) {
   return read;
 }
 
-/// What a config can say of a file.
-void read_as(tatr::TraceSource source, bool& used) {
-  for (const char* pattern : {"router_logits", "*", "layers.*"}) {
-    source.tensors = {pattern};
-    for (const auto values : {tatr::TraceValues::kTold, tatr::TraceValues::kLogits, tatr::TraceValues::kTopK,
-                              tatr::TraceValues::kProbabilities}) {
-      source.values = values;
-      if (read_all(source, !used)) used = true;
-    }
-  }
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -83,20 +71,30 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   tatr::TraceSource source;
   source.path = "/proc/self/fd/" + std::to_string(file);
   bool used = false;
-  for (const std::int64_t first_token : {0, 1}) {
-    source.first_token = first_token;
-    read_as(source, used);
+  const auto read = [&] { used = read_all(source, !used) || used; };
+  for (const char* pattern : {"router_logits", "*", "layers.*"}) {
+    source.tensors = {pattern};
+    for (const auto values : {tatr::TraceValues::kTold, tatr::TraceValues::kLogits, tatr::TraceValues::kTopK,
+                              tatr::TraceValues::kProbabilities}) {
+      source.values = values;
+      read();
+    }
   }
+  source.tensors = {"*"};
+  source.values = tatr::TraceValues::kTold;
+  source.first_token = 1;
+  read();
   source.first_token = 0;
   for (const char* mask : {"padding", "mask"}) {
     source.mask = mask;
-    read_as(source, used);
+    read();
   }
+  source.mask.clear();
   using tatr::Axis;
   for (const std::vector<Axis>& axes :
        {std::vector{Axis::kTokens, Axis::kLayers, Axis::kExperts}, {Axis::kSteps, Axis::kTokens, Axis::kTopK}}) {
     source.axes = axes;
-    read_as(source, used);
+    read();
   }
   return 0;
 }
