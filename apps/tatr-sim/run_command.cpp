@@ -31,6 +31,7 @@
 #include "progress.hpp"
 #include "report/text.hpp"
 #include "run_data.hpp"
+#include "source/routing_source.hpp"
 #include "table_options.hpp"
 
 namespace tatr {
@@ -80,6 +81,8 @@ void print_plan(const std::vector<ExperimentConfig>& configs, const System& syst
   for (const ExperimentConfig& config : configs) {
     const MemoryEstimate memory = estimate_memory(config, system);
     fmt::print("{}\n", nlohmann::ordered_json::parse(config.effective_json).dump(2));
+    const std::string reading = shape_of(config.router).reading;
+    if (!reading.empty()) fmt::print("{}: read as {}\n", config.file, reading);
     const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / 1048576.0; };
     fmt::print("{}: {} memory needed: {} bytes ({:.1f} MiB: routing and rounding {:.1f}, layer {:.1f})\n", config.file,
                system.is_cuda() ? "device" : "host", memory.on_system(), mib(memory.on_system()),
@@ -141,7 +144,13 @@ void check_outputs(const RunArguments& arguments, const std::vector<ExperimentCo
     if (const std::string* path = config.router.source.path()) inputs.push_back(*path);
   }
   check_apart(outputs, inputs);
-  if (!arguments.export_folder.empty()) prepare_export(arguments.export_folder);
+  if (arguments.export_folder.empty()) return;
+  for (const ExperimentConfig& config : configs) {
+    if (config.router.source.counts() == nullptr) continue;
+    throw UsageError("--export: " + config.file +
+                     " is of counts, which do not tell whose rows they are; expected a trace");
+  }
+  prepare_export(arguments.export_folder);
 }
 
 RunOptions run_options(const RunArguments& arguments) {
@@ -285,9 +294,7 @@ constexpr std::array kThorough = {"/measure/samples=100", "/measure/precision=0.
 void add_run(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<RunArguments>();
   CLI::App* command = app.add_subcommand("run", "Run experiments and report them");
-  command
-      ->add_option("CONFIG", arguments->configs,
-                   "Experiment files; or one file of data, to see what it is")
+  command->add_option("CONFIG", arguments->configs, "Experiment files; or one file of data, to see what it is")
       ->type_name("FILE")
       ->required();
   add_device_options(*command, arguments->device);

@@ -70,6 +70,7 @@ void add_batches(NetworkRecord& network, const StrategyRecord& record, bool firs
   if (!network.batches || !record.batches) return;
   BatchRecord& all = *network.batches;
   for (std::size_t g = 0; g < all.groups.size(); ++g) add_over_layers(record.batches->groups[g], all.groups[g]);
+  all.tokens = record.batches->tokens;
   all.median_group = record.batches->median_group;
   all.worst_group = record.batches->worst_group;
   accumulate(all.worst_layer_ms, record.batches->worst_layer_ms, first);

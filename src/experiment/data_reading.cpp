@@ -190,7 +190,13 @@ DataReading read_data(const std::string& path, const std::vector<std::string>& o
   if (trace.reading) return std::move(*trace.reading);
   if (counts.reading) return std::move(*counts.reading);
   ask_if_clear(path, as_trace);
-  throw InputError(path, "is no trace: " + trace.why_not + "; and no counts: " + counts.why_not);
+  const auto without_path = [&](const std::string& why) {
+    const std::string begin = fs::absolute(path).string() + ": ";
+    return why.starts_with(begin) ? why.substr(begin.size()) : why;
+  };
+  if (trace.why_not == counts.why_not) throw InputError(path, without_path(trace.why_not));
+  throw InputError(path,
+                   "is no trace: " + without_path(trace.why_not) + "; and no counts: " + without_path(counts.why_not));
 }
 
 }  // namespace tatr

@@ -179,6 +179,7 @@ class Pipeline {
   void add_batches(StrategyRecord& record, std::vector<RoundingMetrics> groups, std::size_t median,
                    std::size_t worst) const {
     BatchRecord batches;
+    batches.tokens = config_.router.tokens;
     batches.spread = spread_over(groups);
     batches.median_group = static_cast<std::int64_t>(median);
     batches.worst_group = static_cast<std::int64_t>(worst);

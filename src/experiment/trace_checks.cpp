@@ -32,7 +32,7 @@ void resolve_source(ExperimentConfig& config) {
   if (!counts && router.tokens > kMaxTokens) {
     throw ConfigError(
         {config.file, "/router/tokens"},
-        fmt::format("{} has {} tokens a group; allowed: at most {}; router.tokens takes the first of them, "
+        fmt::format("{} has {} tokens; allowed in a group: at most {}; router.tokens takes the first of them, "
                     "router.batches cuts them into groups",
                     path, router.tokens, kMaxTokens));
   }

@@ -157,7 +157,7 @@ QualityEstimate estimate_quality(const Calibration& calibration, const RouterCon
       estimate.trained = PerplexityEstimate{0, 0, 0, calibration.trained_source};
     return estimate;
   }
-  if (like_published(router, strategy) && tile > 0 && strategy.kind != StrategyKind::kDynamic) {
+  if (gates && like_published(router, strategy) && tile > 0 && strategy.kind != StrategyKind::kDynamic) {
     const double r = static_cast<double>(router.tokens * router.top_k) / static_cast<double>(router.experts * tile);
     estimate.trained = trained_change(calibration, strategy, r);
   }

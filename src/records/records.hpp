@@ -71,6 +71,7 @@ struct BatchSpread {
 
 /// What rounding did to each of several groups of tokens, as steps of training or serving have them.
 struct BatchRecord {
+  std::int64_t tokens = 0;                         // of a group, the most of any
   std::vector<RoundingMetrics> groups;             // without lists by expert
   std::vector<std::optional<BatchSpread>> spread;  // in the order of kRoundingMetrics; absent where it has no value
   std::int64_t median_group = 0, worst_group = 0;  // by tiles of the first setting: those that are timed

@@ -116,6 +116,7 @@ Json batches_json(const std::optional<BatchRecord>& batches, bool network) {
             {"worst_group", spread->worst_group}};
   }
   Json json = {{"count", batches->groups.size()},
+               {"tokens", batches->tokens},
                {"median_group", batches->median_group},
                {"worst_group", batches->worst_group},
                {"metrics", metrics}};

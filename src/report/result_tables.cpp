@@ -62,7 +62,7 @@ void add_metrics(Columns& columns, const json& (*from)(const Row&), const std::s
     columns.add(from, "/" + name, {"low", "high", "calibration"}, prefix + name + "_");
   }
   columns.add(from, "", {"why_not_estimated", "estimate_beyond", "unknown"}, prefix);
-  columns.add(from, "/batches", {"count", "median_group", "worst_group"}, prefix + "batches_");
+  columns.add(from, "/batches", {"count", "tokens", "median_group", "worst_group"}, prefix + "batches_");
   columns.add_as(prefix + "batches_worst_layer_ms", from, "/batches/worst_layer_ms");
   for (const RoundingMetric& metric : kRoundingMetrics) {
     const std::string name(metric.name);

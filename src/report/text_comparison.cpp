@@ -50,7 +50,10 @@ std::string counted_table(const std::vector<const NetworkRecord*>& networks, boo
       "Counted" + std::string(layered ? " (tiles and starved experts: sums over layers; else means)" : "") + ":\n";
   text += table.render();
   if (layered) {
-    text += wrap("Lowest, Highest: of any layer. Lost mass: gates dropped, mean over tokens.", 2);
+    const bool gates = networks.front()->metrics.known >= Known::kGates;
+    text += wrap(
+        gates ? "Lowest, Highest: of any layer. Lost mass: gates dropped, mean over tokens." : "Lowest: of any layer.",
+        2);
   }
   return text;
 }

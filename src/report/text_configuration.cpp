@@ -145,7 +145,8 @@ std::string configuration_section(const TextContext& context) {
   if (context.experiment.routing.size() > 1) {
     text += item("Layers", std::to_string(context.experiment.routing.size()));
   }
-  text += item("Scores", scoring_words(config.router));
+  const bool gates = context.networks.empty() || context.networks.front().metrics.known >= Known::kGates;
+  text += item("Scores", gates ? scoring_words(config.router) : std::string("not known"));
   if (const std::string words = added_gate_words(config.strategies); !words.empty()) text += item("Added Gates", words);
   text += item("Seed", std::to_string(config.seed));
   text += item("Expert Layer", layer_words(config));

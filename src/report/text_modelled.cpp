@@ -40,7 +40,7 @@ void add_row(Table& table, const TextContext& context, const NetworkRecord& netw
 /// What the CPU computed, where that is another layer than the one that is modelled.
 std::string outputs_line(const TextContext& context) {
   const LayerConfig& layer = *context.experiment.config.layer;
-  if (layer.cpu_hidden == 0) return {};
+  if (layer.cpu_hidden == 0 || context.experiment.config.router.source.counts() != nullptr) return {};
   return wrap(fmt::format("Outputs: computed and verified on the CPU, layer {} x {}.", layer.cpu_hidden,
                           layer.cpu_intermediate),
               2);

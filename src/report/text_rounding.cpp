@@ -143,12 +143,13 @@ std::string strategies_table(const TextContext& context, std::int64_t tile) {
     ++rows;
     if (record.waves) waves += waves_line(record);
   }
+  const bool gates = context.networks.empty() || context.networks.front().metrics.known >= Known::kGates;
   if (rows < 2) return waves.empty() ? waves : "\n" + waves;
   return "\nAll Strategies:\n" + table.render() +
-         wrap(
-             "Most: experts of one token, the most of any. Lost mass: gates dropped, mean over tokens. "
-             "Prob.: mean routing probability of what was dropped.",
-             2) +
+         (gates ? wrap("Most: experts of one token, the most of any. Lost mass: gates dropped, mean over tokens. "
+                       "Prob.: mean routing probability of what was dropped.",
+                       2)
+                : "") +
          waves;
 }
 

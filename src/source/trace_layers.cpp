@@ -258,8 +258,9 @@ void check_said(const Candidate& candidate, TraceValues said) {
 
 void add_steps(LayerEntry& layer, const RowView& view, const RecordFiles& files, const std::vector<Axis>& axes) {
   const bool axis = std::ranges::count(axes, Axis::kSteps) != 0;
+  if (axis && files.by_rank) return;  // each rank has its part of every step
   if (axis) layer.step_rows.insert(layer.step_rows.end(), static_cast<std::size_t>(view.outer), view.inner);
-  if (!axis && files.by_step && !files.by_rank) layer.step_rows.push_back(view.rows());
+  if (!axis && files.by_step) layer.step_rows.push_back(view.rows());
 }
 
 /// All layers that a candidate holds.
@@ -300,6 +301,7 @@ std::vector<LayerEntry> layers_of_file(const RecordFile& file, const TraceSource
   for (const Candidate* candidate : select(found, source)) {
     for (LayerEntry& layer : layers_of_candidate(*candidate, source, files, mask, tokens)) {
       if (file.layer) layer.name = "layers." + std::to_string(*file.layer) + "." + layer.name;
+      layer.step = file.step;
       layers.push_back(std::move(layer));
     }
   }
@@ -331,7 +333,12 @@ void join(LayerEntry& layer, LayerEntry next) {
                                                 "; allowed: files of one shape but for their tokens");
   }
   layer.parts.insert(layer.parts.end(), next.parts.begin(), next.parts.end());
-  layer.step_rows.insert(layer.step_rows.end(), next.step_rows.begin(), next.step_rows.end());
+  if (next.step == layer.step && !layer.step_rows.empty()) {  // another rank of it
+    layer.step_rows.back() += next.rows();
+  } else {
+    layer.step_rows.insert(layer.step_rows.end(), next.step_rows.begin(), next.step_rows.end());
+  }
+  layer.step = next.step;
 }
 
 void agree_on_experts(TraceLayers& trace, const TensorSet& set) {

@@ -28,6 +28,7 @@ struct LayerEntry {
   std::string name;
   std::vector<LayerPart> parts;
   std::vector<std::int64_t> step_rows;  // of each step; empty: it is not known where steps begin
+  std::int64_t step = 0;                // that the last of the parts is of, where files are steps
 
   bool is_top_k() const { return parts.front().ids.has_value(); }
   std::int64_t rows() const;

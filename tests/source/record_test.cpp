@@ -250,6 +250,17 @@ TEST_CASE("files of ranks and steps are joined, of layers not", "[trace][files]"
   write("moe_layer1_rank11.npy", 3);
   CHECK_HAS(trace_fault(source), "its files do not all have the layer 'layers.0.router_logits'");
 
+  const Folder both;
+  const auto rows = [&](const std::string& name, std::int64_t count) {
+    both.write(name, npy("<f4", "(" + std::to_string(count) + ", 2)",
+                         bytes_of(counting(static_cast<std::size_t>(2 * count)))));
+  };
+  rows("step0_rank0.npy", 1);
+  rows("step0_rank1.npy", 2);
+  rows("step1_rank0.npy", 3);
+  rows("step1_rank1.npy", 1);
+  CHECK(TraceReader(source_of(both.path.string())).info().steps == std::vector<std::int64_t>{3, 4});
+
   const Folder steps;
   steps.write("batch-0.npy", npy("<f4", "(1, 2)", bytes_of(std::vector<float>{1, 2.5f})));
   steps.write("batch-1.npy", npy("<f4", "(2, 2)", bytes_of(std::vector<float>{3, 4.5f, 5, 6})));
