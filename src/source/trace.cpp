@@ -26,7 +26,7 @@ constexpr std::int64_t kManyRows = 64;  // that do not add up alike by chance
 
 // ---- Types and numbers of experts
 
-void check_dtypes(const LayerEntry& layer, TraceValues said) {
+void check_dtypes(const LayerEntry& layer) {
   const auto check = [](const TensorEntry& tensor, std::initializer_list<std::string_view> allowed) {
     if (std::ranges::count(allowed, tensor.dtype) != 0) return;
     std::string list;
@@ -35,9 +35,7 @@ void check_dtypes(const LayerEntry& layer, TraceValues said) {
   };
   for (const LayerPart& part : layer.parts) {
     if (part.ids) check(part.ids->tensor, {"I64", "I32", "I16", "I8", "U8", "U16", "U32", "U64"});
-    const bool whole =
-        part.values && said != TraceValues::kTold && integer_loader(part.values->tensor.dtype) != nullptr;
-    if (part.values && !whole) check(part.values->tensor, {"F16", "BF16", "F32", "F64"});
+    if (part.values) check(part.values->tensor, {"F16", "BF16", "F32", "F64"});
   }
 }
 
@@ -426,7 +424,7 @@ TraceInfo info_of(const TraceLayers& trace, const TraceSource& source) {
   info.experts = told_experts(trace, model);
   if (model.is_top_k()) info.top_k = model.columns();
   for (const LayerEntry& layer : trace.layers) {
-    check_dtypes(layer, source.values);
+    check_dtypes(layer);
     told_experts(trace, layer);
     const bool alike = layer.rows() == model.rows() && layer.columns() == model.columns() &&
                        layer.is_top_k() == model.is_top_k() &&
