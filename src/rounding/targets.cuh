@@ -262,8 +262,8 @@ inline bool chooses_tiles(const StrategyConfig& strategy) {
 inline std::int32_t capacity_rows(const StrategyConfig& strategy, std::int64_t assignments, std::int64_t experts,
                                   std::int64_t tile) {
   if (strategy.kind != StrategyKind::kCapacity) return kMaxCount;
-  const double share = strategy.get<CapacityOptions>().factor * static_cast<double>(assignments) /
-                       static_cast<double>(experts * tile);
+  const double share =
+      strategy.get<CapacityOptions>().factor * static_cast<double>(assignments) / static_cast<double>(experts * tile);
   const double rows = std::ceil(share) * static_cast<double>(tile);
   return static_cast<std::int32_t>(std::min(rows, static_cast<double>(kMaxCount)));
 }
