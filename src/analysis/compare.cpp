@@ -123,6 +123,22 @@ MetricChange exact(MetricChange change, const std::string& metric, const json& b
   return change;
 }
 
+/// Means over groups of tokens, where there are several.
+void compare_groups(const json& base, const json& next, const MetricChange& place, const CompareThresholds& thresholds,
+                    std::vector<MetricChange>& changes) {
+  const json before = base.value("batches", json()), after = next.value("batches", json());
+  if (!before.is_object() || !after.is_object()) return;
+  const auto mean = [](const json& batches, const std::string& metric) {
+    const json spread = batches["metrics"].value(metric, json());
+    return spread.is_object() ? spread["mean"] : json();
+  };
+  for (const RoundingMetric& metric : kRoundingMetrics) {
+    const std::string name(metric.name);
+    changes.push_back(
+        exact(place, name + " over groups", mean(before, name), mean(after, name), thresholds.mean_tolerance));
+  }
+}
+
 /// Counts and means of a strategy. They follow from config and seed, so that any difference is a change.
 void compare_exact(const json& base, const json& next, const MetricChange& place, const CompareThresholds& thresholds,
                    std::vector<MetricChange>& changes) {
@@ -130,6 +146,7 @@ void compare_exact(const json& base, const json& next, const MetricChange& place
     const std::string name(metric.name);
     changes.push_back(exact(place, name, base[name], next[name], metric.is_count() ? 0 : thresholds.mean_tolerance));
   }
+  compare_groups(base, next, place, thresholds, changes);
   for (const char* list : {"counts_before", "counts_after", "tiles_per_expert"}) {
     changes.push_back(exact(place, list, base[list], next[list]));
   }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "analysis/batches.hpp"
 #include "analysis/documented_why.hpp"
 #include "analysis/network.hpp"
 #include "core/format.hpp"
@@ -48,7 +49,10 @@ bool is_time_or_ratio(const std::string& metric) {
 
 std::optional<double> measured_value(const std::string& metric, const NetworkRecord& network,
                                      const ExperimentRecord& experiment) {
-  if (const RoundingMetric* known = find_rounding_metric(metric)) return known->in(network.metrics);
+  if (const RoundingMetric* known = find_rounding_metric(metric)) {
+    const RoundingMetrics metrics = network.batches ? mean_over(network.batches->groups) : network.metrics;
+    return known->is_known(metrics) ? std::optional(known->in(metrics)) : std::nullopt;
+  }
   if (metric == "estimated_perplexity_change") {
     return network.quality.post_hoc ? std::optional(network.quality.post_hoc->value) : std::nullopt;
   }
@@ -79,6 +83,7 @@ std::string why_not_measured(const DocumentedFigure& figure, const NetworkRecord
     return network->quality.why_not.empty() ? "needs a calibration on a trained model; none is given"
                                             : network->quality.why_not;
   }
+  if (const std::string why = why_unknown(network->metrics); find_rounding_metric(figure.metric) != nullptr) return why;
   if (find_timing(figure.metric, LayerTiming{}).known) {
     if (!experiment.config.layer) return "the config has no layer: routing and rounding only";
     if (network->layers.size() > 1) return "not measured for a network of several layers";

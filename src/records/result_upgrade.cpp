@@ -52,6 +52,12 @@ void set_measured(json& strategy) {
   if (strategy.contains("timing") && strategy["timing"].is_object()) strategy["timing"].emplace("kind", "measured");
 }
 
+/// What results before 2.2 had no word for.
+void add_what_is_known(json& record) {
+  record.emplace("unknown", nullptr);
+  record.emplace("batches", nullptr);
+}
+
 /// The list of objects under a key; nothing where there is none.
 template <class Change>
 void change_each(json& from, const char* key, Change change) {
@@ -76,15 +82,23 @@ void upgrade_result(json& document) {
   if (!reads_version(version)) return;
   document["schema_version"] = kResultSchemaVersion;
   change_each(document, "experiments", [&](json& experiment) {
-    if (version != kResultSchemaVersion) experiment.emplace("model", nullptr);
+    if (version != kResultSchemaVersion) {
+      experiment.emplace("model", nullptr);
+      experiment.emplace("reading", nullptr);
+      change_each(experiment, "routing", [](json& routing) { routing.emplace("masked", 0); });
+    }
     change_each(experiment, "strategies", [&](json& strategy) {
       add_missing_metrics(strategy);
-      if (version != kResultSchemaVersion) set_measured(strategy);
+      if (version != kResultSchemaVersion) {
+        set_measured(strategy);
+        add_what_is_known(strategy);
+      }
       if (version == kFirstVersion && strategy.contains("timing")) upgrade_timing(strategy["timing"]);
     });
     change_each(experiment, "network", [&](json& network) {
       add_missing_metrics(network);
       if (version == kResultSchemaVersion) return;
+      add_what_is_known(network);
       const bool timed = network.contains("layer_ms") && !network["layer_ms"].is_null();
       network.emplace("timing_kind", timed ? json("measured") : json(nullptr));
     });

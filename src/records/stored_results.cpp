@@ -19,7 +19,7 @@ using nlohmann::json;
 /// Names what must be equal in two results of one config on one device: all but what is measured or follows from it.
 std::string digest_of(const StoredResult& result) {
   json experiment = result.experiment();
-  for (const char* key : {"documented", "memory", "warnings", "inputs"}) experiment.erase(key);
+  for (const char* key : {"documented", "memory", "warnings", "inputs", "reading"}) experiment.erase(key);
   const auto erase_times = [](json& record, const char* key) {
     if (record["batches"].is_object()) record["batches"].erase(key);
   };

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <map>
 #include <optional>
-#include <set>
 #include <string_view>
 #include <utility>
 
@@ -28,7 +27,10 @@ constexpr std::int64_t kMostCounts = std::int64_t{1}
 template <class Visit>
 void for_each_element(const TensorEntry& tensor, Visit visit) {
   const std::int64_t size = dtype_bits(tensor.dtype) / 8;
-  if (size == 0) throw InputError(place_of(tensor), "dtype " + tensor.dtype + "; allowed: whole numbers or floats");
+  if (!is_number(tensor.dtype)) {
+    throw InputError(place_of(tensor),
+                     "dtype " + tensor.dtype + "; allowed: whole numbers, or floats of 16 bits or more");
+  }
   const FloatLoader load = float_loader(tensor.dtype);
   const std::int64_t count = tensor.size_bytes / size;
   std::vector<std::byte> bytes;
@@ -180,16 +182,19 @@ std::vector<CountsLayer> layers_of_lines(const TensorSet& set, const TensorEntry
   }
   std::size_t next = 0;
   for (auto& [step, place] : step_places) place = next++;
-  std::set<std::array<std::int64_t, 3>> seen;
+  std::vector<bool> seen(layer_places.size() * step_places.size() * width);
   for_each_element(count, [&](std::int64_t i, double value) {
     const auto line = static_cast<std::size_t>(i);
-    if (!seen.insert({layers[line], steps[line], ids[line]}).second) {
+    const std::size_t layer = layer_places[layers[line]], step = step_places[steps[line]];
+    const auto expert_id = static_cast<std::size_t>(ids[line]);
+    const std::size_t cell = (layer * step_places.size() + step) * width + expert_id;
+    if (seen[cell]) {
       throw InputError(
           place_of(count) + ", element " + std::to_string(i),
           "a second count of expert " + std::to_string(ids[line]) + "; allowed: one for each expert, layer and step");
     }
-    result[layer_places[layers[line]]].steps[step_places[steps[line]]][static_cast<std::size_t>(ids[line])] =
-        count_of(count, i, value);
+    seen[cell] = true;
+    result[layer].steps[step][expert_id] = count_of(count, i, value);
   });
   return result;
 }

@@ -30,6 +30,11 @@ std::int64_t load_integer(const std::byte* at) {
 
 }  // namespace
 
+bool is_number(const std::string& dtype) {
+  const bool is_float = dtype == "F16" || dtype == "BF16" || dtype == "F32" || dtype == "F64";
+  return is_float || integer_loader(dtype) != nullptr;
+}
+
 FloatLoader float_loader(const std::string& dtype) {
   if (dtype == "F16") return [](const std::byte* at) -> double { return float_from_half(load<std::uint16_t>(at)); };
   if (dtype == "BF16")

@@ -7,10 +7,13 @@
 
 namespace tatr {
 
+/// Whether elements are numbers that the loaders know: floats of 16 bits or more, whole numbers, and truth values.
+bool is_number(const std::string& dtype);
+
 using FloatLoader = double (*)(const std::byte*);
 using IntegerLoader = std::int64_t (*)(const std::byte*);
 
-/// Of every type that a safetensors dtype names, but for those of 8-bit floats.
+/// Of every type that is_number.
 FloatLoader float_loader(const std::string& dtype);
 
 /// Of whole types; null for others. Unsigned numbers past 2^63 - 1 become negative.

@@ -22,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMostFiles = 1000;  // all are open at once
+constexpr std::size_t kMostKept = 64;     // of one record, open for as long as the program runs
 constexpr auto kEnds =
     std::to_array<std::string_view>({".safetensors", ".npy", ".npz", ".jsonl", ".ndjson", ".json", ".csv"});
 
@@ -246,7 +247,7 @@ std::shared_ptr<const RecordFiles> open_or_keep(const std::string& path, EachFil
   record->path = path;
   for (const std::string& one : paths) record->files.push_back({open_tensors(one), {}});
   if (paths.size() > 1) tell_meanings(*record, paths, each);
-  if (have_settled(stamps)) kept[next++ % kept.size()] = {stamps, each, record};
+  if (have_settled(stamps) && stamps.size() <= kMostKept) kept[next++ % kept.size()] = {stamps, each, record};
   return record;
 }
 

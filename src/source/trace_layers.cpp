@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "source/element.hpp"
 #include "source/names.hpp"
 
 namespace tatr {
@@ -229,6 +230,8 @@ std::optional<TensorEntry> mask_of(const TensorSet& set, const TraceSource& sour
 }
 
 void check_mask(const TensorEntry& mask, const RowView& view) {
+  if (!is_number(mask.dtype))
+    throw InputError(place_of(mask), "dtype " + mask.dtype + "; allowed: whole numbers or BOOL");
   std::int64_t elements = 0;
   if (checked_product(mask.shape, 1, elements) && elements == view.rows()) return;
   throw InputError(place_of(mask), "shape " + shape_text(mask.shape) + "; allowed: one value for each of the " +

@@ -89,6 +89,18 @@ class Report(unittest.TestCase):
             named = self.browser.evaluate("[...document.querySelectorAll('figure[data-kind=load] text')].some((t) => t.textContent.split(', tile')[0].split(', own')[0] === " + json.dumps(label) + ")")
             self.assertTrue(named, label)
 
+    def test_what_was_read_and_which_group_is_shown_is_told(self):
+        (self.path / "counts.json").write_text("[[[6, 10]], [[8, 8]], [[16, 0]]]")
+        config = self.path / "config.json"
+        config.write_text(json.dumps({"name": "read", "router": {"source": {"kind": "counts", "file": "counts.json"}},
+                                      "tile": 8, "strategies": ["none", "down"]}))
+        completed = run("run", config, "--device", "cpu", "--quiet", "--json", self.path / "read.json")
+        self.assertEqual(completed.returncode, 0, completed.stderr)
+        self.open("read")
+        words = " ".join(self.texts("article dd"))
+        self.assertIn("counts of 2 experts, 1 layer and 3 steps of 16 tokens", words)
+        self.assertIn("3 of 16 tokens; figures are of group 2", words)  # 3, 2 and 2 tiles: the lower median, the later group
+
     def test_nothing_overlaps_and_nothing_is_cut_off(self):
         self.open(*self.results)
         for width in (1280, 500):

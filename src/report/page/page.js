@@ -38,12 +38,20 @@ function makeFigure(experiment, {kind, byLayer, draw}) {
   return figure;
 }
 
+/// Of several groups of tokens: which one the page shows.
+function groupWords(batches) {
+  if (!batches) return "";
+  return `${batches.count} of ${formatValue(batches.tokens)} tokens; figures are of group ${batches.median_group}, which has the median of tiles`;
+}
+
 function makeCard(experiment) {
   const {data, environment, tool} = experiment;
   const facts = [
     ["Routing", routingWords(experiment)],
     ["Load", data.routing?.[0]?.counts ? `${formatValue(experiment.load)} tokens per expert, from ${formatValue(data.routing[0].counts.min)} to ` +
       `${formatValue(data.routing[0].counts.max)}${data.routing.length > 1 ? ", first layer" : ""}` : ""],
+    ["Read as", data.reading],
+    ["Groups", groupWords(data.network?.[0]?.batches)],
     ["Tiles", experiment.tiles.map((tile) => tile ?? "by load").join(", ")],
     ["Times", timingWords(experiment).join("; ") || "none measured"],
     ...(data.model ? [["Modelled", `${data.model.device}: ${data.model.words}`]] : []),
