@@ -56,6 +56,16 @@ nlohmann::ordered_json router_of(const Json& document, const std::string& path) 
   return router;
 }
 
+/// What is wrong with the data, without where it lies, which is told once.
+std::string shown(const std::string& path, const Error& error) {
+  std::string text = error.what();
+  const std::string absolute = fs::absolute(path).string();
+  for (std::size_t at = 0; (at = text.find(absolute, at)) != std::string::npos; at += path.size()) {
+    text.replace(at, absolute.size(), path);
+  }
+  return text.starts_with(path + ": ") ? text.substr(path.size() + 2) : text;
+}
+
 Try try_kind(const std::string& path, const Json& document) {
   try {
     DataReading reading{router_of(document, path), parse_experiment(document, path)};
@@ -63,7 +73,7 @@ Try try_kind(const std::string& path, const Json& document) {
     check_source_start(reading.config.router);
     return {reading, ""};
   } catch (const Error& error) {
-    return {std::nullopt, error.what()};
+    return {std::nullopt, shown(path, error)};
   }
 }
 
@@ -135,8 +145,11 @@ void ask_if_clear(const std::string& path, const Json& document) {
     ask_for_shape(path, info, *source);
   } catch (const ConfigError&) {
     return;
-  } catch (const InputError& error) {
-    if (std::string(error.what()).find("--set") != std::string::npos) throw;
+  } catch (const InputError& error) {  // its values are not what they seem: that is what to tell
+    const std::string text = shown(path, error);
+    const bool told = std::ranges::any_of(std::initializer_list<const char*>{"--set", "\"values\"", "\"mask\""},
+                                          [&](const char* key) { return text.find(key) != std::string::npos; });
+    if (told) throw InputError(path, text);
   }
 }
 
@@ -190,13 +203,8 @@ DataReading read_data(const std::string& path, const std::vector<std::string>& o
   if (trace.reading) return std::move(*trace.reading);
   if (counts.reading) return std::move(*counts.reading);
   ask_if_clear(path, as_trace);
-  const auto without_path = [&](const std::string& why) {
-    const std::string begin = fs::absolute(path).string() + ": ";
-    return why.starts_with(begin) ? why.substr(begin.size()) : why;
-  };
-  if (trace.why_not == counts.why_not) throw InputError(path, without_path(trace.why_not));
-  throw InputError(path,
-                   "is no trace: " + without_path(trace.why_not) + "; and no counts: " + without_path(counts.why_not));
+  if (trace.why_not == counts.why_not) throw InputError(path, trace.why_not);
+  throw InputError(path, "is no trace: " + trace.why_not + "; and no counts: " + counts.why_not);
 }
 
 }  // namespace tatr

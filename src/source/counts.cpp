@@ -90,6 +90,20 @@ std::vector<Axis> axes_of_counts(const TensorEntry& tensor, const std::vector<Ax
   return axes;
 }
 
+/// Zeros and ones in many rows are which expert each token chose, unless it is said that rows are layers.
+void check_no_mask(const TensorEntry& tensor, const std::vector<CountsLayer>& layers) {
+  const auto is_mask = [](const CountsLayer& layer) {
+    return std::ranges::all_of(layer.steps, [](const Counts& counts) {
+      return std::ranges::all_of(counts, [](std::int32_t count) { return count <= 1; });
+    });
+  };
+  if (layers.size() < 2 || !std::ranges::all_of(layers, is_mask)) return;
+  throw InputError(
+      place_of(tensor),
+      "zeros and ones alone, as a mask of each token's choices has them; allowed: counts of tokens (\"axes\" in "
+      "the source says that these are: [\"layers\", \"experts\"]), or ids of experts, numpy.nonzero(mask)[1]");
+}
+
 std::vector<CountsLayer> layers_of_array(const TensorEntry& tensor, const std::vector<Axis>& axes) {
   std::map<Axis, std::int64_t> sizes, strides;
   std::int64_t stride = 1;
@@ -210,8 +224,9 @@ std::vector<CountsLayer> layers_of_file(const TensorSet& set, const CountsSource
                          return matches(pattern, tensor.name);
                        });
     if (!named) continue;
-    for (CountsLayer& layer : layers_of_array(tensor, axes_of_counts(tensor, source.axes)))
-      layers.push_back(std::move(layer));
+    std::vector<CountsLayer> own = layers_of_array(tensor, axes_of_counts(tensor, source.axes));
+    if (source.axes.empty()) check_no_mask(tensor, own);
+    std::ranges::move(own, std::back_inserter(layers));
   }
   if (layers.empty()) {
     std::string patterns;

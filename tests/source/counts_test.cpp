@@ -76,6 +76,16 @@ TEST_CASE("counts are whole, of any type", "[counts]") {
   CHECK_HAS(counts_fault(of("<i4", bytes_of(std::vector<std::int32_t>{0, 0}))), "no expert has any tokens");
 }
 
+TEST_CASE("zeros and ones in rows are a mask of choices, unless it is said that they are counts", "[counts]") {
+  const Folder folder;
+  const std::string mask = folder.write("a.npy", npy("|b1", "(3, 2)", std::string("\1\0\0\1\1\0", 6)));
+  CHECK_HAS(counts_fault(source_of(mask)), "zeros and ones alone, as a mask of each token's choices has them");
+  CHECK(read_counts(source_of(mask, {Axis::kLayers, Axis::kExperts}), 0).layers.size() == 3);
+  CHECK(read_counts(source_of(folder.write("b.npy", npy("|u1", "(2,)", "\1\1"))), 0).layers.size() == 1);
+  CHECK(read_counts(source_of(folder.write("c.npy", npy("|u1", "(2, 2)", std::string("\2\0\1\1", 4)))), 0)
+            .layers.size() == 2);
+}
+
 TEST_CASE("lines of counts", "[counts]") {
   const Folder folder;
   const std::string lines = "layer_id,expert_id,count\n3,0,5\n3,1,7\n12,1,2\n12,0,10\n";
