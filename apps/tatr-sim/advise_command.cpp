@@ -15,6 +15,7 @@
 #include "config/read.hpp"
 #include "core/output_file.hpp"
 #include "device_options.hpp"
+#include "experiment/data_reading.hpp"
 #include "experiment/environment.hpp"
 #include "experiment/pipeline.hpp"
 #include "experiment/settings.hpp"
@@ -67,7 +68,8 @@ AdviceLimits limits_of(const AdviseArguments& arguments) {
   }
   if (!arguments.max_dropped_share.empty()) {
     limits.dropped_share = share_of(arguments.max_dropped_share);
-    if (!limits.dropped_share) refuse("--max-dropped-share", arguments.max_dropped_share, "a percentage such as 2%");
+    if (!limits.dropped_share || *limits.dropped_share > 1)
+      refuse("--max-dropped-share", arguments.max_dropped_share, "a percentage such as 2%");
   }
   if (!arguments.max_time.empty()) {
     limits.time_ms = number_before(arguments.max_time, "ms");
@@ -131,6 +133,7 @@ ExperimentConfig timed_candidates_of(const AdviseArguments& arguments, const Sys
 }
 
 ExitCode advise_on(const AdviseArguments& arguments) {
+  refuse_data(arguments.config);
   const AdviceLimits limits = limits_of(arguments);
   RunOptions options;
   if (!arguments.calibration.empty()) options.calibration = read_calibration(arguments.calibration);

@@ -41,7 +41,7 @@ ExitCode list(const std::string& what) {
     for (const std::string& id : shipped_gpu_models()) {
       const GpuModel gpu = read_gpu_model(id);
       const std::string doubt = doubt_of(gpu);
-      fmt::print("  {:<15}{}{}\n", "model:" + id, modelled_name(gpu), doubt.empty() ? "" : "; " + doubt);
+      fmt::print("  {:<17}{}{}\n", "model:" + id, modelled_name(gpu), doubt.empty() ? "" : "; " + doubt);
     }
   }
   return ExitCode::kDone;

@@ -58,6 +58,9 @@ std::string head_of(const ExperimentRecord& experiment) {
 }  // namespace
 
 ExitCode run_data(const std::string& path, const std::vector<std::string>& overrides, const std::string& save_config) {
+  if (!save_config.empty() && fs::exists(save_config)) {
+    throw UsageError(save_config + ": is there already; --save-config writes a new file");
+  }
   const DataReading reading = read_data(path, overrides);
   const auto system = make_cpu_system();
   check_memory(reading.config, *system);
@@ -66,10 +69,21 @@ ExitCode run_data(const std::string& path, const std::vector<std::string>& overr
   options.progress = [&](const std::string& doing) { progress.show(doing); };
   const ExperimentRecord experiment = run_experiment(reading.config, *system, options);
   progress.clear();
-  std::string text = wrap(fmt::format("{}: read as {}", path, experiment.reading), 0, 2) + "\n";
-  text += head_of(experiment) + waste_table(experiment) + "\n";
-  for (const std::string& warning : experiment.warnings) text += wrap("Warning: " + warning, 0, 2);
   const Known known = experiment.network.front().metrics.known;
+  std::string text = wrap(fmt::format("{}: read as {}", path, experiment.reading), 0, 2) + "\n";
+  if (const RoutingRecord& first = experiment.routing.front(); first.masked > 0) {
+    text +=
+        fmt::format("Masked: {} of {} tokens{}\n\n", format_count(first.masked),
+                    format_count(first.masked + first.tokens), experiment.routing.size() > 1 ? ", first layer" : "");
+  }
+  text += head_of(experiment) + waste_table(experiment) + "\n";
+  const RoutingRecord& shape = experiment.routing.front();
+  if (shape.experts > shape.tokens && known != Known::kCounts) {
+    text += wrap(fmt::format("Warning: more experts ({}) than tokens ({}): the array may be transposed",
+                             format_count(shape.experts), format_count(shape.tokens)),
+                 0, 2);
+  }
+  for (const std::string& warning : experiment.warnings) text += wrap("Warning: " + warning, 0, 2);
   if (save_config.empty()) {
     text += "A config to go on with (--save-config FILE writes it):\n";
     text += config_of(reading, known, path).dump(2) + "\n";

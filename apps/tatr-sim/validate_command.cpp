@@ -8,6 +8,7 @@
 
 #include "commands.hpp"
 #include "config/read.hpp"
+#include "experiment/data_reading.hpp"
 #include "experiment/modelled_gpu.hpp"
 #include "experiment/settings.hpp"
 #include "experiment/trace_checks.hpp"
@@ -24,6 +25,7 @@ ExitCode validate(const ValidateOptions& options) {
   ExitCode code = ExitCode::kDone;
   for (const std::string& path : options.configs) {
     try {
+      refuse_data(path);
       const auto configs = read_experiments(path, options.overrides, [](ExperimentConfig& config) {
         resolve_source(config);
         check_settings(config);

@@ -163,6 +163,11 @@ bool is_data(const std::string& path) {
   if (name.ends_with(".index.json")) return true;
   std::ifstream stream(path, std::ios::binary);
   if (!stream || !fs::is_regular_file(path, error)) return false;  // the reader of configs says what is wrong
+  char mark[3] = {};                                               // of UTF-8
+  if (!stream.read(mark, 3) || std::string_view(mark, 3) != "\xef\xbb\xbf") {
+    stream.clear();
+    stream.seekg(0);
+  }
   char first = 0;
   if (!(stream >> first)) return !name.ends_with(".json");
   if (first == '[') return true;
@@ -177,6 +182,11 @@ bool is_data(const std::string& path) {
   return std::ranges::none_of(
       std::initializer_list<const char*>{"name", "router", "tile", "strategies", "sweep", "schema_version"},
       [&](const char* key) { return document.contains(key); });
+}
+
+void refuse_data(const std::string& path) {
+  if (!is_data(path)) return;
+  throw UsageError(path + ": is data, no config; tatr-sim run " + path + " --save-config FILE makes a config for it");
 }
 
 DataReading read_data(const std::string& path, const std::vector<std::string>& overrides) {

@@ -14,6 +14,9 @@ namespace tatr {
 /// of a config.
 bool is_data(const std::string& path);
 
+/// Throws UsageError where a command that takes configs is given data.
+void refuse_data(const std::string& path);
+
 struct DataReading {
   nlohmann::ordered_json router;  // as a config says it; the file's path is as given
   ExperimentConfig config;        // plain top-k at tiles of 64, 128 and 256 rows

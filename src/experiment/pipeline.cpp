@@ -110,7 +110,7 @@ class Pipeline {
     const SourceShape shape = shape_of(config_.router);
     groups_ = shape.groups;
     record_.reading = shape.reading;
-    if (!shape.left_out.empty()) record_.warnings.push_back(shape.left_out);
+    for (const std::string& note : shape.notes) record_.warnings.push_back(note);
     groups_ == 1 ? run_layers() : run_batches();
     record_.trace_digest = source_->digest();
     for (const std::string& warning : source_->warnings()) record_.warnings.push_back(warning);

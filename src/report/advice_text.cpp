@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "analysis/batches.hpp"
 #include "core/format.hpp"
 #include "model/modelled_device.hpp"
 #include "records/result_writer.hpp"
@@ -122,14 +123,30 @@ std::string how_words(const Advice& advice, const ExperimentRecord& experiment) 
   return doubt.empty() ? "modelled" : "modelled (" + doubt + ")";
 }
 
+/// Over groups where there are several.
+RoundingMetrics mean_of(const NetworkRecord& network) {
+  return network.batches ? mean_over(network.batches->groups) : network.metrics;
+}
+
+/// Where there are several groups: what is of which.
+std::string groups_line(const ExperimentRecord& experiment) {
+  const auto& batches = experiment.network.front().batches;
+  if (!batches) return {};
+  return wrap(
+      fmt::format("Over {} groups of tokens: quality is of their means; tiles and times are of group {}, which has the "
+                  "median of tiles.",
+                  batches->groups.size(), batches->median_group),
+      2);
+}
+
 std::string choice_text(const std::string& what, const Advice& advice, const AdviceChoice& choice,
                         const ExperimentRecord& experiment) {
   const NetworkRecord& network = *choice.network;
   const std::string lost =
       network.metrics.known >= Known::kGates
           ? fmt::format("perplexity {}{}, lost mass {}", perplexity_words(network.quality), beyond_words(network),
-                        format_value(network.metrics.dropped_gate_mass))
-          : fmt::format("{} of assignments dropped", format_percent(network.metrics.dropped_share));
+                        format_value(mean_of(network).dropped_gate_mass))
+          : fmt::format("{} of assignments dropped", format_percent(mean_of(network).dropped_share));
   std::string text =
       wrap(fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, {}", what, network.label, tile_words(network),
                        format_count(network.metrics.tiles), choice.speedup, how_words(advice, experiment), lost),
@@ -160,8 +177,8 @@ Json choice_json(const Advice& advice, const std::optional<AdviceChoice>& choice
           {"time_ms", advice.in_ms() ? Json(choice->cost) : Json(nullptr)},
           {"estimated_perplexity_change", perplexity_json(network.quality.post_hoc)},
           {"estimate_beyond", network.quality.beyond},
-          {"dropped_gate_mass", number_or_null(network.metrics.dropped_gate_mass)},
-          {"dropped_share", network.metrics.dropped_share}};
+          {"dropped_gate_mass", number_or_null(mean_of(network).dropped_gate_mass)},
+          {"dropped_share", mean_of(network).dropped_share}};
 }
 
 Json not_estimated_json(const NetworkRecord& network) {
@@ -192,7 +209,7 @@ std::string advice_text(const Advice& advice, const ExperimentRecord& experiment
                    advice.by_perplexity() ? perplexity_words(network.quality) : "", counted_cell(advice, choice)});
   }
   text += table.render();
-  text += wrap(cost_words(advice, experiment), 2);
+  text += groups_line(experiment) + wrap(cost_words(advice, experiment), 2);
   text += reservations(advice);
   if (advice.by_perplexity()) {
     text += wrap(fmt::format("Perplexity: of a model trained with plain top-k, {}; calibrated on '{}'.",

@@ -288,6 +288,14 @@ std::string csv_rows(const json& result) {
   return rows;
 }
 
+/// Of a metric of a network its mean over groups, where there are several.
+static json mean_or_own(const json& network, const char* metric) {
+  const json batches = network.value("batches", json());
+  if (!batches.is_object()) return network[metric];
+  const json spread = batches["metrics"].value(metric, json());
+  return spread.is_object() ? spread["mean"] : json();
+}
+
 std::string markdown_header() {
   return "| Experiment | Strategy | Tile | Tiles | Utilized | Dropped | Lost mass | GEMM ms | Layer ms | Speedup [95%; "
          "modelled: 90%] | Device |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n";
@@ -301,13 +309,13 @@ std::string markdown_rows(const json& result) {
     for (const json& network : experiment["network"]) {
       const std::string device =
           markdown_cell(device_words(result, experiment)) + (network["cpu_reduced"] == true ? ", reduced shape" : "");
-      rows += fmt::format("| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", name,
-                          markdown_cell(network["label"].get<std::string>()),
-                          network["tile"].is_null() ? "own" : network["tile"].dump(), format_count(network["tiles"]),
-                          share_cell(network["tile_utilisation"]), share_cell(network["dropped_share"]),
-                          number_cell(network["dropped_gate_mass"]), number_cell(network["gemm_ms"]),
-                          number_cell(network["layer_ms"]),
-                          ratio_cell(network, found_in(strategies, label_and_tile(network))), device);
+      rows += fmt::format(
+          "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", name,
+          markdown_cell(network["label"].get<std::string>()),
+          network["tile"].is_null() ? "own" : network["tile"].dump(), format_count(network["tiles"]),
+          share_cell(mean_or_own(network, "tile_utilisation")), share_cell(mean_or_own(network, "dropped_share")),
+          number_cell(mean_or_own(network, "dropped_gate_mass")), number_cell(network["gemm_ms"]),
+          number_cell(network["layer_ms"]), ratio_cell(network, found_in(strategies, label_and_tile(network))), device);
     }
   }
   return rows;

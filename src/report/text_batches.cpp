@@ -47,9 +47,9 @@ std::string worst_times(const TextContext& context, const std::vector<const Netw
 std::string batches_section(const TextContext& context) {
   if (context.networks.empty() || !context.networks.front().batches) return {};
   const BatchRecord& first = *context.networks.front().batches;
-  std::string text = heading(
-      fmt::format("Over {} Groups of {} Tokens (mean ± deviation)", first.groups.size(), format_count(first.tokens)),
-      context.options);
+  std::string text = heading(fmt::format("Over {} Groups of up to {} Tokens (mean ± deviation)", first.groups.size(),
+                                         format_count(first.tokens)),
+                             context.options);
   const auto count = [](double value) { return format_value(value); };
   for (const std::int64_t tile : tiles_of(context)) {
     std::vector<const NetworkRecord*> networks;

@@ -14,6 +14,7 @@
 #include "source/names.hpp"
 #include "source/record_files.hpp"
 #include "source/record_view.hpp"
+#include "source/trace_layers.hpp"
 
 namespace tatr {
 
@@ -57,7 +58,19 @@ void check_size(const TensorEntry& tensor, std::int64_t elements) {
                    std::to_string(elements) + " counts; allowed: at most " + std::to_string(kMostCounts));
 }
 
+bool has_tokens(const Counts& counts) {
+  return std::ranges::any_of(counts, [](std::int32_t count) { return count > 0; });
+}
+
 // ---- Arrays
+
+/// Lines of an object each: of one layer (formats/record_table.hpp groups them) they are steps; else it must be said.
+std::vector<Axis> axes_of_lines(const TensorEntry& tensor) {
+  if (tensor.name.starts_with("layers.") || tensor.shape[0] == 1) return {Axis::kSteps, Axis::kExperts};
+  throw InputError(place_of(tensor),
+                   "lines of counts may be steps or layers; allowed: a field \"layer\" in each; \"axes\" in the "
+                   "source says which: [\"steps\", \"experts\"] or [\"layers\", \"experts\"]");
+}
 
 std::vector<Axis> axes_of_counts(const TensorEntry& tensor, const std::vector<Axis>& said) {
   static const std::vector<Axis> kBySize[] = {
@@ -76,7 +89,8 @@ std::vector<Axis> axes_of_counts(const TensorEntry& tensor, const std::vector<Ax
     throw InputError(place_of(tensor), "shape " + shape_text(tensor.shape) +
                                            "; allowed: [experts], [layers, experts] or [steps, layers, experts]");
   }
-  const std::vector<Axis>& axes = said.empty() ? kBySize[dimensions - 1] : said;
+  const bool lines = said.empty() && tensor.of_lines && !tensor.name.empty() && dimensions == 2;
+  const std::vector<Axis> axes = lines ? axes_of_lines(tensor) : said.empty() ? kBySize[dimensions - 1] : said;
   for (std::size_t i = 0; i < dimensions; ++i) {
     const std::int64_t most = axes[i] == Axis::kLayers    ? kMostLayers
                               : axes[i] == Axis::kExperts ? kMaxExperts
@@ -90,6 +104,16 @@ std::vector<Axis> axes_of_counts(const TensorEntry& tensor, const std::vector<Ax
   return axes;
 }
 
+/// A first line of 0, 1, 2, … is a head that looks like counts.
+void check_no_head(const TensorEntry& tensor, const std::vector<CountsLayer>& layers) {
+  if (!tensor.of_lines || layers.size() < 2 || layers.front().steps.size() != 1) return;
+  const Counts& first = layers.front().steps.front();
+  std::int32_t next = 0;
+  if (first.size() < 3 || !std::ranges::all_of(first, [&](std::int32_t count) { return count == next++; })) return;
+  throw InputError(place_of(tensor),
+                   "its first line is 0, 1, 2, …, as the numbers of columns are; allowed: counts alone");
+}
+
 /// Zeros and ones in many rows are which expert each token chose, unless it is said that rows are layers.
 void check_no_mask(const TensorEntry& tensor, const std::vector<CountsLayer>& layers) {
   const auto is_mask = [](const CountsLayer& layer) {
@@ -97,7 +121,9 @@ void check_no_mask(const TensorEntry& tensor, const std::vector<CountsLayer>& la
       return std::ranges::all_of(counts, [](std::int32_t count) { return count <= 1; });
     });
   };
-  if (layers.size() < 2 || !std::ranges::all_of(layers, is_mask)) return;
+  const bool any = std::ranges::any_of(
+      layers, [](const CountsLayer& layer) { return std::ranges::any_of(layer.steps, has_tokens); });
+  if (tensor.shape.size() != 2 || layers.size() < 2 || !any || !std::ranges::all_of(layers, is_mask)) return;
   throw InputError(
       place_of(tensor),
       "zeros and ones alone, as a mask of each token's choices has them; allowed: counts of tokens (\"axes\" in "
@@ -183,11 +209,6 @@ std::vector<CountsLayer> layers_of_lines(const TensorSet& set, const TensorEntry
                          std::to_string(std::min<std::int64_t>(experts == 0 ? kMaxExperts : experts, kMaxExperts) - 1));
   }
   check_size(count, static_cast<std::int64_t>(layer_places.size() * step_places.size() * width));
-  if (experts == 0 && lines != layer_places.size() * step_places.size() * width) {
-    throw InputError(
-        set.path,
-        "has no line for some experts, so that their number is not known; router.experts in the config says it");
-  }
   std::vector<CountsLayer> result;
   for (auto& [layer, place] : layer_places) {
     place = result.size();
@@ -210,22 +231,54 @@ std::vector<CountsLayer> layers_of_lines(const TensorSet& set, const TensorEntry
     seen[cell] = true;
     result[layer].steps[step][expert_id] = count_of(count, i, value);
   });
+  if (experts == 0 && std::ranges::count(seen, false) > 0) {
+    throw InputError(
+        set.path,
+        "has no line for some experts, so that their number is not known; router.experts in the config says it");
+  }
   return result;
 }
 
 // ---- Files
 
+std::string without_numbers(std::string name) {
+  std::erase_if(name, [](char c) { return c >= '0' && c <= '9'; });
+  return name;
+}
+
+/// Without a "tensor" in the source, arrays are counts only where their names leave no doubt.
+void check_names(const TensorSet& set, const std::vector<const TensorEntry*>& tensors) {
+  for (const TensorEntry* tensor : tensors) {
+    if (tensor->of_lines && tensor->shape.size() == 1) {
+      throw InputError(set.path, "has lines with the field " + in_quotes(tensor->name) +
+                                     "; allowed for lines of counts: expert_id and "
+                                     "count, and layer_id and step where there are several");
+    }
+    if (is_named_top_k(tensor->name)) {
+      throw InputError(place_of(*tensor), "is named as a top-k is; allowed: counts, or a source of kind trace");
+    }
+    if (without_numbers(tensor->name) == without_numbers(tensors.front()->name)) continue;
+    throw InputError(set.path, "holds " + in_quotes(tensors.front()->name) + " and " + in_quotes(tensor->name) +
+                                   "; \"tensor\" in the source says which are counts");
+  }
+}
+
 std::vector<CountsLayer> layers_of_file(const TensorSet& set, const CountsSource& source, std::int64_t experts) {
   const TensorEntry *expert = field_of(set, kExpertFields), *count = field_of(set, kCountFields);
   if (expert != nullptr && count != nullptr) return layers_of_lines(set, *expert, *count, experts);
-  std::vector<CountsLayer> layers;
+  std::vector<const TensorEntry*> tensors;
   for (const TensorEntry& tensor : set.tensors) {
-    const bool named = tensor.name.empty() || std::ranges::any_of(source.tensors, [&](const std::string& pattern) {
-                         return matches(pattern, tensor.name);
-                       });
-    if (!named) continue;
-    std::vector<CountsLayer> own = layers_of_array(tensor, axes_of_counts(tensor, source.axes));
-    if (source.axes.empty()) check_no_mask(tensor, own);
+    const auto is_named = [&](const std::string& pattern) { return matches(pattern, tensor.name); };
+    if (tensor.name.empty() || std::ranges::any_of(source.tensors, is_named)) tensors.push_back(&tensor);
+  }
+  if (source.tensors == CountsSource().tensors) check_names(set, tensors);
+  std::vector<CountsLayer> layers;
+  for (const TensorEntry* tensor : tensors) {
+    std::vector<CountsLayer> own = layers_of_array(*tensor, axes_of_counts(*tensor, source.axes));
+    if (source.axes.empty()) {
+      check_no_mask(*tensor, own);
+      check_no_head(*tensor, own);
+    }
     std::ranges::move(own, std::back_inserter(layers));
   }
   if (layers.empty()) {
@@ -264,10 +317,6 @@ std::vector<CountsLayer> all_layers(const RecordFiles& files, const CountsSource
   std::ranges::stable_sort(layers,
                            [](const CountsLayer& a, const CountsLayer& b) { return natural_less(a.name, b.name); });
   return layers;
-}
-
-bool has_tokens(const Counts& counts) {
-  return std::ranges::any_of(counts, [](std::int32_t count) { return count > 0; });
 }
 
 void leave_idle_out(CountsRecord& record) {

@@ -26,7 +26,8 @@ std::vector<RowRange> groups_of_tokens(const GroupingRequest& request) {
   if (tokens == 0) {
     if (steps.empty()) {
       throw InputError(path,
-                       "does not tell where steps begin; router.batches needs \"tokens\", the tokens of each group");
+                       "does not tell where steps begin (behind first_token they are not known); router.batches needs "
+                       "\"tokens\", the tokens of each group");
     }
     const std::int64_t count = group_count(path, *batches, static_cast<std::int64_t>(steps.size()));
     std::int64_t first = 0;

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <string_view>
 #include <system_error>
@@ -53,10 +54,13 @@ std::vector<std::string> names_in(const fs::path& folder) {
 std::vector<std::string> records_in(const std::string& folder) {
   std::vector<std::string> names;
   std::string_view kind;
-  for (std::string& name : names_in(folder)) {
+  std::vector<std::string> all = names_in(folder);
+  const bool json_alone = std::ranges::none_of(
+      all, [](const std::string& name) { return !end_of(name).empty() && end_of(name) != ".json"; });
+  for (std::string& name : all) {
     const std::string_view end = end_of(name);
     if (name.ends_with(".index.json")) return {std::move(name)};
-    if (end.empty()) continue;
+    if (end.empty() || (end == ".json" && !json_alone)) continue;  // configs lie beside data
     if (!kind.empty() && kind != end) {
       throw InputError(folder, "holds " + std::string(kind) + " and " + std::string(end) +
                                    " files; allowed: one kind, or a pattern such as " +
@@ -201,6 +205,19 @@ void tell_meanings(RecordFiles& record, const std::vector<std::string>& paths, E
   });
 }
 
+/// A rank that is missing in a step would be tokens that are missing.
+void check_ranks(const RecordFiles& record) {
+  if (!record.by_step || !record.by_rank) return;
+  std::map<std::int64_t, std::size_t> files;  // by step
+  for (const RecordFile& file : record.files) ++files[file.step];
+  for (const auto& [step, count] : files) {
+    if (count == files.begin()->second) continue;
+    throw InputError(record.path, "step " + std::to_string(step) + " has " + std::to_string(count) + " files, step " +
+                                      std::to_string(files.begin()->first) + " has " +
+                                      std::to_string(files.begin()->second) + "; allowed: the same ranks in each step");
+  }
+}
+
 // ---- What was opened last
 
 /// By which it is seen that a file is not what it was.
@@ -247,6 +264,7 @@ std::shared_ptr<const RecordFiles> open_or_keep(const std::string& path, EachFil
   record->path = path;
   for (const std::string& one : paths) record->files.push_back({open_tensors(one), {}});
   if (paths.size() > 1) tell_meanings(*record, paths, each);
+  check_ranks(*record);
   if (have_settled(stamps) && stamps.size() <= kMostKept) kept[next++ % kept.size()] = {stamps, each, record};
   return record;
 }

@@ -14,8 +14,10 @@ void check_dimensions(const TensorEntry& tensor, const std::vector<Axis>& axes) 
   const bool fit = tensor.shape.size() == axes.size() &&
                    std::ranges::all_of(tensor.shape, [](auto d) { return d >= 1 && d <= kMostInt32; });
   if (fit) return;
-  throw InputError(place_of(tensor), "shape " + shape_text(tensor.shape) + "; allowed: " + axes_text(axes) +
-                                         ", each from 1 to " + std::to_string(kMostInt32));
+  throw InputError(place_of(tensor),
+                   "shape " + shape_text(tensor.shape) + "; allowed: " + axes_text(axes) + ", each from 1 to " +
+                       std::to_string(kMostInt32) +
+                       (tensor.shape.size() > 3 ? "; \"axes\" in the source says what others are" : ""));
 }
 
 [[noreturn]] void refuse_doubt(const TensorEntry& tensor, const std::string& found, const std::string& allowed) {

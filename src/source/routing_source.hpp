@@ -23,8 +23,8 @@ struct SourceShape {
   std::int64_t top_k = 0;    // 0: likewise
   std::size_t layers = 1, groups = 1;
   Known known = Known::kScores;
-  std::string reading;   // what files are taken for: "6 layers of 8192 tokens, 256 experts, fp16 logits"; else empty
-  std::string left_out;  // what of them makes no whole group; empty: nothing
+  std::string reading;  // what files are taken for: "6 layers of 8192 tokens, 256 experts, fp16 logits"; else empty
+  std::vector<std::string> notes;  // what a user may not expect of that reading
 };
 
 /// What a source is made for.

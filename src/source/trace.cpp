@@ -117,6 +117,7 @@ struct ReadRules {
   std::int64_t experts = 0;
   std::int64_t all_rows = 0;
   Scoring scoring = Scoring::kSoftmax;
+  std::int64_t top_k = 0;
   bool probabilities = false;
 
   bool leaves_padding_out() const { return source.mask == kPadding; }
@@ -212,7 +213,10 @@ class PartReader {
   void add_probabilities(const RowBlocks& blocks, std::int64_t row, const std::vector<double>& values) {
     const double largest = largest_score(part_.values->tensor.dtype);
     double sum = 0;
+    std::int64_t zeros = 0, ones = 0;
     for (std::size_t i = 0; i < values.size(); ++i) {
+      zeros += values[i] == 0;
+      ones += values[i] >= 1;
       if (!(values[i] >= 0 && values[i] <= largest)) {
         blocks.refuse(row, static_cast<std::int64_t>(i), number_text(values[i]),
                       "probabilities from 0 to 1; \"values\" in the source says what these are");
@@ -220,6 +224,7 @@ class PartReader {
       sum += values[i];
       layer_.logits.push_back(logit_of_probability(std::min(values[i], 1.0), rules_.scoring) + 0.0f);
     }
+    layer_.undecided += std::ssize(values) - zeros < rules_.top_k || (rules_.top_k > 0 && ones > rules_.top_k);
     if (rules_.scoring == Scoring::kSoftmax && std::abs(sum - 1) > kSumTolerance) {
       throw InputError(blocks.at_row(row),
                        "probabilities that add up to " + number_text(sum) +
@@ -357,9 +362,8 @@ class PartReader {
 class LayerReader {
  public:
   LayerReader(const TraceSource& source, const LayerEntry& layer, std::int64_t told, const TraceFacts& facts)
-      : layer_(layer),
-        rules_{source, agreed_experts(layer, told, facts.experts), layer.rows(), facts.scoring,
-               holds_probabilities(source, layer)} {}
+      : layer_(layer), rules_{source,      agreed_experts(layer, told, facts.experts), layer.rows(), facts.scoring,
+                              facts.top_k, holds_probabilities(source, layer)} {}
 
   /// Rows from the layer's `first` on, of which `least` must be tokens.
   TraceLayer read(std::int64_t first, std::int64_t count, std::int64_t least = 1) const {
@@ -426,6 +430,11 @@ TraceInfo info_of(const TraceLayers& trace, const TraceSource& source) {
   for (const LayerEntry& layer : trace.layers) {
     check_dtypes(layer);
     told_experts(trace, layer);
+    if (layer.is_top_k() && model.is_top_k() &&
+        layer.parts.front().values.has_value() != model.parts.front().values.has_value()) {
+      throw InputError(place_of(layer.parts.front().view().tensor),
+                       "scores are beside the ids of some layers alone; allowed: of all, or of none");
+    }
     const bool alike = layer.rows() == model.rows() && layer.columns() == model.columns() &&
                        layer.is_top_k() == model.is_top_k() &&
                        layer.parts.front().values.has_value() == model.parts.front().values.has_value();
@@ -441,6 +450,10 @@ TraceInfo info_of(const TraceLayers& trace, const TraceSource& source) {
   if (source.first_token == 0) info.steps = model.step_rows;
   info.values = values_words(model, source);
   info.files = trace.files->files.size();
+  for (const TensorEntry& tensor : trace.files->files.front().set.tensors) {
+    const bool is_mask = tensor.name == "attention_mask" || tensor.name == "padding_mask" || tensor.name == "mask";
+    if (is_mask && source.mask.empty()) info.unused_mask = tensor.name;
+  }
   return info;
 }
 

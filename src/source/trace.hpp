@@ -31,6 +31,8 @@ struct TraceLayer {
   std::int64_t experts = 0;
   std::int64_t top_k = 0;   // 0 for logits
   std::int64_t masked = 0;  // rows that are no tokens
+  std::int64_t undecided =
+      0;  // tokens whose probabilities tell fewer than the config's top_k apart: the others are 0, or 1
   std::vector<float> logits;
   std::vector<std::int32_t> chosen;
   std::vector<float> scores;
@@ -53,12 +55,14 @@ struct TraceInfo {
   std::vector<std::int64_t> steps;  // tokens of each; empty: not known, or first_token is not 0
   std::string values;               // "fp16 logits", "int32 ids with fp32 scores"
   std::size_t files = 1;
+  std::string unused_mask;  // a tensor that is named as masks are, where the source names none; empty: there is none
 };
 
 /// What the config says of the router.
 struct TraceFacts {
   std::int64_t tokens = 0, experts = 0;  // 0: nothing
   Scoring scoring = Scoring::kSoftmax;
+  std::int64_t top_k = 0;
 };
 
 /// Some rows, counted from first_token on.

@@ -165,10 +165,12 @@ void check_not_lone(const Candidates& found, const Candidate& candidate, TraceVa
                                                                               list_of(kScoreNames) + ")");
 }
 
-/// Where the default is not there: what is named logits, else top-k, else what is named probabilities.
+/// Where the default is not there: what ends in its name; else what is named logits, a top-k or probabilities, if that
+/// is one of these alone.
 std::vector<const Candidate*> find_default(const Candidates& found) {
-  std::vector<const Candidate*> logits, top_k, probabilities;
+  std::vector<const Candidate*> usual, logits, top_k, probabilities;
   for (const Candidate& candidate : found.all) {
+    if (last_part(candidate.name) == kDefaultTensor) usual.push_back(&candidate);
     if (candidate.named_ids) {
       top_k.push_back(&candidate);
     } else if (candidate.ids) {
@@ -179,7 +181,18 @@ std::vector<const Candidate*> find_default(const Candidates& found) {
       probabilities.push_back(&candidate);
     }
   }
-  return !logits.empty() ? logits : !top_k.empty() ? top_k : probabilities;
+  if (!usual.empty()) return usual;
+  const std::vector<const Candidate*>* only = nullptr;
+  for (const auto* kind : {&logits, &top_k, &probabilities}) {
+    if (kind->empty()) continue;
+    if (only != nullptr) {
+      throw InputError(found.where, "holds " + in_quotes(only->front()->name) + " and " +
+                                        in_quotes(kind->front()->name) +
+                                        "; \"tensor\" in the source says which are the router's");
+    }
+    only = kind;
+  }
+  return only != nullptr ? *only : logits;
 }
 
 std::vector<const Candidate*> select(const Candidates& found, const TraceSource& source) {
@@ -359,6 +372,10 @@ std::int64_t LayerEntry::rows() const {
   std::int64_t sum = 0;
   for (const LayerPart& part : parts) sum += part.view().rows();
   return sum;
+}
+
+bool is_named_top_k(const std::string& name) {
+  return is_one_of(kIdNames, last_part(name)) || is_one_of(kScoreNames, last_part(name));
 }
 
 bool is_named_probabilities(const std::string& name) { return is_one_of(kProbabilityNames, last_part(name)); }

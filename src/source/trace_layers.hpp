@@ -45,6 +45,9 @@ struct TraceLayers {
 /// Throws InputError.
 TraceLayers open_trace(const TraceSource& source, std::int64_t tokens = 0);
 
+/// Whether a tensor of this name holds ids or scores of a top-k.
+bool is_named_top_k(const std::string& name);
+
 /// Whether a tensor of this name holds probabilities of all experts.
 bool is_named_probabilities(const std::string& name);
 

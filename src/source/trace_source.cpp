@@ -14,7 +14,7 @@ namespace tatr {
 namespace {
 
 TraceFacts facts_of(const RouterConfig& router) {
-  return {router.tokens_told ? router.tokens : 0, router.experts, router.scoring};
+  return {router.tokens_told ? router.tokens : 0, router.experts, router.scoring, router.top_k};
 }
 
 std::vector<RowRange> groups_of(const RouterConfig& router, const TraceInfo& info) {
@@ -52,9 +52,18 @@ SourceShape shape_of_trace(const RouterConfig& router) {
   SourceShape shape{
       0, info.experts, info.top_k, info.tensors.size(), groups.size(), info.known, reading_of(info, router), {}};
   for (const RowRange& group : groups) shape.tokens = std::max(shape.tokens, group.count);
-  const std::int64_t taken = groups.back().first + groups.back().count, left = info.tokens - taken;
+  const std::int64_t left = info.tokens - groups.back().first - groups.back().count;
   if (router.batches && !router.batches->count && left > 0) {
-    shape.left_out = "the last " + std::to_string(left) + " tokens make no whole group and are left out";
+    shape.notes.push_back("the last " + std::to_string(left) + " tokens make no whole group and are left out");
+  }
+  if (!router.batches && info.steps.size() > 1) {
+    shape.notes.push_back(
+        "tokens of " + std::to_string(info.steps.size()) +
+        " steps are joined as if one step had them all; \"batches\": \"all\" in the router keeps steps apart");
+  }
+  if (!info.unused_mask.empty()) {
+    shape.notes.push_back("the tensor " + info.unused_mask + " is not looked at; \"mask\": \"" + info.unused_mask +
+                          "\" in the source leaves masked tokens out");
   }
   return shape;
 }
@@ -90,10 +99,16 @@ class RecordedSource final : public RoutingSource {
 
  private:
   void warn_of(const TraceLayer& read, std::size_t layer) {
+    if (read.undecided > 0) {
+      warnings_.push_back(std::to_string(read.undecided) + " tokens of " + printable(reader_.info().tensors[layer]) +
+                          " have probabilities that do not tell their best " + std::to_string(request_.router.top_k) +
+                          " experts, for too many are 0 or 1: the lower expert goes first");
+    }
     for (const EqualRows& rows : read.equal) {
       warnings_.push_back("rows " + std::to_string(rows.first) + " to " + std::to_string(rows.last) + " of " +
                           printable(reader_.info().tensors[layer]) +
-                          " are equal, as a profile or warm-up run has them; \"first_token\" in the source skips rows");
+                          " are equal, as a profile or warm-up run has them" +
+                          (rows.first == 0 ? "; \"first_token\" in the source skips rows" : ""));
     }
   }
 

@@ -81,6 +81,16 @@ class Records(ProgramTest):
         plan = run("run", self.config({"source": COUNTS}), "--device", "cpu", "--dry-run").stdout
         self.assertIn("read as counts of 2 experts, 1 layer of 8 tokens, one choice each as top_k is not given", plan)
 
+    def test_a_config_for_data_replaces_no_file(self):
+        self.counts([3, 5])
+        before = (self.path / "counts.json").read_bytes()
+        result = run("run", self.path / "counts.json", "--save-config", self.path / "counts.json")
+        self.assert_fails(result, 2, "counts.json", "is there already")
+        self.assertEqual((self.path / "counts.json").read_bytes(), before)
+        for command in (["advise", "--max-dropped-share", "5%"], ["validate"]):
+            result = run(command[0], self.path / "counts.json", *command[1:])
+            self.assert_fails(result, 2, "is data, no config", "--save-config")
+
     # --- groups ---
 
     def test_groups_of_a_synthetic_source_are_its_seeds(self):

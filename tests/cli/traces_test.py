@@ -357,6 +357,7 @@ class Traces(ProgramTest):
                 text = " ".join(shown.stdout.split())
                 self.assertIn(words, text)
                 config = self.path / "go_on.json"
+                config.unlink(missing_ok=True)
                 saved = run(*command, "--save-config", config)
                 self.assertEqual(saved.returncode, 0, saved.stderr)
                 document = json.loads(config.read_text())

@@ -86,6 +86,33 @@ TEST_CASE("zeros and ones in rows are a mask of choices, unless it is said that 
             .layers.size() == 2);
 }
 
+TEST_CASE("arrays are counts by default only where their names leave no doubt", "[counts]") {
+  const Folder folder;
+  const auto fault_of = [&](const std::string& name, const std::string& text) {
+    return counts_fault(source_of(folder.write(name, text)));
+  };
+  CHECK_HAS(fault_of("a.csv", "layer_id,expert_id,load\n0,0,5\n0,1,3\n"),
+            "allowed for lines of counts: expert_id and count");
+  CHECK_HAS(fault_of("b.csv", "layer,e0,e1\n0,5,3\n1,4,4\n"), "allowed for lines of counts");
+  CHECK_HAS(fault_of("c.csv", "0,1,2\n5,6,7\n7,6,5\n"), "its first line is 0, 1, 2, …");
+  CHECK_HAS(fault_of("d.jsonl", "{\"topk_ids\": [[1, 2]]}\n{\"topk_ids\": [[3, 4], [5, 6]]}\n"),
+            "is named as a top-k is");
+  CHECK_HAS(fault_of("e.json", "{\"experts\": [0, 1], \"counts\": [7, 9]}"),
+            "\"tensor\" in the source says which are counts");
+  CHECK_HAS(fault_of("f.jsonl", "{\"counts\": [1, 2]}\n{\"counts\": [3, 4]}\n"),
+            "lines of counts may be steps or layers");
+  const std::string lines =
+      "{\"layer\": 3, \"counts\": [1, 2]}\n{\"layer\": 3, \"counts\": [3, 4]}\n"
+      "{\"layer\": 5, \"counts\": [5, 6]}\n{\"layer\": 5, \"counts\": [7, 8]}\n";
+  const CountsRecord record = read_counts(source_of(folder.write("g.jsonl", lines)), 0);
+  CHECK(record.steps == 2);
+  REQUIRE(record.layers.size() == 2);
+  CHECK(record.layers[1].steps == Steps{{5, 6}, {7, 8}});
+  CountsSource one = source_of(folder.write("h.json", "{\"experts\": [0, 1], \"counts\": [7, 9]}"));
+  one.tensors = {"counts"};
+  CHECK(read_counts(one, 0).layers[0].steps == Steps{{7, 9}});
+}
+
 TEST_CASE("lines of counts", "[counts]") {
   const Folder folder;
   const std::string lines = "layer_id,expert_id,count\n3,0,5\n3,1,7\n12,1,2\n12,0,10\n";
