@@ -46,9 +46,13 @@ RoundingMetrics mean_over(std::span<const RoundingMetrics> groups) {
   mean.known = groups.front().known;
   mean.tile = groups.front().tile;
   for (const RoundingMetric& metric : kRoundingMetrics) {
-    double sum = 0;
-    for (const RoundingMetrics& group : groups) sum += metric.in(group);
-    const double value = sum / static_cast<double>(groups.size());
+    double sum = 0, count = 0;
+    for (const RoundingMetrics& group : groups) {
+      if (!metric.has_value(group) && metric.is_known(group)) continue;
+      sum += metric.in(group);
+      ++count;
+    }
+    const double value = count == 0 ? 0.0 : sum / count;
     if (metric.is_count()) {
       mean.*metric.count = std::llround(value);
     } else {

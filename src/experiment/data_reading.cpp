@@ -92,9 +92,18 @@ bool may_be_ids(const std::string& path, const Json& as_trace) {
   }
 }
 
+/// One expert for each of many tokens: a single row of numbers below its own length.
+bool may_be_top_1(const CountsSource& source, std::int64_t experts) {
+  const CountsRecord record = read_counts(source, experts);
+  if (record.layers.size() != 1 || record.steps != 1) return false;
+  const Counts& counts = record.layers.front().steps.front();
+  return counts.size() > 1 && *std::ranges::max_element(counts) < std::ssize(counts);
+}
+
 /// Layers of one network see the same tokens: ids of experts would not add up alike.
 bool adds_up_alike(const CountsSource& source, std::int64_t experts) {
   const CountsRecord record = read_counts(source, experts);
+  if (record.layers.size() < 2) return false;
   for (std::int64_t step = 0; step < record.steps; ++step) {
     const auto sum_of = [&](const CountsLayer& layer) {
       const Counts& counts = layer.steps[static_cast<std::size_t>(step)];
@@ -161,9 +170,10 @@ bool is_data(const std::string& path) {
   if (!fs::exists(path, error)) return fs::path(path).filename().string().find('*') != std::string::npos;
   const std::string name = fs::path(path).filename().string();
   if (name.ends_with(".index.json")) return true;
+  if (!fs::is_regular_file(path, error)) return false;
   std::ifstream stream(path, std::ios::binary);
-  if (!stream || !fs::is_regular_file(path, error)) return false;  // the reader of configs says what is wrong
-  char mark[3] = {};                                               // of UTF-8
+  if (!stream) return false;  // the reader of configs says what is wrong
+  char mark[3] = {};          // of UTF-8
   if (!stream.read(mark, 3) || std::string_view(mark, 3) != "\xef\xbb\xbf") {
     stream.clear();
     stream.seekg(0);
@@ -202,9 +212,15 @@ DataReading read_data(const std::string& path, const std::vector<std::string>& o
   Try counts = try_kind(path, document_of(path, "counts", overrides));
   if (counts.reading && may_be_ids(path, as_trace) &&
       !adds_up_alike(*counts.reading->config.router.source.counts(), counts.reading->config.router.experts)) {
+    counts = {std::nullopt,
+              "may be ids of experts: no layers of it have the same number of tokens (--set /router/source/kind=counts "
+              "reads them all the same)"};
+  }
+  if (counts.reading &&
+      may_be_top_1(*counts.reading->config.router.source.counts(), counts.reading->config.router.experts)) {
     counts = {
         std::nullopt,
-        "its layers do not have the same number of tokens (--set /router/source/kind=counts reads them all the same)"};
+        "may be an expert for each token (as ids, [tokens, 1]); --set /router/source/kind=counts reads it as counts"};
   }
   if (trace.reading && counts.reading) {
     throw InputError(

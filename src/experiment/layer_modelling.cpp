@@ -4,11 +4,18 @@
 #include <string>
 #include <utility>
 
+#include "core/error.hpp"
 #include "experiment/modelled_gpu.hpp"
 #include "experiment/timing_rates.hpp"
 #include "model/modelled_device.hpp"
 
 namespace tatr {
+
+namespace {
+
+constexpr std::int64_t kMostModelledRows = 1 << 25;  // the model walks every tile of them
+
+}  // namespace
 
 ModelledLayer::ModelledLayer(TimingRequest request, const LayerConfig& layer, const GpuModel& gpu, System& system,
                              bool routes)
@@ -18,6 +25,12 @@ ModelledLayer::ModelledLayer(TimingRequest request, const LayerConfig& layer, co
 }
 
 std::vector<LayerTiming> ModelledLayer::run() {
+  for (const Rounded& rounded : request_.rounded) {
+    if (rounded.metrics.rows <= kMostModelledRows) continue;
+    throw ConfigError({request_.config.file, "/layer"},
+                      std::to_string(rounded.metrics.rows) + " rows are more than times are modelled for, " +
+                          std::to_string(kMostModelledRows) + "; \"layer\": null counts tiles alone");
+  }
   if (verified_) verified_->verify();
   request_.progress("modelling times");
   std::vector<LayerTiming> timings;

@@ -39,7 +39,8 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& sys
   // A result is held as records, as a JSON document and as text; tests/cli/limits_test.py measures it.
   constexpr std::size_t kResultCopies = 3;
   estimate.host_bytes = kResultCopies * estimate_result_bytes(config) + source_host_bytes(router);
-  if (router.source.counts() != nullptr && !config.layer) return estimate;  // nothing is routed
+  const bool counts = router.source.counts() != nullptr;
+  if (counts && (!config.layer || router.tokens > kMaxTokens)) return estimate;  // nothing is routed
   const std::size_t logit_bytes = keeps_bf16(system, router) ? 2 : 4;
   const std::size_t routing =
       tokens * experts * logit_bytes + assignments * 12 + tokens * ((experts + 31) / 32) * 4 + tokens * 8;

@@ -25,7 +25,7 @@ BinaryFile::BinaryFile(const std::string& path) : path_(path) {
   if (status.type() == fs::file_type::not_found) throw InputError(path, "there is no such file");
   if (error) throw InputError(path, "cannot be opened: " + error.message());
   if (status.type() == fs::file_type::directory) {
-    throw InputError(path, "is a directory; a trace is one .safetensors or .npy file");
+    throw InputError(path, "is a directory; allowed: a file");
   }
   if (status.type() != fs::file_type::regular) throw InputError(path, "is not a regular file");
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);

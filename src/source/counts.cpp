@@ -24,6 +24,8 @@ constexpr std::int64_t kBlockElements = 65'536;
 constexpr std::int64_t kMostCounts = std::int64_t{1}
                                      << 28;  // of all layers and steps together: they are kept in memory
 
+constexpr std::int64_t kMostRows = 1 << 20;  // layers times steps
+
 /// Reads all elements of an array: visit(i, value).
 template <class Visit>
 void for_each_element(const TensorEntry& tensor, Visit visit) {
@@ -138,6 +140,11 @@ std::vector<CountsLayer> layers_of_array(const TensorEntry& tensor, const std::v
     strides[axes[i]] = stride;
   }
   check_size(tensor, stride);
+  if (stride / tensor.shape.back() > kMostRows) {
+    throw InputError(place_of(tensor), "shape " + shape_text(tensor.shape) + " has " +
+                                           std::to_string(stride / tensor.shape.back()) +
+                                           " steps and layers together; allowed: at most " + std::to_string(kMostRows));
+  }
   const auto index = [&](Axis axis, std::int64_t i) {
     return sizes.contains(axis) ? static_cast<std::size_t>(i / strides[axis] % sizes[axis]) : 0;
   };

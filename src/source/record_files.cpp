@@ -1,5 +1,7 @@
 #include "source/record_files.hpp"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -8,6 +10,7 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string_view>
 #include <system_error>
 #include <tuple>
@@ -208,14 +211,22 @@ void tell_meanings(RecordFiles& record, const std::vector<std::string>& paths, E
 /// A rank that is missing in a step would be tokens that are missing.
 void check_ranks(const RecordFiles& record) {
   if (!record.by_step || !record.by_rank) return;
-  std::map<std::int64_t, std::size_t> files;  // by step
-  for (const RecordFile& file : record.files) ++files[file.step];
-  for (const auto& [step, count] : files) {
-    if (count == files.begin()->second) continue;
-    throw InputError(record.path, "step " + std::to_string(step) + " has " + std::to_string(count) + " files, step " +
-                                      std::to_string(files.begin()->first) + " has " +
-                                      std::to_string(files.begin()->second) + "; allowed: the same ranks in each step");
+  using Part = std::pair<std::int64_t, std::int64_t>;  // rank and layer
+  std::map<std::int64_t, std::set<Part>> parts;        // by step
+  for (const RecordFile& file : record.files) parts[file.step].insert({file.rank, file.layer.value_or(0)});
+  for (const auto& [step, own] : parts) {
+    if (own == parts.begin()->second) continue;
+    throw InputError(record.path, "step " + std::to_string(step) + " does not have the files of step " +
+                                      std::to_string(parts.begin()->first) + "; allowed: the same ranks in each step");
   }
+}
+
+/// As many files as the machine allows, where a record needs more than are allowed by default.
+void allow_many_files(std::size_t files) {
+  rlimit limit{};
+  if (files <= kMostKept || getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);  // where it fails, opening them says so
 }
 
 // ---- What was opened last
@@ -244,9 +255,11 @@ bool have_settled(const std::vector<Stamp>& stamps) {
 }
 
 struct Kept {
+  std::string path;
   std::vector<Stamp> stamps;
   EachFile each = EachFile::kTold;
-  std::shared_ptr<const RecordFiles> record;
+  std::weak_ptr<const RecordFiles> record;
+  std::shared_ptr<const RecordFiles> held;  // one of few files, so that it stays when nobody else has it
 };
 
 /// A config is read, checked and run one after the other, each from the start: compressed files are unpacked once.
@@ -258,14 +271,19 @@ std::shared_ptr<const RecordFiles> open_or_keep(const std::string& path, EachFil
   const std::lock_guard lock(mutex);
   const std::vector<Stamp> stamps = stamps_of(paths);
   for (const Kept& one : kept) {
-    if (one.record && one.record->path == path && one.each == each && one.stamps == stamps) return one.record;
+    if (one.path != path || one.each != each || one.stamps != stamps) continue;
+    if (auto record = one.record.lock()) return record;
   }
+  allow_many_files(paths.size());
   auto record = std::make_shared<RecordFiles>();
   record->path = path;
   for (const std::string& one : paths) record->files.push_back({open_tensors(one), {}});
   if (paths.size() > 1) tell_meanings(*record, paths, each);
   check_ranks(*record);
-  if (have_settled(stamps) && stamps.size() <= kMostKept) kept[next++ % kept.size()] = {stamps, each, record};
+  const bool sharded = path.ends_with(".index.json");  // its files have no stamps
+  if (have_settled(stamps) && !sharded) {
+    kept[next++ % kept.size()] = {path, stamps, each, record, stamps.size() <= kMostKept ? record : nullptr};
+  }
   return record;
 }
 

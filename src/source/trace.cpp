@@ -81,19 +81,21 @@ std::int64_t tokens_left(const LayerEntry& layer, std::int64_t first_token) {
 
 // ---- Rows
 
-/// Runs of rows that repeat the one before.
+/// Runs of tokens that repeat the one before; masked rows between them are not looked at.
 class RepeatWatch {
  public:
   void add(std::int64_t row, bool repeats, std::vector<EqualRows>& found) {
-    if (!repeats) run_ = {row, row};
-    run_.last = row;
-    const std::int64_t length = run_.last - run_.first + 1;
-    if (length == kManyEqualRows) found.push_back(run_);
-    if (length > kManyEqualRows) found.back() = run_;
+    if (!repeats) {
+      first_ = row;
+      tokens_ = 0;
+    }
+    ++tokens_;
+    if (tokens_ == kManyEqualRows) found.push_back({first_, row});
+    if (tokens_ > kManyEqualRows) found.back().last = row;
   }
 
  private:
-  EqualRows run_;
+  std::int64_t first_ = 0, tokens_ = 0;
 };
 
 /// 1 and what rounding may add to it: two steps of the dtype, as of a quotient of rounded numbers.
@@ -224,6 +226,7 @@ class PartReader {
       sum += values[i];
       layer_.logits.push_back(logit_of_probability(std::min(values[i], 1.0), rules_.scoring) + 0.0f);
     }
+    layer_.sparse += std::ssize(values) - zeros <= rules_.top_k && std::ssize(values) > rules_.top_k;
     layer_.undecided += std::ssize(values) - zeros < rules_.top_k || (rules_.top_k > 0 && ones > rules_.top_k);
     if (rules_.scoring == Scoring::kSoftmax && std::abs(sum - 1) > kSumTolerance) {
       throw InputError(blocks.at_row(row),
@@ -382,7 +385,10 @@ class LayerReader {
                        "rows " + std::to_string(first) + " to " + std::to_string(first + count - 1) +
                            " are all masked; allowed: at least one token");
     }
-    if (rules_.probabilities) return result;
+    if (rules_.probabilities) {
+      refuse_sparse(result);
+      return result;
+    }
     refuse(first, layer_.is_top_k() ? problem_of_scores(result.scores, result.top_k)
                                     : problem_of_logits(result.logits, rules_.experts, rules_.all_rows));
     return result;
@@ -393,6 +399,16 @@ class LayerReader {
     if (layer.is_top_k()) return false;
     return source.values == TraceValues::kProbabilities ||
            (source.values == TraceValues::kTold && is_named_probabilities(layer.name));
+  }
+
+  /// Probabilities of the chosen alone leave the next best unknown.
+  void refuse_sparse(const TraceLayer& layer) const {
+    if (layer.tokens == 0 || layer.sparse < layer.tokens) return;
+    throw InputError(place_of(layer_.parts.front().view().tensor),
+                     "no token has more than " + std::to_string(rules_.top_k) +
+                         " probabilities above 0, as where only the chosen have theirs; allowed: probabilities of all "
+                         "experts, or ids "
+                         "and scores of the chosen (numpy.nonzero)");
   }
 
   void refuse(std::int64_t first, const std::optional<ValueProblem>& problem) const {

@@ -33,6 +33,7 @@ struct TraceLayer {
   std::int64_t masked = 0;  // rows that are no tokens
   std::int64_t undecided =
       0;  // tokens whose probabilities tell fewer than the config's top_k apart: the others are 0, or 1
+  std::int64_t sparse = 0;  // tokens with no more probabilities above 0 than the config's top_k
   std::vector<float> logits;
   std::vector<std::int32_t> chosen;
   std::vector<float> scores;

@@ -231,6 +231,32 @@ TEST_CASE("rows that repeat are told with their range", "[trace]") {
   CHECK(layer.equal[0].last == 73);
 }
 
+TEST_CASE("rows that repeat are tokens: masked ones between them count for nothing", "[trace][mask]") {
+  const Folder folder;
+  std::vector<float> logits = counting(160 * 8);
+  for (std::size_t row = 2; row < 102; ++row)
+    std::fill_n(logits.begin() + static_cast<std::ptrdiff_t>(8 * row), 8, 0.0f);
+  for (const std::size_t row : {1, 102})
+    std::copy_n(logits.begin(), 8, logits.begin() + static_cast<std::ptrdiff_t>(8 * row));
+  TraceSource source = source_of(folder.write("a.npy", npy("<f4", "(160, 8)", bytes_of(logits))));
+  source.mask = "padding";
+  const TraceLayer layer = read(source, 0);
+  CHECK(layer.masked == 100);
+  CHECK(layer.equal.empty());  // three tokens repeat, over a hundred rows
+}
+
+TEST_CASE("probabilities of the chosen alone are refused", "[trace][probabilities]") {
+  const Folder folder;
+  std::vector<float> chosen = {0.5f, 0.5f, 0, 0, 0, 0.25f, 0, 0.75f};
+  TraceSource source = source_of(folder.write("a.npy", npy("<f4", "(2, 4)", bytes_of(chosen))));
+  source.values = TraceValues::kProbabilities;
+  CHECK_HAS(trace_fault(source, {.top_k = 2}), "no token has more than 2 probabilities above 0");
+  CHECK(trace_fault(source, {.top_k = 1}).empty());
+  chosen[1] = chosen[2] = 0.25f;
+  source.path = folder.write("b.npy", npy("<f4", "(2, 4)", bytes_of(chosen)));
+  CHECK(trace_fault(source, {.top_k = 2}).empty());
+}
+
 TEST_CASE("files of ranks and steps are joined, of layers not", "[trace][files]") {
   const Folder folder;
   const auto write = [&](const std::string& name, float value) {
