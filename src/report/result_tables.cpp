@@ -66,7 +66,8 @@ void add_metrics(Columns& columns, const json& (*from)(const Row&), const std::s
   columns.add_as(prefix + "batches_worst_layer_ms", from, "/batches/worst_layer_ms");
   for (const RoundingMetric& metric : kRoundingMetrics) {
     const std::string name(metric.name);
-    columns.add(from, "/batches/metrics/" + name, {"mean", "deviation", "worst"}, prefix + "batches_" + name + "_");
+    columns.add(from, "/batches/metrics/" + name, {"mean", "deviation", "worst"},
+                fmt::format("{}batches_{}_", prefix, name));
   }
 }
 

@@ -100,6 +100,7 @@ std::vector<std::string> paths_of(const std::string& path) {
     throw InputError(path, std::to_string(names.size()) + " files; allowed: at most " + std::to_string(kMostFiles));
   }
   std::vector<std::string> paths;
+  paths.reserve(names.size());
   for (const std::string& name : names) paths.push_back((folder / name).string());
   return paths;
 }
@@ -188,6 +189,7 @@ std::vector<std::pair<std::size_t, EachFile>> roles_of(const std::string& path, 
 
 void tell_meanings(RecordFiles& record, const std::vector<std::string>& paths, EachFile each) {
   std::vector<NameParts> names;
+  names.reserve(paths.size());
   for (const std::string& path : paths) names.push_back(parts_of(path));
   const bool alike =
       std::ranges::all_of(names, [&](const NameParts& name) { return name.texts == names.front().texts; });
