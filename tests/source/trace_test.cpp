@@ -1,7 +1,5 @@
 #include "source/trace.hpp"
 
-#include <unistd.h>
-
 #include <bit>
 #include <cstring>
 #include <filesystem>
@@ -13,6 +11,7 @@
 #include "catch.hpp"
 #include "core/error.hpp"
 #include "core/half.hpp"
+#include "formats/files.hpp"
 #include "formats/npy.hpp"
 #include "growth.hpp"
 
@@ -21,42 +20,12 @@ using namespace tatr;
 namespace {
 
 namespace fs = std::filesystem;
+using test::bytes_of;
+using test::entry;
+using test::Folder;
+using test::safetensors;
 
-/// A folder of its own for each test, removed at the end.
-struct Folder {
-  Folder() {
-    static int count = 0;
-    path = fs::temp_directory_path() / ("tatr-trace-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
-    fs::create_directory(path);
-  }
-  ~Folder() { fs::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  std::string write(const std::string& name, const std::string& bytes) const {
-    std::ofstream(path / name, std::ios::binary) << bytes;
-    return (path / name).string();
-  }
-
-  fs::path path;
-};
-
-template <class T>
-std::string bytes_of(const std::vector<T>& values) {
-  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
-}
-
-std::string length_prefix(std::uint64_t length) { return {reinterpret_cast<const char*>(&length), sizeof length}; }
-
-std::string safetensors(const std::string& header, const std::string& data) {
-  return length_prefix(header.size()) + header + data;
-}
-
-std::string entry(const std::string& name, const std::string& dtype, const std::string& shape, std::size_t begin,
-                  std::size_t end) {
-  return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":[" +
-         std::to_string(begin) + "," + std::to_string(end) + "]}";
-}
+std::string length_prefix(std::uint64_t length) { return test::little_endian_bytes(length, sizeof length); }
 
 /// One F32 tensor.
 std::string logits_file(const std::string& shape, const std::vector<float>& values) {
@@ -88,13 +57,6 @@ std::string fault(const TraceSource& source, std::int64_t tokens = 0, std::int64
   }
   return "";
 }
-
-#define CHECK_HAS(text, part)                     \
-  do {                                            \
-    const std::string text_ = (text);             \
-    CAPTURE(text_);                               \
-    CHECK(text_.find(part) != std::string::npos); \
-  } while (false)
 
 const float kNan = std::numeric_limits<float>::quiet_NaN();
 const float kInf = std::numeric_limits<float>::infinity();
