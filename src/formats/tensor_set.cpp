@@ -1,6 +1,7 @@
 #include "formats/tensor_set.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -52,24 +53,33 @@ std::string plain_name(const std::string& path) {
   return name;
 }
 
+struct Ending {
+  std::string_view text;
+  Format format;
+};
+
+/// Null where the name tells no format.
+const Ending* ending_of(const std::string& path) {
+  static constexpr Ending kEndings[] = {{".index.json", Format::kSharded},
+                                        {".json", Format::kJson},
+                                        {".jsonl", Format::kJsonLines},
+                                        {".ndjson", Format::kJsonLines},
+                                        {".csv", Format::kCsv},
+                                        {".npy", Format::kNpy},
+                                        {".npz", Format::kNpz},
+                                        {".safetensors", Format::kSafetensors}};
+  const std::string name = plain_name(path);
+  const auto* found = std::ranges::find_if(kEndings, [&](const Ending& ending) { return name.ends_with(ending.text); });
+  return found == std::end(kEndings) ? nullptr : found;
+}
+
 Format format_of(const std::string& path, const BinaryFile& file) {
   const std::string first = file.first_bytes(kHeaderStart);
   if (starts_as_safetensors(first)) return Format::kSafetensors;
   if (is_npy(file)) return Format::kNpy;
   if (first.starts_with("PK\x03\x04") || first.starts_with("PK\x05\x06")) return Format::kNpz;
   if (const Foreign foreign = foreign_format(first); foreign != Foreign::kNone) refuse_foreign(path, foreign);
-  constexpr std::pair<std::string_view, Format> kEndings[] = {{".index.json", Format::kSharded},
-                                                              {".json", Format::kJson},
-                                                              {".jsonl", Format::kJsonLines},
-                                                              {".ndjson", Format::kJsonLines},
-                                                              {".csv", Format::kCsv},
-                                                              {".npy", Format::kNpy},
-                                                              {".npz", Format::kNpz},
-                                                              {".safetensors", Format::kSafetensors}};
-  const std::string name = plain_name(path);
-  for (const auto& [ending, format] : kEndings) {
-    if (name.ends_with(ending)) return format;
-  }
+  if (const Ending* ending = ending_of(path); ending != nullptr) return ending->format;
   refuse_foreign(path, Foreign::kNone);
 }
 
@@ -83,6 +93,11 @@ void check_name(const std::string& path, const std::string& name) {
 }
 
 }  // namespace
+
+std::string_view format_ending(const std::string& path) {
+  const Ending* ending = ending_of(path);
+  return ending == nullptr ? std::string_view() : ending->text;
+}
 
 TensorSet open_tensors(const std::string& path, const TensorLimits& limits) {
   const UnpackedFile unpacked = open_unpacked(path, limits);

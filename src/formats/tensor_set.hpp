@@ -18,11 +18,15 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "formats/tensor_file.hpp"
 
 namespace tatr {
+
+/// The ending by which a name tells its format, without what says that it is compressed: ".npy"; empty: it tells none.
+std::string_view format_ending(const std::string& path);
 
 struct TensorSet {
   std::string path;                             // as given

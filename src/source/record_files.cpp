@@ -27,19 +27,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMostFiles = 1000;  // all are open at once
 constexpr std::size_t kMostKept = 64;     // of one record, open for as long as the program runs
-constexpr auto kEnds =
-    std::to_array<std::string_view>({".safetensors", ".npy", ".npz", ".jsonl", ".ndjson", ".json", ".csv"});
-
 // ---- Which files
-
-/// The end of a name by which records are known, without what says that it is compressed; empty: none.
-std::string_view end_of(std::string_view name) {
-  for (const std::string_view packed : {".gz", ".zst"}) {
-    if (name.ends_with(packed)) name.remove_suffix(packed.size());
-  }
-  const auto found = std::ranges::find_if(kEnds, [&](std::string_view end) { return name.ends_with(end); });
-  return found == kEnds.end() ? std::string_view() : *found;
-}
 
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
@@ -58,11 +46,13 @@ std::vector<std::string> records_in(const std::string& folder) {
   std::vector<std::string> names;
   std::string_view kind;
   std::vector<std::string> all = names_in(folder);
-  const bool json_alone = std::ranges::none_of(
-      all, [](const std::string& name) { return !end_of(name).empty() && end_of(name) != ".json"; });
+  const bool json_alone = std::ranges::none_of(all, [](const std::string& name) {
+    const std::string_view end = format_ending(name);
+    return !end.empty() && end != ".json";
+  });
   for (std::string& name : all) {
-    const std::string_view end = end_of(name);
-    if (name.ends_with(".index.json")) return {std::move(name)};
+    const std::string_view end = format_ending(name);
+    if (end == ".index.json") return {std::move(name)};
     if (end.empty() || (end == ".json" && !json_alone)) continue;  // configs lie beside data
     if (!kind.empty() && kind != end) {
       throw InputError(folder, "holds " + std::string(kind) + " and " + std::string(end) +
@@ -73,10 +63,9 @@ std::vector<std::string> records_in(const std::string& folder) {
     names.push_back(std::move(name));
   }
   if (names.empty()) {
-    std::string list;
-    for (const std::string_view end : kEnds) list += (list.empty() ? "" : ", ") + std::string(end);
-    throw InputError(
-        folder, "the folder holds no record of a router; allowed: files named " + list + ", also with .gz or .zst");
+    throw InputError(folder,
+                     "the folder holds no record of a router; allowed: files named .safetensors, .npy, .npz, .jsonl, "
+                     ".ndjson, .json or .csv, also with .gz or .zst");
   }
   return names;
 }
