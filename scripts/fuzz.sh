@@ -19,8 +19,8 @@ json=(src/json/json_text.cpp)
 config=("${json[@]}" src/json/{schema_walk,validate}.cpp src/config/{experiment_schema,overrides,read,source_fields,sweep}.cpp build-fuzz/schema_text.cpp)
 tensors=("${json[@]}" src/core/output_file.cpp src/formats/*.cpp)
 routing=("${tensors[@]}" src/core/memory.cpp src/device/system.cpp src/router/row.cpp src/router/routing.cu
-  src/rounding/expert_metrics.cpp src/rounding/rounding.cu src/source/{element,names,record_files,record_view}.cpp)
-trace=("${routing[@]}" src/core/digest.cpp src/source/{probabilities,trace,trace_layers,trace_values}.cpp)
+  src/rounding/expert_metrics.cpp src/rounding/rounding.cu src/source/{element,names,record_files,record_view,trace_layers}.cpp)
+trace=("${routing[@]}" src/core/digest.cpp src/source/{probabilities,trace,trace_values}.cpp)
 counts=("${routing[@]}" src/core/digest.cpp src/rounding/count_rounding.cu src/source/counts.cpp)
 compile() {  # compile FOLDER SOURCE: .cu files without nvcc are C++
   clang++-14 "${flags[@]}" -x c++ -c -o "build-fuzz/$1/$(basename "$2").o" "$2"
