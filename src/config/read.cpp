@@ -31,8 +31,6 @@ using nlohmann::json;
   throw ConfigError({file, pointer}, value, expected);
 }
 
-constexpr std::int64_t kMostTokens = 1 << 20;  // that can be ranked (router/routing.hpp)
-
 std::string number(std::int64_t value) { return std::to_string(value); }
 
 /// The row of a catalogue that a word names; the schema has made sure that it is there.
@@ -136,8 +134,8 @@ void check_shape_is_told(const RouterConfig& router, const json& from, const std
       refuse(file, "/router", "required key \"" + std::string(key) + "\" is missing; only a file can do without it");
     }
   }
-  if (router.tokens > kMostTokens && router.source.counts() == nullptr) {
-    refuse(file, "/router/tokens", number(router.tokens), "at most " + number(kMostTokens));
+  if (router.tokens > kMaxTokens && router.source.counts() == nullptr) {
+    refuse(file, "/router/tokens", number(router.tokens), "at most " + number(kMaxTokens));
   }
 }
 

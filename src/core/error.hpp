@@ -76,6 +76,20 @@ class InputError : public Error {
   InputError(const std::string& where, const std::string& problem) : Error(ExitCode::kUsage, where + ": " + problem) {}
 };
 
+/// A data file that can be read in more than one way, or that looks like what it is not said to be: the config has to
+/// say.
+class AmbiguousInputError : public InputError {
+ public:
+  enum class Doubt { kAxes, kValues };  // what a dimension is; what numbers are
+
+  AmbiguousInputError(Doubt doubt, const std::string& where, const std::string& problem)
+      : InputError(where, problem), doubt_(doubt) {}
+  Doubt doubt() const { return doubt_; }
+
+ private:
+  Doubt doubt_;
+};
+
 /// Wrong use of the command line.
 class UsageError : public Error {
  public:

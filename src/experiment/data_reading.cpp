@@ -11,6 +11,7 @@
 #include "config/read.hpp"
 #include "core/error.hpp"
 #include "experiment/trace_checks.hpp"
+#include "formats/tensor_set.hpp"
 #include "router/routing.hpp"
 #include "source/counts.hpp"
 #include "source/routing_source.hpp"
@@ -77,43 +78,57 @@ Try try_kind(const std::string& path, const Json& document) {
   }
 }
 
+/// As a trace, whatever top_k is. ConfigError where it is none.
+ExperimentConfig trace_config_of(const std::string& path, Json document) {
+  document["router"].emplace("top_k", 1);
+  return parse_experiment(document, path);
+}
+
 /// Whether the arrays could be ids of a top-k, whatever the number of experts is.
 bool may_be_ids(const std::string& path, const Json& as_trace) {
   try {
-    Json complete = as_trace;
-    complete["router"].emplace("top_k", 1);
-    const ExperimentConfig config = parse_experiment(complete, path);
+    const ExperimentConfig config = trace_config_of(path, as_trace);
     TraceReader reader(*config.router.source.trace(), {.experts = kMaxExperts});
     if (reader.info().top_k == 0) return false;
     reader.check_start();
     return true;
-  } catch (const Error& error) {
-    return std::string(error.what()).find("\"axes\"") != std::string::npos;  // only what they are is in doubt
+  } catch (const AmbiguousInputError&) {  // only what its dimensions are, or what is padding, is in doubt
+    return true;
+  } catch (const Error&) {
+    return false;
   }
 }
 
 /// One expert for each of many tokens: a single row of numbers below its own length.
-bool may_be_top_1(const CountsSource& source, std::int64_t experts) {
-  const CountsRecord record = read_counts(source, experts);
+bool may_be_top_1(const CountsRecord& record) {
   if (record.layers.size() != 1 || record.steps != 1) return false;
   const Counts& counts = record.layers.front().steps.front();
   return counts.size() > 1 && *std::ranges::max_element(counts) < std::ssize(counts);
 }
 
 /// Layers of one network see the same tokens: ids of experts would not add up alike.
-bool adds_up_alike(const CountsSource& source, std::int64_t experts) {
-  const CountsRecord record = read_counts(source, experts);
+bool adds_up_alike(const CountsRecord& record) {
   if (record.layers.size() < 2) return false;
-  for (std::int64_t step = 0; step < record.steps; ++step) {
+  for (std::size_t step = 0; step < static_cast<std::size_t>(record.steps); ++step) {
     const auto sum_of = [&](const CountsLayer& layer) {
-      const Counts& counts = layer.steps[static_cast<std::size_t>(step)];
-      return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+      return std::accumulate(layer.steps[step].begin(), layer.steps[step].end(), std::int64_t{0});
     };
     const std::int64_t first = sum_of(record.layers.front());
     if (!std::ranges::all_of(record.layers, [&](const CountsLayer& layer) { return sum_of(layer) == first; }))
       return false;
   }
   return true;
+}
+
+/// Why what can be read as counts may be something else; empty: it may not.
+std::string doubt_of_counts(const std::string& path, const RouterConfig& router, const Json& as_trace) {
+  const auto record = shared_counts(*router.source.counts(), router.experts);
+  if (may_be_top_1(*record)) {
+    return "may be an expert for each token (as ids, [tokens, 1]); --set /router/source/kind=counts reads it as counts";
+  }
+  if (adds_up_alike(*record) || !may_be_ids(path, as_trace)) return {};
+  return "may be ids of experts: no layers of it have the same number of tokens (--set /router/source/kind=counts "
+         "reads them all the same)";
 }
 
 /// What a trace needs to be told: the reading is clear, but the file does not hold it all.
@@ -137,29 +152,30 @@ bool adds_up_alike(const CountsSource& source, std::int64_t experts) {
                              std::to_string(most) + "; --set /router/experts=E says how many there are");
 }
 
-/// Of a trace of which only top_k or the number of experts is missing. Returns where it is none.
+/// Of a trace of which only top_k or the number of experts is missing, or that looks like something else: throws what
+/// to tell. Returns where it is none.
 void ask_if_clear(const std::string& path, const Json& document) {
+  std::optional<TraceInfo> info;
+  ExperimentConfig config;
   try {
-    Json complete = document;
-    complete["router"].emplace("top_k", 1);
-    const ExperimentConfig config = parse_experiment(complete, path);
-    const TraceSource* source = config.router.source.trace();
-    if (source == nullptr) return;
-    const TraceInfo info = inspect_trace(*source);
-    const std::int64_t experts = info.experts != 0 ? info.experts : config.router.experts;
-    const bool missing = info.top_k == 0 ? !document["router"].contains("top_k") : experts == 0;
+    config = trace_config_of(path, document);
+    const RouterConfig& router = config.router;
+    if (router.source.trace() == nullptr) return;
+    info = inspect_trace(*router.source.trace());
+    const std::int64_t experts = info->experts != 0 ? info->experts : router.experts;
+    const bool missing = info->top_k == 0 ? !document["router"].contains("top_k") : experts == 0;
     if (!missing) return;
-    TraceReader(*source, {.experts = experts == 0 ? kMaxExperts : experts, .scoring = config.router.scoring})
+    TraceReader(*router.source.trace(), {.experts = experts == 0 ? kMaxExperts : experts, .scoring = router.scoring})
         .check_start();
-    ask_for_shape(path, info, *source);
+  } catch (const AmbiguousInputError& error) {
+    if (error.doubt() == AmbiguousInputError::Doubt::kValues) throw InputError(path, shown(path, error));
+    return;
   } catch (const ConfigError&) {
     return;
-  } catch (const InputError& error) {  // its values are not what they seem: that is what to tell
-    const std::string text = shown(path, error);
-    const bool told = std::ranges::any_of(std::initializer_list<const char*>{"--set", "\"values\"", "\"mask\""},
-                                          [&](const char* key) { return text.find(key) != std::string::npos; });
-    if (told) throw InputError(path, text);
+  } catch (const InputError&) {
+    return;
   }
+  ask_for_shape(path, *info, *config.router.source.trace());
 }
 
 }  // namespace
@@ -169,7 +185,7 @@ bool is_data(const std::string& path) {
   if (fs::is_directory(path, error)) return true;
   if (!fs::exists(path, error)) return fs::path(path).filename().string().find('*') != std::string::npos;
   const std::string name = fs::path(path).filename().string();
-  if (name.ends_with(".index.json")) return true;
+  if (format_ending(name) == ".index.json") return true;
   if (!fs::is_regular_file(path, error)) return false;
   std::ifstream stream(path, std::ios::binary);
   if (!stream) return false;  // the reader of configs says what is wrong
@@ -210,17 +226,9 @@ DataReading read_data(const std::string& path, const std::vector<std::string>& o
     throw InputError(path, trace.why_not);
   }
   Try counts = try_kind(path, document_of(path, "counts", overrides));
-  if (counts.reading && may_be_ids(path, as_trace) &&
-      !adds_up_alike(*counts.reading->config.router.source.counts(), counts.reading->config.router.experts)) {
-    counts = {std::nullopt,
-              "may be ids of experts: no layers of it have the same number of tokens (--set /router/source/kind=counts "
-              "reads them all the same)"};
-  }
-  if (counts.reading &&
-      may_be_top_1(*counts.reading->config.router.source.counts(), counts.reading->config.router.experts)) {
-    counts = {
-        std::nullopt,
-        "may be an expert for each token (as ids, [tokens, 1]); --set /router/source/kind=counts reads it as counts"};
+  if (counts.reading) {
+    const std::string doubt = doubt_of_counts(path, counts.reading->config.router, as_trace);
+    if (!doubt.empty()) counts = {std::nullopt, doubt};
   }
   if (trace.reading && counts.reading) {
     throw InputError(

@@ -107,7 +107,7 @@ class Pipeline {
     system_.reset_peak();
     source_ = make_source(source_request_);
     layers_ = source_->layers();
-    const SourceShape shape = shape_of(config_.router);
+    const SourceShape shape = source_->shape();
     groups_ = shape.groups;
     record_.reading = shape.reading;
     for (const std::string& note : shape.notes) record_.warnings.push_back(note);
@@ -183,10 +183,7 @@ class Pipeline {
     batches.spread = spread_over(groups);
     batches.median_group = static_cast<std::int64_t>(median);
     batches.worst_group = static_cast<std::int64_t>(worst);
-    const RoundingMetrics mean = mean_over(groups);
-    const RoundingMetrics* alone = &mean;
-    const std::int64_t tile = tile_group(record, config_);
-    record.quality = estimate_quality(options_.calibration, config_.router, record.strategy, tile, {&alone, 1});
+    record.quality = estimate(record.strategy, tile_group(record, config_), mean_over(groups));
     batches.groups = std::move(groups);
     record.batches = std::move(batches);
   }
@@ -249,17 +246,21 @@ class Pipeline {
   }
 
   StrategyRecord describe_strategy(const Setting& setting, const Rounded& rounded, std::int64_t layer) const {
-    const RoundingMetrics* alone = &rounded.metrics;
     StrategyRecord record;
     record.strategy = *setting.strategy;
     record.layer = layer;
     record.metrics = rounded.metrics;
-    record.quality =
-        estimate_quality(options_.calibration, config_.router, *setting.strategy, setting.tile, {&alone, 1});
+    record.quality = estimate(*setting.strategy, setting.tile, rounded.metrics);
     record.warnings = rounded.warnings;
     const auto index = static_cast<std::size_t>(setting.strategy - resolved_.strategies.data());
     if (waves_[index]) record.waves = describe_waves(*waves_[index], rounded.metrics);
     return record;
+  }
+
+  /// As if all layers were like this one.
+  QualityEstimate estimate(const StrategyConfig& strategy, std::int64_t tile, const RoundingMetrics& metrics) const {
+    const RoundingMetrics* alone = &metrics;
+    return estimate_quality(options_.calibration, config_.router, strategy, tile, {&alone, 1});
   }
 
   /// What is being done, to the user and to what watches over it; stops where the user wants it.

@@ -70,7 +70,7 @@ std::string trace_digest(const ExperimentConfig& config) {
   const auto system = make_cpu_system();
   const SourceRequest request{config.router, config.seed};
   const auto source = make_source(request);
-  const std::size_t groups = shape_of(config.router).groups, layers = source->layers().size();
+  const std::size_t groups = source->shape().groups, layers = source->layers().size();
   for (std::size_t layer = 0; layer < layers; ++layer) {
     for (std::size_t group = 0; group < groups; ++group) source->read(*system, layer, group);
   }

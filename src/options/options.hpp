@@ -25,6 +25,8 @@ struct ExpertGroups {
   GroupScore score = GroupScore::kTop2Sum;
 };
 
+inline constexpr std::int64_t kMaxTokens = 1 << 20;  // of a group: more cannot be ranked (rounding/rank_key.hpp)
+
 /// Groups of tokens that are routed and rounded apart, as steps of training or serving are.
 struct Batches {
   std::optional<std::int64_t> count;  // absent: as many as the file holds

@@ -12,9 +12,8 @@
 
 namespace tatr {
 
-/// Limits that keep every sort key within 64 bits: expert 13, score 30, token 20.
+/// Limits that, with kMaxTokens, keep every sort key within 64 bits: expert 13, score 30, token 20.
 inline constexpr std::int64_t kMaxExperts = 8192;
-inline constexpr std::int64_t kMaxTokens = 1 << 20;
 inline constexpr std::int64_t kMaxTopK = 128;
 inline constexpr std::int64_t kMaxGroups = 64;
 inline constexpr std::int32_t kMaxCount = 1 << 30;  // tokens of one expert, where only counts are known

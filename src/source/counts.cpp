@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 #include <map>
-#include <optional>
+#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -133,31 +133,23 @@ void check_no_mask(const TensorEntry& tensor, const std::vector<CountsLayer>& la
 }
 
 std::vector<CountsLayer> layers_of_array(const TensorEntry& tensor, const std::vector<Axis>& axes) {
-  std::map<Axis, std::int64_t> sizes, strides;
-  std::int64_t stride = 1;
-  for (std::size_t i = axes.size(); i-- > 0; stride *= tensor.shape[i]) {
-    sizes[axes[i]] = tensor.shape[i];
-    strides[axes[i]] = stride;
-  }
-  check_size(tensor, stride);
-  if (stride / tensor.shape.back() > kMostRows) {
-    throw InputError(place_of(tensor), "shape " + shape_text(tensor.shape) + " has " +
-                                           std::to_string(stride / tensor.shape.back()) +
+  const AxisLayout layout(tensor, axes);
+  check_size(tensor, layout.elements());
+  const std::int64_t rows = layout.elements() / layout.size(Axis::kExperts);
+  if (rows > kMostRows) {
+    throw InputError(place_of(tensor), "shape " + shape_text(tensor.shape) + " has " + std::to_string(rows) +
                                            " steps and layers together; allowed: at most " + std::to_string(kMostRows));
   }
-  const auto index = [&](Axis axis, std::int64_t i) {
-    return sizes.contains(axis) ? static_cast<std::size_t>(i / strides[axis] % sizes[axis]) : 0;
-  };
-  const auto size = [&](Axis axis) { return sizes.contains(axis) ? static_cast<std::size_t>(sizes[axis]) : 1; };
+  const auto size = [&](Axis axis) { return static_cast<std::size_t>(layout.size(axis)); };
   std::vector<CountsLayer> layers(size(Axis::kLayers));
   const std::string name = tensor.name.empty() ? "counts" : tensor.name;
   for (std::size_t l = 0; l < layers.size(); ++l) {
-    layers[l].name = sizes.contains(Axis::kLayers) ? "layers." + std::to_string(l) + "." + name : name;
+    layers[l].name = layout.has(Axis::kLayers) ? "layers." + std::to_string(l) + "." + name : name;
     layers[l].steps.assign(size(Axis::kSteps), Counts(size(Axis::kExperts)));
   }
   for_each_element(tensor, [&](std::int64_t i, double value) {
-    layers[index(Axis::kLayers, i)].steps[index(Axis::kSteps, i)][index(Axis::kExperts, i)] =
-        count_of(tensor, i, value);
+    const auto index = [&](Axis axis) { return static_cast<std::size_t>(layout.index(axis, i)); };
+    layers[index(Axis::kLayers)].steps[index(Axis::kSteps)][index(Axis::kExperts)] = count_of(tensor, i, value);
   });
   return layers;
 }
@@ -343,34 +335,59 @@ void leave_idle_out(CountsRecord& record) {
   }
 }
 
-}  // namespace
-
-CountsRecord read_counts(const CountsSource& source, std::int64_t experts) {
-  const auto files = open_record(source.path, source.each_file);
-  CountsRecord record;
-  record.layers = all_layers(*files, source, experts);
-  record.files = files->files.size();
-  const CountsLayer model = record.layers.front();
-  for (const CountsLayer& layer : record.layers) {
-    const auto fits = [&](const Counts& counts) { return counts.size() == model.steps.front().size(); };
+void check_shapes(const std::vector<CountsLayer>& layers, const std::string& path) {
+  const auto experts_of = [](const CountsLayer& layer) { return layer.steps.front().size(); };
+  const CountsLayer& model = layers.front();
+  for (const CountsLayer& layer : layers) {
+    const auto fits = [&](const Counts& counts) { return counts.size() == experts_of(model); };
     if (layer.steps.size() == model.steps.size() && std::ranges::all_of(layer.steps, fits)) continue;
-    throw InputError(source.path, "the layer " + in_quotes(layer.name) + " is of " +
-                                      std::to_string(layer.steps.size()) + " steps and " +
-                                      std::to_string(layer.steps.front().size()) + " experts, " +
-                                      in_quotes(model.name) + " of " + std::to_string(model.steps.size()) + " and " +
-                                      std::to_string(model.steps.front().size()) +
-                                      "; allowed: layers of one shape; \"tensor\" in the source chooses some");
+    throw InputError(path, "the layer " + in_quotes(layer.name) + " is of " + std::to_string(layer.steps.size()) +
+                               " steps and " + std::to_string(experts_of(layer)) + " experts, " +
+                               in_quotes(model.name) + " of " + std::to_string(model.steps.size()) + " and " +
+                               std::to_string(experts_of(model)) +
+                               "; allowed: layers of one shape; \"tensor\" in the source chooses some");
   }
-  record.experts = static_cast<std::int64_t>(model.steps.front().size());
+}
+
+CountsRecord counts_of(const RecordFiles& files, const CountsSource& source, std::int64_t experts) {
+  CountsRecord record;
+  record.layers = all_layers(files, source, experts);
+  record.files = files.files.size();
+  check_shapes(record.layers, source.path);
+  record.experts = std::ssize(record.layers.front().steps.front());
   if (experts != 0 && experts != record.experts) {
     throw InputError(source.path, "the config says " + std::to_string(experts) +
                                       " experts; allowed: " + std::to_string(record.experts) + ", as in the file");
   }
   leave_idle_out(record);
-  if (record.layers.empty())
+  if (record.layers.empty()) {
     throw InputError(source.path, "no expert has any tokens; allowed: counts that are not all 0");
-  record.steps = static_cast<std::int64_t>(record.layers.front().steps.size());
+  }
+  record.steps = std::ssize(record.layers.front().steps);
   return record;
+}
+
+}  // namespace
+
+CountsRecord read_counts(const CountsSource& source, std::int64_t experts) { return *shared_counts(source, experts); }
+
+std::shared_ptr<const CountsRecord> shared_counts(const CountsSource& source, std::int64_t experts) {
+  static std::mutex mutex;
+  static struct {
+    std::weak_ptr<const RecordFiles> files;
+    CountsSource source;
+    std::int64_t experts = 0;
+    std::shared_ptr<const CountsRecord> record;
+  } last;
+  const std::lock_guard lock(mutex);
+  const auto files = open_record(source.path, source.each_file);
+  const bool same = last.record && last.files.lock() == files && last.source.tensors == source.tensors &&
+                    last.source.axes == source.axes && (experts == last.experts || experts == last.record->experts);
+  if (!same) {
+    auto record = std::make_shared<const CountsRecord>(counts_of(*files, source, experts));
+    last = {files, source, experts, std::move(record)};
+  }
+  return last.record;
 }
 
 void add_to(Digest& digest, const CountsRecord& record) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,9 @@ struct CountsRecord {
 
 /// `experts`: what the config says; 0: nothing. Throws InputError.
 CountsRecord read_counts(const CountsSource& source, std::int64_t experts);
+
+/// The same; what was read last is kept and given again while files and options stay as they are.
+std::shared_ptr<const CountsRecord> shared_counts(const CountsSource& source, std::int64_t experts);
 
 /// Makes all of it part of what the digest names.
 void add_to(Digest& digest, const CountsRecord& record);

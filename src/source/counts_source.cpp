@@ -17,22 +17,25 @@ std::int64_t top_k_of(const RouterConfig& router) { return router.top_k == 0 ? 1
 std::int64_t tokens_of(const RouterConfig& router, const CountsLayer& layer, std::size_t step) {
   const Counts& counts = layer.steps[step];
   const std::int64_t sum = std::accumulate(counts.begin(), counts.end(), std::int64_t{0}), top_k = top_k_of(router);
-  const std::string place = *router.source.path() + ": " + layer.name + ", step " + std::to_string(step);
-  const std::string of_top_k =
-      " tokens that choose " + std::to_string(top_k) + (top_k == 1 ? " expert each" : " experts each");
+  const auto refuse = [&](const std::string& problem) {
+    throw InputError(*router.source.path() + ": " + layer.name + ", step " + std::to_string(step), problem);
+  };
+  const auto of_top_k = [&] {
+    return " tokens that choose " + std::to_string(top_k) + (top_k == 1 ? " expert each" : " experts each");
+  };
   if (!router.tokens_told && (sum == 0 || sum % top_k != 0)) {
-    throw InputError(place, "counts add up to " + std::to_string(sum) + ", which is no number of" + of_top_k +
-                                "; allowed: a positive multiple of top_k, or router.tokens in the config");
+    refuse("counts add up to " + std::to_string(sum) + ", which is no number of" + of_top_k() +
+           "; allowed: a positive multiple of top_k, or router.tokens in the config");
   }
   const std::int64_t tokens = router.tokens_told ? router.tokens : sum / top_k;
   if (sum > tokens * top_k) {
-    throw InputError(place, "counts add up to " + std::to_string(sum) + "; allowed: at most " +
-                                std::to_string(tokens * top_k) + ", of " + std::to_string(tokens) + of_top_k);
+    refuse("counts add up to " + std::to_string(sum) + "; allowed: at most " + std::to_string(tokens * top_k) +
+           ", of " + std::to_string(tokens) + of_top_k());
   }
   const std::int32_t most = *std::ranges::max_element(counts);
   if (most > tokens) {
-    throw InputError(place, "an expert has " + std::to_string(most) + " tokens; allowed: at most " +
-                                std::to_string(tokens) + ", all" + of_top_k);
+    refuse("an expert has " + std::to_string(most) + " tokens; allowed: at most " + std::to_string(tokens) + ", all" +
+           of_top_k());
   }
   return tokens;
 }
@@ -57,60 +60,60 @@ std::string reading_of(const RouterConfig& router, const CountsRecord& record, s
   return text;
 }
 
-SourceShape shape_of_counts(const RouterConfig& router) {
-  const CountsRecord record = read_counts(*router.source.counts(), router.experts);
-  SourceShape shape;
-  shape.experts = record.experts;
-  shape.top_k = top_k_of(router);
-  shape.layers = record.layers.size();
-  shape.groups = static_cast<std::size_t>(steps_taken(router, record));
-  shape.known = Known::kCounts;
-  std::int64_t least = 0;
-  for (const CountsLayer& layer : record.layers) {
-    for (std::size_t step = 0; step < shape.groups; ++step) {
-      const std::int64_t tokens = tokens_of(router, layer, step);
-      least = least == 0 ? tokens : std::min(least, tokens);
-      shape.tokens = std::max(shape.tokens, tokens);
-    }
-  }
-  shape.reading = reading_of(router, record, least, shape.tokens);
-  return shape;
-}
-
 class CountedSource final : public RoutingSource {
  public:
   explicit CountedSource(const SourceRequest& request)
-      : request_(request), record_(read_counts(*request.router.source.counts(), request.router.experts)) {
-    add_to(digest_, record_);
+      : request_(request), record_(shared_counts(*request.router.source.counts(), request.router.experts)) {}
+
+  SourceShape shape() const override {
+    const RouterConfig& router = request_.router;
+    SourceShape shape;
+    shape.experts = record_->experts;
+    shape.top_k = top_k_of(router);
+    shape.layers = record_->layers.size();
+    shape.groups = static_cast<std::size_t>(steps_taken(router, *record_));
+    shape.known = Known::kCounts;
+    std::int64_t least = 0;
+    for (const CountsLayer& layer : record_->layers) {
+      for (std::size_t step = 0; step < shape.groups; ++step) {
+        const std::int64_t tokens = tokens_of(router, layer, step);
+        least = least == 0 ? tokens : std::min(least, tokens);
+        shape.tokens = std::max(shape.tokens, tokens);
+      }
+    }
+    shape.reading = reading_of(router, *record_, least, shape.tokens);
+    return shape;
   }
 
   std::vector<std::string> layers() const override {
     std::vector<std::string> names;
-    for (const CountsLayer& layer : record_.layers) names.push_back(layer.name);
+    for (const CountsLayer& layer : record_->layers) names.push_back(layer.name);
     return names;
   }
 
   SourceRead read(System&, std::size_t layer, std::size_t group) override {
-    const CountsLayer& own = record_.layers[layer];
+    const CountsLayer& own = record_->layers[layer];
     return {CountInput{own.steps[group]}, tokens_of(request_.router, own, group)};
   }
 
-  std::string digest() const override { return digest_.text(); }
+  std::string digest() const override {
+    Digest digest;
+    add_to(digest, *record_);
+    return digest.text();
+  }
 
  private:
   const SourceRequest& request_;
-  CountsRecord record_;
-  Digest digest_;
+  std::shared_ptr<const CountsRecord> record_;
 };
 
 std::size_t host_bytes(const RouterConfig& router) {
-  const SourceShape shape = shape_of_counts(router);
-  return shape.layers * shape.groups * static_cast<std::size_t>(shape.experts) * sizeof(std::int32_t);
+  const auto record = shared_counts(*router.source.counts(), router.experts);
+  return record->layers.size() * static_cast<std::size_t>(record->steps * record->experts) * sizeof(std::int32_t);
 }
 
 }  // namespace
 
-const SourceCode kCountsCode = {
-    .make = make_source_of<CountedSource>, .shape = shape_of_counts, .host_bytes = host_bytes};
+const SourceCode kCountsCode = {.make = make_source_of<CountedSource>, .host_bytes = host_bytes};
 
 }  // namespace tatr

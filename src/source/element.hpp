@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace tatr {
 
@@ -18,6 +20,13 @@ FloatLoader float_loader(const std::string& dtype);
 
 /// Of whole types; null for others. Unsigned numbers past 2^63 - 1 become negative.
 IntegerLoader integer_loader(const std::string& dtype);
+
+/// Neighbouring elements as numbers: all of `bytes`, as many as `values` has room for.
+template <class T>
+void load_all(std::span<const std::byte> bytes, T (*load)(const std::byte*), std::vector<T>& values) {
+  const std::size_t size = bytes.size() / values.size();
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = load(bytes.data() + i * size);
+}
 
 /// "fp16", "int32", …
 std::string dtype_words(const std::string& dtype);

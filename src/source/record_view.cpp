@@ -1,8 +1,6 @@
 #include "source/record_view.hpp"
 
 #include <algorithm>
-#include <array>
-#include <map>
 
 #include "core/error.hpp"
 
@@ -21,8 +19,9 @@ void check_dimensions(const TensorEntry& tensor, const std::vector<Axis>& axes) 
 }
 
 [[noreturn]] void refuse_doubt(const TensorEntry& tensor, const std::string& found, const std::string& allowed) {
-  throw InputError(place_of(tensor), "shape " + shape_text(tensor.shape) + " " + found + "; allowed: " + allowed +
-                                         "; \"axes\" in the source says which");
+  throw AmbiguousInputError(AmbiguousInputError::Doubt::kAxes, place_of(tensor),
+                            "shape " + shape_text(tensor.shape) + " " + found + "; allowed: " + allowed +
+                                "; \"axes\" in the source says which");
 }
 
 std::vector<Axis> said_axes(const TensorEntry& tensor, const std::vector<Axis>& said, Axis last) {
@@ -75,29 +74,30 @@ std::vector<Axis> axes_of(const TensorEntry& tensor, const std::vector<Axis>& sa
                either);
 }
 
-std::vector<RowView> layers_of(const TensorEntry& tensor, const std::vector<Axis>& axes) {
-  std::map<Axis, std::int64_t> sizes, strides;
-  std::int64_t stride = 1;
-  for (std::size_t i = axes.size(); i-- > 0; stride *= tensor.shape[i]) {
-    sizes[axes[i]] = tensor.shape[i];
-    strides[axes[i]] = stride;
+AxisLayout::AxisLayout(const TensorEntry& tensor, const std::vector<Axis>& axes) {
+  sizes_.fill(1);
+  for (std::size_t i = axes.size(); i-- > 0; elements_ *= tensor.shape[i]) {
+    sizes_[place(axes[i])] = tensor.shape[i];
+    strides_[place(axes[i])] = elements_;
   }
-  const auto size_of = [&](Axis axis) { return sizes.contains(axis) ? sizes[axis] : 1; };
-  const auto stride_of = [&](Axis axis) { return sizes.contains(axis) ? strides[axis] : 0; };
+}
+
+std::vector<RowView> layers_of(const TensorEntry& tensor, const std::vector<Axis>& axes) {
+  const AxisLayout layout(tensor, axes);
   RowView view;
   view.tensor = tensor;
-  view.outer = size_of(Axis::kSteps);
-  view.inner = size_of(Axis::kTokens);
+  view.outer = layout.size(Axis::kSteps);
+  view.inner = layout.size(Axis::kTokens);
   view.columns = tensor.shape.back();
-  view.outer_stride = stride_of(Axis::kSteps);
-  view.inner_stride = stride_of(Axis::kTokens);
+  view.outer_stride = layout.stride(Axis::kSteps);
+  view.inner_stride = layout.stride(Axis::kTokens);
   view.shape = {view.rows(), view.columns};
-  if (!sizes.contains(Axis::kLayers)) return {view};
+  if (!layout.has(Axis::kLayers)) return {view};
   std::vector<RowView> views;
-  for (std::int64_t layer = 0; layer < size_of(Axis::kLayers); ++layer) {
+  for (std::int64_t layer = 0; layer < layout.size(Axis::kLayers); ++layer) {
     views.push_back(view);
     views.back().layer = std::to_string(layer);
-    views.back().first = layer * stride_of(Axis::kLayers);
+    views.back().first = layer * layout.stride(Axis::kLayers);
   }
   return views;
 }

@@ -2,6 +2,7 @@
 // one reading, or it is refused and the config has to say. Knows no values.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -17,6 +18,27 @@ inline constexpr std::int64_t kMostInt32 = 0x7FFFFFFF;
 
 /// More routers than any network has: a longer axis is no axis of layers.
 inline constexpr std::int64_t kMostLayers = 512;
+
+/// How large each axis of an array in C order is, and how many elements apart its neighbours are.
+class AxisLayout {
+ public:
+  AxisLayout(const TensorEntry& tensor, const std::vector<Axis>& axes);
+
+  bool has(Axis axis) const { return stride(axis) != 0; }
+  std::int64_t size(Axis axis) const { return sizes_[place(axis)]; }      // 1 where there is no such axis
+  std::int64_t stride(Axis axis) const { return strides_[place(axis)]; }  // 0 likewise
+  std::int64_t elements() const { return elements_; }
+  /// Where along an axis an element is; 0 where there is no such axis.
+  std::int64_t index(Axis axis, std::int64_t element) const {
+    return has(axis) ? element / stride(axis) % size(axis) : 0;
+  }
+
+ private:
+  static std::size_t place(Axis axis) { return static_cast<std::size_t>(axis); }
+
+  std::array<std::int64_t, kAxisWords.size()> sizes_, strides_{};
+  std::int64_t elements_ = 1;
+};
 
 /// Rows [outer * inner, columns] of one layer within an array, in elements from its start.
 struct RowView {

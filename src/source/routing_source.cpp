@@ -29,7 +29,20 @@ std::unique_ptr<RoutingSource> make_source(const SourceRequest& request) {
   return code_of(request.router.source).make(request);
 }
 
-SourceShape shape_of(const RouterConfig& router) { return code_of(router.source).shape(router); }
+SourceShape shape_of(const RouterConfig& router) {
+  const SourceRequest request{router};
+  return make_source(request)->shape();
+}
+
+SourceShape DrawnSource::shape() const {
+  const RouterConfig& router = request_.router;
+  SourceShape shape;
+  shape.tokens = router.tokens;
+  shape.experts = router.experts;
+  shape.top_k = router.top_k;
+  if (router.batches) shape.groups = static_cast<std::size_t>(router.batches->count.value_or(1));
+  return shape;
+}
 
 void check_source_start(const RouterConfig& router) { code_of(router.source).check_start(router); }
 

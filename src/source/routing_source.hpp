@@ -45,6 +45,9 @@ class RoutingSource {
  public:
   virtual ~RoutingSource() = default;
 
+  /// Throws InputError where the config asks for more than there is.
+  virtual SourceShape shape() const = 0;
+
   /// Of the tensors that the layers are read from; one without a name where they are made.
   virtual std::vector<std::string> layers() const { return {""}; }
 
@@ -61,19 +64,25 @@ class RoutingSource {
   virtual std::vector<std::string> warnings() const { return {}; }
 };
 
+/// A source that draws its logits: one layer, and a group for each seed.
+class DrawnSource : public RoutingSource {
+ public:
+  SourceShape shape() const override;
+
+ protected:
+  explicit DrawnSource(const SourceRequest& request) : request_(request) {}
+  const SourceRequest& request_;
+};
+
 /// What there is to know of a source in code; routing_source.cpp has a row for each kind.
 struct SourceCode {
   std::unique_ptr<RoutingSource> (*make)(const SourceRequest& request);
   // As the functions below say.
-  SourceShape (*shape)(const RouterConfig& router);
   std::size_t (*bytes)(const RouterConfig& router) = [](const RouterConfig&) { return std::size_t{0}; };
   std::size_t (*host_bytes)(const RouterConfig& router) = [](const RouterConfig&) { return std::size_t{0}; };
   void (*check_start)(const RouterConfig& router) = [](const RouterConfig&) {};
 };
 extern const SourceCode kSyntheticCode, kTrainedCode, kTraceCode, kCountsCode;
-
-/// Of a source that draws its logits.
-SourceShape shape_of_drawn(const RouterConfig& router);
 
 /// For SourceCode::make.
 template <class Source>

@@ -39,20 +39,22 @@ class RowBlocks {
     }
   }
 
-  std::int64_t element_bytes() const { return element_bytes_; }
-
   /// "file: tensor 'x', layer 3, row 5", the start of an error message.
   std::string at_row(std::int64_t row) const {
     return place_of(view_.tensor) + (view_.layer.empty() ? "" : ", layer " + view_.layer) + ", row " +
            std::to_string(row);
   }
 
-  [[noreturn]] void refuse(std::int64_t row, std::int64_t column, const std::string& found,
-                           const std::string& allowed) const {
+  /// "file: tensor 'x', row 5, column 2 (byte 96)"
+  std::string at_element(std::int64_t row, std::int64_t column) const {
     const BinaryFile& file = *view_.tensor.file;
     const std::string byte = file.at_byte(byte_of(view_.at(row) + column)).substr(file.path().size() + 2);
-    throw InputError(at_row(row) + ", column " + std::to_string(column) + " (" + byte + ")",
-                     found + "; allowed: " + allowed);
+    return at_row(row) + ", column " + std::to_string(column) + " (" + byte + ")";
+  }
+
+  [[noreturn]] void refuse(std::int64_t row, std::int64_t column, const std::string& found,
+                           const std::string& allowed) const {
+    throw InputError(at_element(row, column), found + "; allowed: " + allowed);
   }
 
  private:

@@ -98,6 +98,18 @@ class RepeatWatch {
   std::int64_t first_ = 0, tokens_ = 0;
 };
 
+/// Of numbers that look like something else than what they are read as.
+[[noreturn]] void refuse_looks(const std::string& where, const std::string& found, const std::string& allowed) {
+  throw AmbiguousInputError(AmbiguousInputError::Doubt::kValues, where, found + "; allowed: " + allowed);
+}
+
+/// Said, or told by the layer's name.
+bool holds_probabilities(const TraceSource& source, const LayerEntry& layer) {
+  if (layer.is_top_k()) return false;
+  return source.values == TraceValues::kProbabilities ||
+         (source.values == TraceValues::kTold && is_named_probabilities(layer.name));
+}
+
 /// 1 and what rounding may add to it: two steps of the dtype, as of a quotient of rounded numbers.
 double largest_score(const std::string& dtype) {
   if (dtype == "F16") return 1.0 + 2 * 0x1p-10;
@@ -176,8 +188,7 @@ class PartReader {
         ++layer_.masked;
         return;
       }
-      for (std::size_t i = 0; i < width; ++i)
-        values[i] = load(bytes.data() + static_cast<std::int64_t>(i) * blocks.element_bytes());
+      load_all(bytes, load, values);
       if (is_padding(blocks, row, values)) {
         ++layer_.masked;
         return;
@@ -194,7 +205,7 @@ class PartReader {
   bool is_padding(const RowBlocks& blocks, std::int64_t row, const std::vector<double>& values) const {
     const bool none = std::ranges::all_of(values, [](double value) { return std::isnan(value); });
     if (none && !rules_.leaves_padding_out()) {
-      throw InputError(blocks.at_row(row), "no score but NaN, as padding has; allowed: " + std::string(kMaskAllowed));
+      refuse_looks(blocks.at_row(row), "no score but NaN, as padding has", kMaskAllowed);
     }
     if (none || !rules_.leaves_padding_out()) return none;
     const bool equal = std::ranges::all_of(values, [&](double value) { return value == values.front(); });
@@ -220,8 +231,8 @@ class PartReader {
       zeros += values[i] == 0;
       ones += values[i] >= 1;
       if (!(values[i] >= 0 && values[i] <= largest)) {
-        blocks.refuse(row, static_cast<std::int64_t>(i), number_text(values[i]),
-                      "probabilities from 0 to 1; \"values\" in the source says what these are");
+        refuse_looks(blocks.at_element(row, static_cast<std::int64_t>(i)), number_text(values[i]),
+                     "probabilities from 0 to 1; \"values\" in the source says what these are");
       }
       sum += values[i];
       layer_.logits.push_back(logit_of_probability(std::min(values[i], 1.0), rules_.scoring) + 0.0f);
@@ -275,8 +286,7 @@ class PartReader {
     const std::int64_t none = largest_of(tensor.dtype);
     std::vector<std::int64_t> row_ids(width), sorted;
     blocks.for_each(first, count, [&](std::int64_t row, std::span<const std::byte> bytes) {
-      for (std::size_t i = 0; i < width; ++i)
-        row_ids[i] = load(bytes.data() + static_cast<std::int64_t>(i) * blocks.element_bytes());
+      load_all(bytes, load, row_ids);
       const bool masked = is_masked(row) || is_padding(blocks, row, row_ids, none);
       if (!masked) check_ids(blocks, row, row_ids, sorted);
       tokens.push_back(masked ? 0 : 1);
@@ -293,8 +303,8 @@ class PartReader {
     const bool all = std::ranges::all_of(ids, [&](std::int64_t other) { return other == id; });
     if (!mark || expert || !all) return false;
     if (rules_.leaves_padding_out()) return true;
-    blocks.refuse(row, 0, "expert " + std::to_string(id) + ", as padding has",
-                  "0 to " + std::to_string(rules_.experts - 1) + ", and " + kMaskAllowed);
+    refuse_looks(blocks.at_element(row, 0), "expert " + std::to_string(id) + ", as padding has",
+                 "0 to " + std::to_string(rules_.experts - 1) + ", and " + kMaskAllowed);
   }
 
   void check_ids(const RowBlocks& blocks, std::int64_t row, const std::vector<std::int64_t>& ids,
@@ -322,12 +332,13 @@ class PartReader {
     RowBlocks blocks(*part_.values);
     const FloatLoader load = float_loader(tensor.dtype);
     const double scale = rules_.source.score_scale, largest = largest_score(tensor.dtype);
+    std::vector<double> values(width);
     bool above = false;
     blocks.for_each(first, count, [&](std::int64_t row, std::span<const std::byte> bytes) {
       const bool token = tokens[static_cast<std::size_t>(row - first)] != 0;
+      load_all(bytes, load, values);
       for (std::size_t i = 0; i < width; ++i) {
-        const double score =
-            token ? load(bytes.data() + static_cast<std::int64_t>(i) * blocks.element_bytes()) / scale : 0.0;
+        const double score = token ? values[i] / scale : 0.0;
         above = above || score > largest;
         if (!(score >= 0)) blocks.refuse(row, static_cast<std::int64_t>(i), number_text(score), "scores from 0 to 1");
         scores.push_back(score);
@@ -395,12 +406,6 @@ class LayerReader {
   }
 
  private:
-  static bool holds_probabilities(const TraceSource& source, const LayerEntry& layer) {
-    if (layer.is_top_k()) return false;
-    return source.values == TraceValues::kProbabilities ||
-           (source.values == TraceValues::kTold && is_named_probabilities(layer.name));
-  }
-
   /// Probabilities of the chosen alone leave the next best unknown.
   void refuse_sparse(const TraceLayer& layer) const {
     if (layer.tokens == 0 || layer.sparse < layer.tokens) return;
@@ -415,8 +420,7 @@ class LayerReader {
     if (!problem || rules_.source.values != TraceValues::kTold) return;
     const bool told = problem->row >= 0 && rules_.source.mask.empty();  // without a mask all rows are there
     const std::string row = told ? ", row " + std::to_string(first + problem->row) : "";
-    throw InputError(place_of(layer_.parts.front().values->tensor) + row,
-                     problem->found + "; allowed: " + problem->allowed);
+    refuse_looks(place_of(layer_.parts.front().values->tensor) + row, problem->found, problem->allowed);
   }
 
   const LayerEntry& layer_;
@@ -428,9 +432,7 @@ class LayerReader {
 std::string values_words(const LayerEntry& layer, const TraceSource& source) {
   const LayerPart& part = layer.parts.front();
   if (!layer.is_top_k()) {
-    const bool probabilities = source.values == TraceValues::kProbabilities ||
-                               (source.values == TraceValues::kTold && is_named_probabilities(layer.name));
-    return dtype_words(part.values->tensor.dtype) + (probabilities ? " probabilities" : " logits");
+    return dtype_words(part.values->tensor.dtype) + (holds_probabilities(source, layer) ? " probabilities" : " logits");
   }
   const std::string ids = dtype_words(part.ids->tensor.dtype) + " ids ";
   return ids + (part.values ? "with " + dtype_words(part.values->tensor.dtype) + " scores" : "without scores");
@@ -451,9 +453,8 @@ TraceInfo info_of(const TraceLayers& trace, const TraceSource& source) {
       throw InputError(place_of(layer.parts.front().view().tensor),
                        "scores are beside the ids of some layers alone; allowed: of all, or of none");
     }
-    const bool alike = layer.rows() == model.rows() && layer.columns() == model.columns() &&
-                       layer.is_top_k() == model.is_top_k() &&
-                       layer.parts.front().values.has_value() == model.parts.front().values.has_value();
+    const bool alike =
+        layer.rows() == model.rows() && layer.columns() == model.columns() && layer.is_top_k() == model.is_top_k();
     if (!alike) {
       throw InputError(place_of(layer.parts.front().view().tensor),
                        "shape " + shape_text(layer.parts.front().view().shape) + " is not that of the layer " +

@@ -245,6 +245,10 @@ std::optional<TensorEntry> mask_of(const TensorSet& set, const TraceSource& sour
 void check_mask(const TensorEntry& mask, const RowView& view) {
   if (!is_number(mask.dtype))
     throw InputError(place_of(mask), "dtype " + mask.dtype + "; allowed: whole numbers or BOOL");
+  if (view.outer > 1 && view.inner_stride > view.outer_stride) {
+    throw InputError(place_of(mask),
+                     "a mask beside an axis of steps that comes after the tokens; allowed: steps before tokens");
+  }
   std::int64_t elements = 0;
   if (checked_product(mask.shape, 1, elements) && elements == view.rows()) return;
   throw InputError(place_of(mask), "shape " + shape_text(mask.shape) + "; allowed: one value for each of the " +

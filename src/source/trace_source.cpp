@@ -45,35 +45,34 @@ std::string reading_of(const TraceInfo& info, const RouterConfig& router) {
   return text;
 }
 
-SourceShape shape_of_trace(const RouterConfig& router) {
-  const TraceReader reader(*router.source.trace(), facts_of(router));
-  const TraceInfo& info = reader.info();
-  const std::vector<RowRange> groups = groups_of(router, info);
-  SourceShape shape{
-      0, info.experts, info.top_k, info.tensors.size(), groups.size(), info.known, reading_of(info, router), {}};
-  for (const RowRange& group : groups) shape.tokens = std::max(shape.tokens, group.count);
-  const std::int64_t left = info.tokens - groups.back().first - groups.back().count;
-  if (router.batches && !router.batches->count && left > 0) {
-    shape.notes.push_back("the last " + std::to_string(left) + " tokens make no whole group and are left out");
-  }
-  if (!router.batches && info.steps.size() > 1) {
-    shape.notes.push_back(
-        "tokens of " + std::to_string(info.steps.size()) +
-        " steps are joined as if one step had them all; \"batches\": \"all\" in the router keeps steps apart");
-  }
-  if (!info.unused_mask.empty()) {
-    shape.notes.push_back("the tensor " + info.unused_mask + " is not looked at; \"mask\": \"" + info.unused_mask +
-                          "\" in the source leaves masked tokens out");
-  }
-  return shape;
-}
-
 class RecordedSource final : public RoutingSource {
  public:
   explicit RecordedSource(const SourceRequest& request)
       : request_(request),
         reader_(*request.router.source.trace(), facts_of(request.router)),
         groups_(groups_of(request.router, reader_.info())) {}
+
+  SourceShape shape() const override {
+    const RouterConfig& router = request_.router;
+    const TraceInfo& info = reader_.info();
+    SourceShape shape{
+        0, info.experts, info.top_k, info.tensors.size(), groups_.size(), info.known, reading_of(info, router), {}};
+    for (const RowRange& group : groups_) shape.tokens = std::max(shape.tokens, group.count);
+    const std::int64_t left = info.tokens - groups_.back().first - groups_.back().count;
+    if (router.batches && !router.batches->count && left > 0) {
+      shape.notes.push_back("the last " + std::to_string(left) + " tokens make no whole group and are left out");
+    }
+    if (!router.batches && info.steps.size() > 1) {
+      shape.notes.push_back(
+          "tokens of " + std::to_string(info.steps.size()) +
+          " steps are joined as if one step had them all; \"batches\": \"all\" in the router keeps steps apart");
+    }
+    if (!info.unused_mask.empty()) {
+      shape.notes.push_back("the tensor " + info.unused_mask + " is not looked at; \"mask\": \"" + info.unused_mask +
+                            "\" in the source leaves masked tokens out");
+    }
+    return shape;
+  }
 
   std::vector<std::string> layers() const override { return reader_.info().tensors; }
 
@@ -130,9 +129,7 @@ void check_start(const RouterConfig& router) { TraceReader(*router.source.trace(
 
 }  // namespace
 
-const SourceCode kTraceCode = {.make = make_source_of<RecordedSource>,
-                               .shape = shape_of_trace,
-                               .host_bytes = host_bytes,
-                               .check_start = check_start};
+const SourceCode kTraceCode = {
+    .make = make_source_of<RecordedSource>, .host_bytes = host_bytes, .check_start = check_start};
 
 }  // namespace tatr

@@ -7,9 +7,9 @@ namespace tatr {
 
 namespace {
 
-class TrainedRouterSource final : public RoutingSource {
+class TrainedRouterSource final : public DrawnSource {
  public:
-  explicit TrainedRouterSource(const SourceRequest& request) : request_(request) {}
+  explicit TrainedRouterSource(const SourceRequest& request) : DrawnSource(request) {}
 
   SourceRead read(System& system, std::size_t, std::size_t group) override {
     const std::string steps = std::to_string(request_.router.source.trained()->steps);
@@ -23,13 +23,11 @@ class TrainedRouterSource final : public RoutingSource {
   std::optional<double> task_loss() const override { return task_loss_; }
 
  private:
-  const SourceRequest& request_;
   std::optional<double> task_loss_;
 };
 
 }  // namespace
 
-const SourceCode kTrainedCode = {
-    .make = make_source_of<TrainedRouterSource>, .shape = shape_of_drawn, .bytes = training_bytes};
+const SourceCode kTrainedCode = {.make = make_source_of<TrainedRouterSource>, .bytes = training_bytes};
 
 }  // namespace tatr

@@ -143,6 +143,14 @@ TEST_CASE("a mask by name marks tokens, or padding where that is said", "[trace]
   CHECK_HAS(trace_fault(source), "row 1, column 0");
   source.mask = "mask";
   CHECK_HAS(trace_fault(source), "no tensor is named 'mask', the mask of the source");
+
+  const std::string turned = "{" + test::entry("router_logits", "F32", "[3,2,2]", 0, 48) + "," +
+                             test::entry("attention_mask", "U8", "[3,2]", 48, 54) + "}";
+  TraceSource steps = source_of(folder.write(
+      "b.safetensors", test::safetensors(turned, bytes_of(counting(12)) + std::string("\1\1\1\1\1\0", 6))));
+  steps.mask = "attention_mask";
+  steps.axes = {Axis::kTokens, Axis::kSteps, Axis::kExperts};  // rows are step by step, the mask is not
+  CHECK_HAS(trace_fault(steps), "allowed: steps before tokens");
 }
 
 TEST_CASE("ids of padding: -1, one past the last expert, or the largest of an unsigned type", "[trace][mask]") {
