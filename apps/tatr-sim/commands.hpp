@@ -13,6 +13,7 @@ using Action = std::function<ExitCode()>;
 
 void add_run(CLI::App& app, Action& action);
 void add_advise(CLI::App& app, Action& action);
+void add_show(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_merge(CLI::App& app, Action& action);
 void add_validate(CLI::App& app, Action& action);

@@ -11,6 +11,7 @@
 
 #include "commands.hpp"
 #include "core/error.hpp"
+#include "core/format.hpp"
 #include "core/interrupt.hpp"
 #include "output.hpp"
 
@@ -25,6 +26,7 @@ constexpr const char* kExamples = R"(Examples:
   tatr-sim run configs/documented.json --dry-run      the effective config and the memory it needs
   tatr-sim advise configs/real_router.json --max-perplexity 0.1%
                                                       which strategy and tile to use
+  tatr-sim show result.json --details                 what a stored result holds
   tatr-sim report result.json --html page.html        a page with tables and pictures
   tatr-sim run configs/sweep.json --jsonl s --resume  many experiments; if killed, the same goes on
   tatr-sim merge 1.jsonl 2.jsonl --csv all.csv        join results, make a table
@@ -76,8 +78,8 @@ tatr::ExitCode start(int argc, char** argv) {
   app.get_formatter()->column_width(30);
   tatr::Action action;
   for (const auto add :
-       {tatr::add_run, tatr::add_advise, tatr::add_compare, tatr::add_report, tatr::add_merge, tatr::add_validate,
-        tatr::add_schema, tatr::add_device, tatr::add_list, tatr::add_completion}) {
+       {tatr::add_run, tatr::add_advise, tatr::add_show, tatr::add_compare, tatr::add_report, tatr::add_merge,
+        tatr::add_validate, tatr::add_schema, tatr::add_device, tatr::add_list, tatr::add_completion}) {
     add(app, action);
   }
   try {
@@ -88,6 +90,7 @@ tatr::ExitCode start(int argc, char** argv) {
     return tatr::ExitCode::kDone;
   }
   tatr::watch_for_interrupts();
+  tatr::set_report_width(tatr::width_of(stdout));
   return action();
 }
 

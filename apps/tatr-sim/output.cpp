@@ -1,12 +1,14 @@
 #include "output.hpp"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/format.hpp"
 #include "core/version.hpp"
 #include "gemm/registry.hpp"
 
@@ -19,6 +21,12 @@ std::string version_text() {
 }
 
 bool takes_colour(std::FILE* stream) { return isatty(fileno(stream)) == 1 && std::getenv("NO_COLOR") == nullptr; }
+
+std::size_t width_of(std::FILE* stream) {
+  winsize size{};
+  const bool told = isatty(fileno(stream)) == 1 && ioctl(fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return told ? size.ws_col : kReportWidth;
+}
 
 void print_all(const std::string& text, std::FILE* stream) {
   std::fputs(text.c_str(), stream);

@@ -1,6 +1,7 @@
 // Standard streams of the program.
 #pragma once
 
+#include <cstddef>
 #include <cstdio>
 #include <string>
 
@@ -11,6 +12,9 @@ std::string version_text();
 
 /// Whether a stream is a terminal whose user has not asked for plain text (NO_COLOR).
 bool takes_colour(std::FILE* stream);
+
+/// Columns of a terminal; of what is none, those of a pipe.
+std::size_t width_of(std::FILE* stream);
 
 /// Throws EnvironmentError where the text gets lost.
 void print_all(const std::string& text, std::FILE* stream);

@@ -16,6 +16,7 @@
 
 #include "commands.hpp"
 #include "config/read.hpp"
+#include "core/format.hpp"
 #include "core/output_file.hpp"
 #include "device_options.hpp"
 #include "experiment/data_reading.hpp"
@@ -29,7 +30,10 @@
 #include "model/modelled_device.hpp"
 #include "output.hpp"
 #include "progress.hpp"
+#include "records/result_writer.hpp"
+#include "report/result_tables.hpp"
 #include "report/text.hpp"
+#include "report_options.hpp"
 #include "run_data.hpp"
 #include "source/routing_source.hpp"
 #include "table_options.hpp"
@@ -40,8 +44,9 @@ namespace {
 
 struct RunArguments {
   std::vector<std::string> configs, overrides;
-  std::string json, jsonl, shard = "1/1", devices, save_config, export_folder, experts = "4", calibration;
+  std::string json, jsonl, shard = "1/1", devices, save_config, export_folder, calibration;
   TablePaths tables;
+  ReportOptions report;
   DeviceOptions device;
   bool resume = false, dry_run = false, quiet = false, quick = false, thorough = false;
 };
@@ -64,14 +69,6 @@ std::string check_shard(const std::string& text) {
   return "'" + text + "' is no shard; allowed: i/n with i from 1 to n, such as 1/4 … 4/4";
 }
 
-std::string check_experts(const std::string& experts) {
-  if (experts == "all" ||
-      (!experts.empty() && experts.size() < 6 && experts.find_first_not_of("0123456789") == std::string::npos)) {
-    return {};
-  }
-  return "'" + experts + "' is no number of experts; allowed: a number or 'all'";
-}
-
 void print_plan(const std::vector<ExperimentConfig>& configs, const System& system, const ModelChoice& choice) {
   std::vector<ModelledGpu> modelled;
   for (const ExperimentConfig& config : configs) {
@@ -92,13 +89,6 @@ void print_plan(const std::vector<ExperimentConfig>& configs, const System& syst
     if (gpu.gpu) fmt::print("{}: times: {}; {}\n", config.file, modelled_name(*gpu.gpu), error_words(*gpu.gpu));
     if (!gpu.warning.empty()) fmt::print("{}: {}\n", config.file, gpu.warning);
   }
-}
-
-TextOptions text_options(const RunArguments& arguments, bool to_stdout) {
-  TextOptions options;
-  options.colour = takes_colour(to_stdout ? stdout : stderr);
-  options.experts = arguments.experts == "all" ? -1 : std::atoi(arguments.experts.c_str());
-  return options;
 }
 
 /// Results are told apart by the names of their experiments, and exports take them for names of files.
@@ -230,6 +220,37 @@ ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> 
   return result.code;
 }
 
+std::string report_of(const RunRecord& run, const ReportOptions& options, std::FILE* stream) {
+  return options.is_text() ? text_report(run, text_options(options, stream))
+                           : aligned_table({nlohmann::json(to_json(run))});
+}
+
+/// As a shell takes it for one word.
+std::string shell_word(const std::string& text) {
+  const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string{c};
+  return quoted + "'";
+}
+
+/// What was written, and what to do next.
+std::string last_words(const RunArguments& arguments) {
+  std::string written;
+  for (const std::string& path : {arguments.json, arguments.tables.csv, arguments.tables.markdown}) {
+    if (!path.empty() && path != "-") written += (written.empty() ? "" : ", ") + path;
+  }
+  if (!arguments.export_folder.empty()) {
+    written += (written.empty() ? "" : ", ") + fmt::format("targets and dispatch lists in {}", arguments.export_folder);
+  }
+  std::string text = written.empty() ? "" : wrap("Wrote: " + written, 0, 2);
+  if (!arguments.json.empty() && arguments.json != "-") {
+    return text + fmt::format("Next: tatr-sim show {} --details\n", shell_word(arguments.json));
+  }
+  if (arguments.report.details || !arguments.report.show.empty()) return text;
+  return text + "Next: --details prints every figure; --json FILE keeps them for tatr-sim show\n";
+}
+
 /// Results together at the end: text, one JSON document, tables.
 ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig> configs) {
   if (arguments.dry_run) {
@@ -247,9 +268,9 @@ ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig>
   TableFiles tables(arguments.tables);
   TablesSink table_sink(tables, /*one_by_one=*/false);
   if (arguments.tables.wanted()) plan.sinks.push_back(&table_sink);
-  const bool to_stdout = prints_to_stdout(arguments);
-  TextSink text([&](const RunRecord& run) { return text_report(run, text_options(arguments, to_stdout)); },
-                [&](const std::string& report) { print_all(report, to_stdout ? stdout : stderr); });
+  std::FILE* stream = prints_to_stdout(arguments) ? stdout : stderr;
+  TextSink text([&](const RunRecord& run) { return report_of(run, arguments.report, stream); },
+                [&](const std::string& report) { print_all(report, stream); });
   if (!arguments.quiet) plan.sinks.push_back(&text);
   plan.state_words = [&](const RunState& state) {
     if (state.finished == state.experiments || state.experiments == 1) return std::string();
@@ -257,7 +278,11 @@ ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig>
                        state.finished == 1 ? "is" : "are",
                        state.finished > 0 && json ? " and in " + arguments.json : "");
   };
-  return run_all(plan).code;
+  const RunResult result = run_all(plan);
+  if (!arguments.quiet && arguments.report.is_text() && result.state.finished > 0) {
+    print_all(last_words(arguments), stream);
+  }
+  return result.code;
 }
 
 /// The one file of data, where there is one in place of configs.
@@ -282,6 +307,25 @@ ExitCode run(const RunArguments& arguments) {
   if (!arguments.dry_run) check_sources(configs);
   if (arguments.jsonl.empty() || arguments.dry_run) return run_report(arguments, std::move(configs));
   return run_lines(arguments, std::move(configs));
+}
+
+/// What replaces the text on standard output is what --json - or --csv - writes there.
+void take_format(RunArguments& arguments) {
+  check_report_options(arguments.report);
+  if (!arguments.report.is_text() && !arguments.jsonl.empty()) {
+    throw UsageError("--jsonl prints no report; tatr-sim show FILE --format " + arguments.report.format +
+                     " prints one");
+  }
+  std::string* path = arguments.report.format == "json"  ? &arguments.json
+                      : arguments.report.format == "csv" ? &arguments.tables.csv
+                                                         : nullptr;
+  if (path == nullptr) return;
+  if (!path->empty()) {
+    throw UsageError(fmt::format("--format {} prints what --{} {} writes; give one of them", arguments.report.format,
+                                 arguments.report.format, *path));
+  }
+  *path = "-";
+  arguments.quiet = true;
 }
 
 /// How long to measure, as overrides that any --set of the user's own goes before. They are part of the config and of
@@ -326,9 +370,7 @@ void add_run(CLI::App& app, Action& action) {
       ->add_option("--save-config", arguments->save_config,
                    "Of router data in place of a config: write a config for it")
       ->type_name("FILE");
-  command->add_option("--experts", arguments->experts, "Experts to list in the text: a number or 'all'")
-      ->type_name("N")
-      ->check(check_experts);
+  add_report_options(*command, arguments->report);
   command->add_option("--export", arguments->export_folder, "Write targets and dispatch lists to this folder as .npy")
       ->type_name("FOLDER");
   command->add_flag("--quiet", arguments->quiet, "No text report");
@@ -339,7 +381,10 @@ void add_run(CLI::App& app, Action& action) {
     std::vector<std::string>& overrides = arguments->overrides;
     if (arguments->quick) overrides.insert(overrides.begin(), kQuick.begin(), kQuick.end());
     if (arguments->thorough) overrides.insert(overrides.begin(), kThorough.begin(), kThorough.end());
-    action = [arguments] { return run(*arguments); };
+    action = [arguments] {
+      take_format(*arguments);
+      return run(*arguments);
+    };
   });
 }
 

@@ -76,11 +76,10 @@ std::vector<std::string> ranking_warnings(const ExperimentRecord& experiment) {
                        [](const NetworkRecord* a, const NetworkRecord* b) { return *a->layer_ms < *b->layer_ms; });
       const std::string labels = unseparated(experiment, ranked);
       if (labels.empty()) continue;
-      warnings.push_back(fmt::format("tile {}: {} rank {}: {}", tile,
-                                     is_modelled(*ranked.front()) ? "the model does not" : "the samples do not", labels,
+      warnings.push_back(fmt::format("tile {}: too close to tell which is faster: {} ({})", tile, labels,
                                      is_modelled(*ranked.front())
-                                         ? "neighbours' layer times are nearer to each other than its ratios err"
-                                         : "the 95 % interval of neighbours' layer times, paired, holds 1"));
+                                         ? "their times differ by less than the model may err"
+                                         : "their times differ by less than they vary; --thorough measures longer"));
     }
   }
   return warnings;

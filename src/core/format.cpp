@@ -4,11 +4,34 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 namespace tatr {
 namespace {
 
+std::size_t columns_of_report = kReportWidth;
+
 bool continues_code_point(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+/// East Asian Width W and F (Unicode 15, UAX #11), as blocks.
+bool is_wide(std::uint32_t point) {
+  constexpr std::uint32_t kBlocks[][2] = {{0x1100, 0x115F}, {0x2E80, 0x303E},   {0x3041, 0xA4CF},   {0xA960, 0xA97F},
+                                          {0xAC00, 0xD7A3}, {0xF900, 0xFAFF},   {0xFE30, 0xFE6F},   {0xFF00, 0xFF60},
+                                          {0xFFE0, 0xFFE6}, {0x1F300, 0x1F64F}, {0x1F900, 0x1F9FF}, {0x20000, 0x3FFFD}};
+  return std::any_of(std::begin(kBlocks), std::end(kBlocks),
+                     [&](const auto& block) { return point >= block[0] && point <= block[1]; });
+}
+
+/// The code point that begins at `text[at]`, and the bytes it takes; bytes that are no UTF-8 stand for themselves.
+std::uint32_t code_point(std::string_view text, std::size_t at, std::size_t& bytes) {
+  const auto lead = static_cast<unsigned char>(text[at]);
+  const std::size_t length = lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  std::uint32_t point = length == 1 ? lead : lead & (0xFFU >> (length + 1));
+  for (bytes = 1; bytes < length && at + bytes < text.size() && continues_code_point(text[at + bytes]); ++bytes) {
+    point = point << 6 | (static_cast<unsigned char>(text[at + bytes]) & 0x3F);
+  }
+  return point;
+}
 
 std::string trimmed_zeros(std::string text) {
   if (text.find('.') == std::string::npos) return text;
@@ -26,9 +49,14 @@ bool is_nothing(const std::string& cell) { return cell.empty() || cell == kAbsen
 
 }  // namespace
 
+void set_report_width(std::size_t columns) { columns_of_report = std::clamp<std::size_t>(columns, 40, 200); }
+
+std::size_t report_width() { return columns_of_report; }
+
 std::size_t display_width(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return !continues_code_point(c); }));
+  std::size_t columns = 0, bytes = 0;
+  for (std::size_t at = 0; at < text.size(); at += bytes) columns += is_wide(code_point(text, at, bytes)) ? 2 : 1;
+  return columns;
 }
 
 std::string printable(std::string_view text) {
@@ -42,11 +70,12 @@ std::string printable(std::string_view text) {
 std::string shorten(std::string_view text, std::size_t width) {
   const std::string clean = printable(text);
   if (display_width(clean) <= width) return clean;
-  std::size_t bytes = 0;
-  for (std::size_t points = 0; bytes < clean.size(); ++bytes) {
-    if (!continues_code_point(clean[bytes]) && points++ == width - 1) break;
+  std::size_t at = 0, bytes = 0;
+  for (std::size_t columns = 1; at < clean.size(); at += bytes) {  // one is the ellipsis's
+    columns += is_wide(code_point(clean, at, bytes)) ? 2 : 1;
+    if (columns > width) break;
   }
-  return clean.substr(0, bytes) + "…";
+  return clean.substr(0, at) + "…";
 }
 
 std::string format_count(std::int64_t value) {
@@ -99,7 +128,7 @@ std::string wrap(std::string_view text, std::size_t indent, std::size_t hanging)
     const std::string_view word = std::string_view(clean).substr(begin, end - begin);
     begin = end + 1;
     if (word.empty()) continue;
-    if (!empty && display_width(line) + 1 + display_width(word) > kReportWidth) {
+    if (!empty && display_width(line) + 1 + display_width(word) > report_width()) {
       lines += line + "\n";
       line.assign(indent + hanging, ' ');
       empty = true;
@@ -149,21 +178,34 @@ std::string Table::render_block(const std::vector<std::size_t>& columns, std::si
   return text;
 }
 
+std::vector<std::size_t> Table::shown_columns() const {
+  std::vector<std::size_t> columns;
+  for (std::size_t column = 0; column < heads_.size(); ++column) {
+    if (says_something(column)) columns.push_back(column);
+  }
+  return columns;
+}
+
+std::string Table::render_whole() const { return render_block(shown_columns(), 0); }
+
 std::string Table::render(std::size_t indent) const {
   std::string text;
-  std::vector<std::size_t> columns = {0};
-  std::size_t used = indent + width(0);
-  for (std::size_t column = 1; column < heads_.size(); ++column) {
-    if (!says_something(column)) continue;
-    if (columns.size() > 1 && used + 2 + width(column) > kReportWidth) {
-      text += render_block(columns, indent) + "\n";
-      columns = {0};
+  std::vector<std::size_t> block;
+  std::size_t used = 0;
+  for (const std::size_t column : shown_columns()) {
+    if (block.size() > 1 && used + 2 + width(column) > report_width()) {
+      text += render_block(block, indent) + "\n";
+      block.clear();
+    }
+    if (block.empty()) {
+      block = {0};
       used = indent + width(0);
     }
-    columns.push_back(column);
+    if (column == 0) continue;
+    block.push_back(column);
     used += 2 + width(column);
   }
-  return text + render_block(columns, indent);
+  return text + render_block(block, indent);
 }
 
 }  // namespace tatr

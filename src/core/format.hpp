@@ -1,4 +1,4 @@
-// How numbers, paragraphs and tables look in the text report: 80 columns, counted in code points. Knows no record.
+// How numbers, paragraphs and tables look in text: as wide as the terminal, or 80 columns. Knows no record.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,16 @@
 
 namespace tatr {
 
-inline constexpr std::size_t kReportWidth = 80;
+inline constexpr std::size_t kReportWidth = 80;  // where nobody says otherwise, as in a pipe
+
+/// Columns of text from here on, for the whole program: it writes to one terminal. At least 40, at most 200.
+void set_report_width(std::size_t columns);
+std::size_t report_width();
 
 /// Stands for a value that was not measured.
 inline constexpr const char* kAbsent = "-";
 
-/// Code points of UTF-8 text: the columns that it takes (no wide characters are used here).
+/// Columns of a terminal that UTF-8 text takes: two for each wide character (Chinese, Japanese, Korean, emoji).
 std::size_t display_width(std::string_view text);
 
 /// `text` with control characters replaced, so that a name from a file cannot steer the terminal.
@@ -39,8 +43,8 @@ std::string format_value(const std::optional<double>& value);
 /// "1.27× [1.26, 1.29]"
 std::string format_ratio(double value, double low, double high);
 
-/// Words of `text` in lines of at most kReportWidth columns, each after `indent` blanks and ended by a newline. A word
-/// longer than the line stays whole.
+/// Words of `text` in lines of at most report_width() columns, each after `indent` blanks and ended by a newline. A
+/// word longer than the line stays whole.
 std::string wrap(std::string_view text, std::size_t indent = 0, std::size_t hanging = 0);
 
 /// A table whose first column is left-aligned and names the row. Columns that say nothing (all absent or zero) are left
@@ -52,8 +56,11 @@ class Table {
   /// Keeps the column even where all its cells are zero.
   void keep(std::size_t column);
   std::string render(std::size_t indent = 2) const;
+  /// In one block, however wide.
+  std::string render_whole() const;
 
  private:
+  std::vector<std::size_t> shown_columns() const;
   bool says_something(std::size_t column) const;
   std::size_t width(std::size_t column) const;
   std::string render_block(const std::vector<std::size_t>& columns, std::size_t indent) const;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -297,29 +298,82 @@ static json mean_or_own(const json& network, const char* metric) {
   return spread.is_object() ? spread["mean"] : json();
 }
 
+/// Heads of the table of main figures; the first two name a row.
+static const std::vector<std::string>& main_heads() {
+  static const std::vector<std::string> kHeads = {"Experiment",
+                                                  "Strategy",
+                                                  "Tile",
+                                                  "Tiles",
+                                                  "Utilisation",
+                                                  "Dropped",
+                                                  "Lost gate mass",
+                                                  "Perplexity",
+                                                  "GEMM ms",
+                                                  "Layer ms",
+                                                  "Speed-up [95%; modelled: 90%]",
+                                                  "Device"};
+  return kHeads;
+}
+
+static std::string change_cell(const json& estimate) {
+  return estimate.is_object() && estimate["value"].is_number() ? format_change(estimate["value"].get<double>())
+                                                               : kAbsent;
+}
+
+/// In the order of main_heads.
+static std::vector<std::string> main_row(const json& result, const json& experiment, const json& network,
+                                         const json& strategy) {
+  return {experiment["name"].get<std::string>(),
+          network["label"].get<std::string>(),
+          network["tile"].is_null() ? "own" : network["tile"].dump(),
+          format_count(network["tiles"]),
+          share_cell(mean_or_own(network, "tile_utilisation")),
+          share_cell(mean_or_own(network, "dropped_share")),
+          number_cell(mean_or_own(network, "dropped_gate_mass")),
+          change_cell(network.value("estimated_perplexity_change", json())),
+          number_cell(network["gemm_ms"]),
+          number_cell(network["layer_ms"]),
+          ratio_cell(network, strategy),
+          device_words(result, experiment) + (network["cpu_reduced"] == true ? ", reduced shape" : "")};
+}
+
+static void for_each_main_row(const json& result, const std::function<void(std::vector<std::string>)>& visit) {
+  for (const json& experiment : result["experiments"]) {
+    const auto strategies = index_by<LabelAndTile>(experiment["strategies"], label_and_tile);
+    for (const json& network : experiment["network"]) {
+      visit(main_row(result, experiment, network, found_in(strategies, label_and_tile(network))));
+    }
+  }
+}
+
 std::string markdown_header() {
-  return "| Experiment | Strategy | Tile | Tiles | Utilized | Dropped | Lost mass | GEMM ms | Layer ms | Speedup [95%; "
-         "modelled: 90%] | Device |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n";
+  std::string line = "|", rule = "|";
+  for (std::size_t i = 0; i < main_heads().size(); ++i) {
+    line += " " + main_heads()[i] + " |";
+    rule += i < 2 || i + 1 == main_heads().size() ? "---|" : "--:|";
+  }
+  return line + "\n" + rule + "\n";
 }
 
 std::string markdown_rows(const json& result) {
   std::string rows;
-  for (const json& experiment : result["experiments"]) {
-    const std::string name = markdown_cell(experiment["name"].get<std::string>());
-    const auto strategies = index_by<LabelAndTile>(experiment["strategies"], label_and_tile);
-    for (const json& network : experiment["network"]) {
-      const std::string device =
-          markdown_cell(device_words(result, experiment)) + (network["cpu_reduced"] == true ? ", reduced shape" : "");
-      rows += fmt::format(
-          "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n", name,
-          markdown_cell(network["label"].get<std::string>()),
-          network["tile"].is_null() ? "own" : network["tile"].dump(), format_count(network["tiles"]),
-          share_cell(mean_or_own(network, "tile_utilisation")), share_cell(mean_or_own(network, "dropped_share")),
-          number_cell(mean_or_own(network, "dropped_gate_mass")), number_cell(network["gemm_ms"]),
-          number_cell(network["layer_ms"]), ratio_cell(network, found_in(strategies, label_and_tile(network))), device);
-    }
-  }
+  for_each_main_row(result, [&](const std::vector<std::string>& cells) {
+    rows += "|";
+    for (const std::string& cell : cells) rows += " " + markdown_cell(cell) + " |";
+    rows += "\n";
+  });
   return rows;
+}
+
+std::string aligned_table(const std::vector<json>& results) {
+  Table table(main_heads());
+  for (const json& result : results) {
+    for_each_main_row(result, [&](std::vector<std::string> cells) {
+      for (std::string& cell : cells) cell = printable(cell);
+      table.add_row(std::move(cells));
+    });
+  }
+  return table.render_whole();
 }
 
 }  // namespace tatr

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace tatr {
 
@@ -14,5 +15,8 @@ std::string csv_rows(const nlohmann::json& result);
 
 std::string markdown_header();
 std::string markdown_rows(const nlohmann::json& result);
+
+/// The same table with aligned columns, as wide as it gets: a line for each strategy and tile of all `results`.
+std::string aligned_table(const std::vector<nlohmann::json>& results);
 
 }  // namespace tatr

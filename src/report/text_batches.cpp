@@ -51,13 +51,9 @@ std::string batches_section(const TextContext& context) {
                                          format_count(first.tokens)),
                              context.options);
   const auto count = [](double value) { return format_value(value); };
-  for (const std::int64_t tile : tiles_of(context)) {
-    std::vector<const NetworkRecord*> networks;
-    for (const NetworkRecord& network : context.networks) {
-      if (network.tile == tile) networks.push_back(&network);
-    }
-    Table table(
-        {"Strategy", "Tiles", "Most", "Utilized", "Lowest", "Dropped", "Most", "Lost mass", "Perplexity [90%]"});
+  text += for_each_tile(context, [&](const auto& networks) {
+    Table table({"Strategy", "Tiles", "Most", "Utilisation", "Lowest", "Dropped", "Most", "Lost gate mass",
+                 "Perplexity [90%]"});
     for (const NetworkRecord* network : networks) {
       const BatchRecord& batches = *network->batches;
       table.add_row({strategy_cell(network->label), spread_cell(batches, "tiles", count),
@@ -65,12 +61,10 @@ std::string batches_section(const TextContext& context) {
                      worst_cell(batches, "tile_utilisation", format_percent),
                      spread_cell(batches, "dropped_share", format_percent),
                      worst_cell(batches, "dropped_share", format_percent),
-                     spread_cell(batches, "dropped_gate_mass", count),
-                     network->quality.post_hoc ? perplexity_words(network->quality) : kAbsent});
+                     spread_cell(batches, "dropped_gate_mass", count)});
     }
-    if (tiles_of(context).size() > 1) text += fmt::format("Tile {}\n\n", tile);
-    text += table.render() + worst_times(context, networks) + "\n";
-  }
+    return table.render() + worst_times(context, networks);
+  });
   return text +
          wrap(fmt::format("The other tables are of group {}, which has the median of tiles; group {} has the most.",
                           first.median_group, first.worst_group));

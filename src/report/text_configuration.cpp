@@ -43,20 +43,6 @@ class FieldWords {
   const Source& source_;
 };
 
-std::string source_words(const SourceConfig& config) {
-  std::string words = std::visit(
-      [&]<class Source>(const Source& source) {
-        FieldWords<Source> fields(source);
-        fields.texts.push_back(fmt::arg("deviation", format_value(config.deviation)));
-        Source::list(fields);
-        return fmt::vformat(Source::kWords, fields.texts);
-      },
-      config.options);
-  const TraceSource* trace = config.trace();
-  if (trace == nullptr || trace->first_token == 0) return words;
-  return words + fmt::format(" from token {}", format_count(trace->first_token));
-}
-
 std::string scoring_words(const RouterConfig& router) {
   std::string words = router.scoring == Scoring::kSoftmax ? "softmax" : "sigmoid";
   if (router.logits == LogitType::kBf16) words += " of bf16 logits";
@@ -86,25 +72,9 @@ std::string added_gate_words(const std::vector<StrategyConfig>& strategies) {
   return all ? of : fmt::format("{} ({}); others: the score", of, labels);
 }
 
-/// How many tokens are left out, where any are.
-std::string masked_words(const std::vector<RoutingRecord>& layers) {
-  const auto by_count = [](const RoutingRecord& a, const RoutingRecord& b) { return a.masked < b.masked; };
-  const auto [least, most] = std::minmax_element(layers.begin(), layers.end(), by_count);
-  if (layers.empty() || most->masked == 0) return {};
-  const std::string of = fmt::format(" of {}, left out", format_count(most->masked + most->tokens));
-  if (least->masked == most->masked) return format_count(most->masked) + of;
-  return fmt::format("{} to {} by layer{}", format_count(least->masked), format_count(most->masked), of);
-}
-
 std::string layer_words(const ExperimentConfig& config) {
   if (!config.layer) return "none: routing and rounding only";
   return fmt::format("hidden {}, intermediate {}", config.layer->hidden, config.layer->intermediate);
-}
-
-std::string tile_words(const std::vector<std::int64_t>& tiles) {
-  std::string words;
-  for (const std::int64_t tile : tiles) words += (words.empty() ? "" : ", ") + std::to_string(tile);
-  return words;
 }
 
 std::string machine_words(const Environment& environment) {
@@ -122,9 +92,39 @@ std::string item(const std::string& name, const std::string& value) {
 
 }  // namespace
 
+std::string source_words(const SourceConfig& config) {
+  std::string words = std::visit(
+      [&]<class Source>(const Source& source) {
+        FieldWords<Source> fields(source);
+        fields.texts.push_back(fmt::arg("deviation", format_value(config.deviation)));
+        Source::list(fields);
+        return fmt::vformat(Source::kWords, fields.texts);
+      },
+      config.options);
+  const TraceSource* trace = config.trace();
+  if (trace == nullptr || trace->first_token == 0) return words;
+  return words + fmt::format(" from token {}", format_count(trace->first_token));
+}
+
+std::string tile_list(const std::vector<std::int64_t>& tiles) {
+  std::string words;
+  for (const std::int64_t tile : tiles) words += (words.empty() ? "" : ", ") + std::to_string(tile);
+  return words;
+}
+
+/// How many tokens are left out, where any are.
+std::string masked_words(const std::vector<RoutingRecord>& layers) {
+  const auto by_count = [](const RoutingRecord& a, const RoutingRecord& b) { return a.masked < b.masked; };
+  const auto [least, most] = std::minmax_element(layers.begin(), layers.end(), by_count);
+  if (layers.empty() || most->masked == 0) return {};
+  const std::string of = fmt::format(" of {}, left out", format_count(most->masked + most->tokens));
+  if (least->masked == most->masked) return format_count(most->masked) + of;
+  return fmt::format("{} to {} by layer{}", format_count(least->masked), format_count(most->masked), of);
+}
+
 std::string configuration_section(const TextContext& context) {
   const ExperimentConfig& config = context.experiment.config;
-  std::string text = heading("Tile-Aware Token Rounding", context.options) + "Configuration:\n";
+  std::string text = heading("Configuration", context.options);
   text += item("Experiment", config.name);
   if (!context.experiment.routing.empty()) {
     const RoutingRecord& routing = context.experiment.routing.front();
@@ -132,7 +132,7 @@ std::string configuration_section(const TextContext& context) {
     text += item("Total Tokens", format_count(routing.tokens));
     text += item("Top-k", std::to_string(routing.top_k));
   }
-  text += item("Tile Size", tile_words(config.tiles));
+  text += item("Tile Size", tile_list(config.tiles));
   text += item("Router Logits", source_words(config.router.source));
   if (!context.experiment.reading.empty()) text += item("Read as", context.experiment.reading);
   if (const std::string words = masked_words(context.experiment.routing); !words.empty()) {
@@ -159,23 +159,26 @@ std::string configuration_section(const TextContext& context) {
   return text;
 }
 
-std::string warnings_section(const TextContext& context) {
+std::vector<std::string> warnings_of(const ExperimentRecord& experiment) {
   std::vector<std::string> seen;  // the same warning in every layer is one line
   std::map<std::string, std::int64_t> times;
   const auto add = [&](const std::string& warning) {
     if (times[warning]++ == 0) seen.push_back(warning);
   };
-  for (const std::string& warning : context.experiment.warnings) add(warning);
-  for (const StrategyRecord& record : context.experiment.strategies) {
+  for (const std::string& warning : experiment.warnings) add(warning);
+  for (const StrategyRecord& record : experiment.strategies) {
     for (const std::string& warning : record.warnings) add(record.strategy.label + ": " + warning);
   }
-  if (seen.empty()) return {};
-  std::string text = "Warnings:\n";
-  for (const std::string& warning : seen) {
-    const std::int64_t count = times[warning];
-    text += wrap("- " + warning + (count > 1 ? fmt::format(" ({} times)", count) : ""), 2, 2);
+  for (std::string& warning : seen) {
+    if (const std::int64_t count = times[warning]; count > 1) warning += fmt::format(" ({} times)", count);
   }
-  return text;
+  return seen;
+}
+
+std::string warnings_section(const TextContext& context) {
+  std::string text;
+  for (const std::string& warning : warnings_of(context.experiment)) text += wrap("- " + warning, 2, 2);
+  return text.empty() ? text : "Warnings:\n" + text;
 }
 
 }  // namespace tatr

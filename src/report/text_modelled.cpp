@@ -22,7 +22,7 @@ std::string time_cell(const TimingSeries& series) {
 
 Table modelled_columns() {
   return Table(
-      {"Strategy", "Layer ms [90%]", "Speedup [90%]", "End to end [90%]", "GEMM ms", "Useful TFLOP/s", "Uniform ms"});
+      {"Strategy", "Layer ms [90%]", "Speed-up [90%]", "End to end [90%]", "GEMM ms", "Useful TFLOP/s", "Uniform ms"});
 }
 
 void add_row(Table& table, const TextContext& context, const NetworkRecord& network) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,7 +21,11 @@ struct TextContext {
   const TextOptions& options;
 
   const StrategyRecord& first(const NetworkRecord& network) const { return first_layer(experiment, network); }
+  bool layered() const { return experiment.routing.size() > 1; }
 };
+
+/// "layer 4096 x 1024" -> "Layer 4096 x 1024"
+std::string first_upper(std::string text);
 
 std::string heading(const std::string& title, const TextOptions& options);
 
@@ -32,8 +37,17 @@ std::string strategy_cell(const std::string& label);
 
 std::string configuration_section(const TextContext& context);
 
-/// Experts before and after the first rounding strategy, its quality, and one line for every other strategy.
-std::string rounding_section(const TextContext& context);
+/// Where logits come from, in words.
+std::string source_words(const SourceConfig& config);
+/// "64, 128"
+std::string tile_list(const std::vector<std::int64_t>& tiles);
+/// "8 of 16,384, left out"; empty where no token is masked.
+std::string masked_words(const std::vector<RoutingRecord>& layers);
+
+/// Experts before and after the first rounding strategy.
+std::string experts_section(const TextContext& context);
+/// Tiles, rows and what they leave out: all strategies, one table for each tile.
+std::string counts_section(const TextContext& context);
 std::string histogram_section(const TextContext& context);
 
 /// Times on a GPU that is not there, with what they may be off by; empty where none is modelled.
@@ -52,8 +66,15 @@ std::string speedup_cell(const std::optional<double>& ratio);
 /// In order of appearance; 0: each expert's own.
 std::vector<std::int64_t> tiles_of(const TextContext& context);
 
-/// Counted and measured tables, never mixed; one pair for each tile. Several layers: their totals and means.
-std::string comparison_section(const TextContext& context);
+/// A table for the networks of each tile, named where there are several; empty where all tables are.
+std::string for_each_tile(const TextContext& context,
+                          const std::function<std::string(const std::vector<const NetworkRecord*>&)>& table);
+
+/// Measured times; empty where none are.
+std::string times_section(const TextContext& context);
+/// Both GEMMs beside their floors and the yardstick.
+std::string gemms_section(const TextContext& context);
+std::string errors_section(const TextContext& context);
 /// "+4.1% [+3.2%, +5.0%]", or why there is no number.
 std::string perplexity_words(const QualityEstimate& quality);
 
@@ -61,10 +82,12 @@ std::string perplexity_words(const QualityEstimate& quality);
 std::string quality_section(const TextContext& context);
 /// Means and spread over groups of tokens, where there are several.
 std::string batches_section(const TextContext& context);
-std::string tile_size_section(const TextContext& context);
 std::string layers_section(const TextContext& context);
 std::string documented_section(const TextContext& context);
 std::string warnings_section(const TextContext& context);
+
+/// Each warning once, with how often it was given where that is more than once.
+std::vector<std::string> warnings_of(const ExperimentRecord& experiment);
 
 /// What trained routers came to over the weights of their rounding loss, where a run has several.
 std::string training_section(const RunRecord& run, const TextOptions& options);

@@ -25,7 +25,7 @@ class Cli(ProgramTest):
     def test_help_and_version(self):
         for arguments in (["--help"], ["run", "--help"], ["validate", "--help"], ["schema", "--help"], ["list", "--help"],
                           ["advise", "--help"], ["report", "--help"], ["compare", "--help"], ["merge", "--help"],
-                          ["completion", "--help"], ["device", "--help"], ["--help-all"]):
+                          ["completion", "--help"], ["show", "--help"], ["device", "--help"], ["--help-all"]):
             result = run(*arguments)
             self.assertEqual(result.returncode, 0)
             self.assertEqual(result.stderr, "")
@@ -51,7 +51,7 @@ class Cli(ProgramTest):
         for strategy in experiment["strategies"]:
             self.assertEqual(strategy["rows"], sum(strategy["counts_after"]))
             self.assertEqual(strategy["tiles"], sum(strategy["tiles_per_expert"]))
-        self.assertIn("Tile-Aware Token Rounding", result.stderr)
+        self.assertIn("Verdict: ", result.stderr)
 
     def test_perplexity_is_estimated_by_a_calibration(self):
         def estimates(*arguments):
@@ -100,7 +100,7 @@ class Cli(ProgramTest):
         def result(*changes):
             router = {"tokens": 2048, "experts": 64, "top_k": 8, "scoring": "sigmoid"}
             config = self.config(router=router, tile=32, strategies=["none", "up", {"name": "up", "label": "raw", "added_gate": "score"}])
-            return run("run", config, "--device", "cpu", "--export", self.path / "out", "--json", self.path / "out.json", *changes)
+            return run("run", config, "--device", "cpu", "--export", self.path / "out", "--details", "--json", self.path / "out.json", *changes)
 
         ran = result()
         self.assertEqual(ran.returncode, 0, ran.stderr)
@@ -220,7 +220,7 @@ class Cli(ProgramTest):
         strategies = ["nearest", {"name": "budget", "tiles": waves}, {"name": "budget", "candidates": "tiles", "tiles": {"waves": 1.2, "sms": 5}, "label": "few"}]
         layer, measure = {"hidden": 32, "intermediate": 160}, {"samples": 10, "warm_up_ms": 0}
         config = self.config(strategies=strategies, tile=8, layer=layer, measure=measure)
-        result = run("run", config, "--device", "cpu", "--json", "-")
+        result = run("run", config, "--device", "cpu", "--details", "--json", "-")
         self.assertEqual(result.returncode, 0, result.stderr)
         nearest, budget, few = json.loads(result.stdout)["experiments"][0]["strategies"]
         # 320 rows of weights are two tiles of 256 columns.

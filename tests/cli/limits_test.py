@@ -172,7 +172,8 @@ class Limits(ProgramTest):
             errors = {e["name"]: e["error"] for e in json.loads(out.read_text())["experiments"]}
             self.assertIsNone(errors["good"])
             self.assertIn("the least is", errors["bad"])
-            self.assertIn("Experiment: good", result.stdout)
+            self.assertRegex(result.stdout, r"(?m)^  good ")
+            self.assertEqual(" ".join(result.stdout.split()).count("Not finished: bad: "), 1, result.stdout)
 
     def test_where_nothing_is_finished_an_earlier_result_stays(self):
         bad = self.config(strategies=[{"name": "budget", "tiles": 0}])

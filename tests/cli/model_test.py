@@ -129,18 +129,21 @@ class Model(ProgramTest):
         self.assertEqual(self.result(self.config(layer={**layer, "backend": "tatr"}))["experiments"][0]["strategies"][0]["timing"]["kind"], "modelled")
 
     def test_the_text_shows_them_first_with_the_error(self):
-        text = run("run", self.config(), "--device", "model:h100").stdout
-        self.assertLess(text.index(f"Times on {H100}, modelled"), text.index("Before Rounding"))
+        text = run("run", self.config(), "--device", "model:h100", "--details").stdout
+        self.assertLess(text.index(f"Times on {H100}, modelled"), text.index("Output Error"))
         table = text.index("Modelled (layer 256 x 128, tatr, gather and SwiGLU fused, tile 64):")
         self.assertLess(text.index("held-out"), table)
-        self.assertLess(table, text.index("  -----"))  # of the first table
         self.assertIn("Outputs: computed and verified on the CPU, layer 32 x 16.", text)
         self.assertNotIn("Measured (", text)
         self.assertNotIn(DOUBT, text)
-        marked = " ".join(run("run", self.config(), "--device", "model:a100").stdout.split())
+        marked = " ".join(run("run", self.config(), "--device", "model:a100", "--details").stdout.split())
         for words in (f"Times on {A100}, modelled: {DOUBT}", f"tile 64; {DOUBT}", f"tile 128; {DOUBT}",
-                      f"Speedups: on {A100}, modelled; {DOUBT}", f"Device: {A100}, modelled; {DOUBT}"):
+                      f"(modelled; {DOUBT})", f"Device: {A100}, modelled; {DOUBT}"):
             self.assertIn(words, marked)
+        screen = " ".join(run("run", self.config(), "--device", "model:a100").stdout.split())
+        for words in (f"{A100}, modelled ({DOUBT}; ", "Modelled speed-up", f"(modelled; {DOUBT})"):
+            self.assertIn(words, screen)
+        self.assertIn("Modelled speed-up", run("run", self.config(), "--device", "model:h100").stdout)
 
     def test_tables_name_them(self):
         table, markdown = self.path / "t.csv", self.path / "t.md"

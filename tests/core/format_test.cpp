@@ -36,6 +36,9 @@ TEST_CASE("values in three digits", "[report][format]") {
 
 TEST_CASE("widths are code points", "[report][format]") {
   CHECK(display_width("→ 1×") == 4);
+  CHECK(display_width("专家 é") == 6);
+  CHECK(display_width("\xe4\xb8") == 1);  // cut off
+  CHECK(shorten("专家路由", 5) == "专家…");
   CHECK(shorten("abcdef", 4) == "abc…");
   CHECK(shorten("→→→→", 3) == "→→…");
   CHECK(shorten("abc", 3) == "abc");

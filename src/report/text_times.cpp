@@ -1,15 +1,13 @@
+// Times: measured, what GEMMs are set beside, and how far outputs are moved. Modelled ones: text_modelled.cpp.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "core/format.hpp"
-#include "model/modelled_device.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {
 namespace {
-
-bool several_layers(const TextContext& context) { return context.experiment.routing.size() > 1; }
 
 std::string granule_words(const LayerTiming& timing) {
   return fmt::format(", granule {} row{}", *timing.granule_rows, *timing.granule_rows == 1 ? "" : "s");
@@ -30,95 +28,76 @@ std::string samples_words(const LayerTiming& timing) {
   return fmt::format("median of {} sample{}", samples, samples == 1 ? "" : "s");
 }
 
-/// What follows from the integers alone: exact on every machine.
-std::string counted_table(const std::vector<const NetworkRecord*>& networks, bool layered) {
-  Table table({"Strategy", "Tiles", "Utilized", layered ? "Lowest" : "Wasted FLOPs", "Dropped", "Added", "Starved",
-               "Lost mass", "Highest", "Padded", "Duplic."});
-  for (const std::size_t column : {1, 2, 3, 4, 5}) table.keep(column);
-  for (const NetworkRecord* network : networks) {
-    const RoundingMetrics& metrics = network->metrics;
-    // One layer has told of starved experts and lost mass in the section before.
-    table.add_row({strategy_cell(network->label), format_count(metrics.tiles), format_percent(metrics.tile_utilisation),
-                   format_percent(layered ? network->lowest_utilisation : metrics.wasted_flops),
-                   format_percent(metrics.dropped_share), format_percent(metrics.added_share),
-                   layered ? format_count(metrics.starved_experts) : "",
-                   layered ? format_value(metrics.dropped_gate_mass) : "",
-                   layered ? format_value(network->highest_dropped_mass) : "", format_percent(metrics.padded_share),
-                   format_percent(metrics.duplicated_share)});
-  }
-  std::string text =
-      "Counted" + std::string(layered ? " (tiles and starved experts: sums over layers; else means)" : "") + ":\n";
-  text += table.render();
-  if (layered) {
-    const bool gates = networks.front()->metrics.known >= Known::kGates;
-    text += wrap(
-        gates ? "Lowest, Highest: of any layer. Lost mass: gates dropped, mean over tokens." : "Lowest: of any layer.",
-        2);
-  }
-  return text;
-}
-
-Table measured_columns() {
-  return Table(
-      {"Strategy", "GEMM ms", "Layer ms", "Speedup [95%]", "Output error", "End to end [95%]", "Useful TFLOP/s"});
+/// On a CPU the ratio of times is no speed-up: it has no tiles.
+Table measured_columns(const TextContext& context) {
+  const bool cpu = context.environment.device == "cpu";
+  return Table({"Strategy", "GEMM ms", "Layer ms", cpu ? "CPU time ratio [95%]" : "Speed-up [95%]", "End to end [95%]",
+                "Useful TFLOP/s"});
 }
 
 void add_single_layer(Table& table, const TextContext& context, const NetworkRecord& network) {
   const LayerTiming& timing = *context.first(network).timing;
   const bool timed = !timing.layer_ms.samples.empty();
   table.add_row({strategy_cell(network.label), format_value(gemm_ms(timing)), format_value(median_of(timing.layer_ms)),
-                 speedup_cell(timing.speedup), format_value(timing.output_error),
-                 speedup_cell(timing.end_to_end_speedup),
+                 speedup_cell(timing.speedup), speedup_cell(timing.end_to_end_speedup),
                  timed && timing.useful_tflops > 0 ? format_value(timing.useful_tflops) : kAbsent});
 }
 
 void add_network(Table& table, const NetworkRecord& network) {
   table.add_row({strategy_cell(network.label), format_value(network.gemm_ms), format_value(network.layer_ms),
-                 speedup_cell(network.speedup), "", "", ""});
+                 speedup_cell(network.speedup), "", ""});
 }
 
 bool is_timed(const TextContext& context, const NetworkRecord& network, bool layered) {
   return layered ? network.layer_ms.has_value() : context.first(network).timing.has_value();
 }
 
-/// One table for each back end and shape: their times do not compare.
-std::string measured_tables(const TextContext& context, const std::vector<const NetworkRecord*>& networks,
-                            bool layered) {
+bool is_measured(const TextContext& context, const NetworkRecord& network) {
+  return is_timed(context, network, context.layered()) && network.timing_kind == TimingKind::kMeasured;
+}
+
+/// How and where each of them was measured, each once.
+std::vector<std::string> measured_headings(const TextContext& context,
+                                           const std::vector<const NetworkRecord*>& networks) {
   std::vector<std::string> headings;
-  std::string missing;
-  bool modelled = false;
   for (const NetworkRecord* network : networks) {
-    modelled = modelled || network->timing_kind == TimingKind::kModelled;
-    if (!is_timed(context, *network, layered)) {
-      missing += (missing.empty() ? "" : ", ") + strategy_cell(network->label);
-      continue;
-    }
+    if (!is_measured(context, *network)) continue;
     const std::string found = timing_heading(*context.first(*network).timing);
     if (std::find(headings.begin(), headings.end(), found) == headings.end()) headings.push_back(found);
   }
-  if (modelled) return "Times: modelled, in a table of their own above\n";
-  if (headings.empty()) return "Times: not measured\n";
-  std::string text;
-  for (const std::string& shown : headings) {
-    Table table = measured_columns();
-    std::string samples, granule, mixed, end_to_end;
-    for (const NetworkRecord* network : networks) {
-      if (!is_timed(context, *network, layered) || timing_heading(*context.first(*network).timing) != shown) continue;
-      layered ? add_network(table, *network) : add_single_layer(table, context, *network);
-      const LayerTiming& timing = *context.first(*network).timing;
-      if (samples.empty()) samples = samples_words(timing);
-      if (granule.empty() && timing.granule_rows) granule = granule_words(timing);
-      mixed += mixed_line(context, *network);
-      if (end_to_end.empty() && !layered) end_to_end = end_to_end_line(timing);
-    }
-    text += wrap(
-        fmt::format("Measured ({}{}; {}{}):", shown, granule, samples, layered ? ", added over the layers" : ""), 0, 2);
-    text += table.render();
-    text += mixed;
-    text += end_to_end;
+  return headings;
+}
+
+/// Those that `shown` heads: their times compare.
+std::string measured_table(const TextContext& context, const std::vector<const NetworkRecord*>& networks,
+                           const std::string& shown) {
+  const bool layered = context.layered();
+  Table table = measured_columns(context);
+  std::string samples, granule, mixed, end_to_end;
+  for (const NetworkRecord* network : networks) {
+    if (!is_measured(context, *network) || timing_heading(*context.first(*network).timing) != shown) continue;
+    layered ? add_network(table, *network) : add_single_layer(table, context, *network);
+    const LayerTiming& timing = *context.first(*network).timing;
+    if (samples.empty()) samples = samples_words(timing);
+    if (granule.empty() && timing.granule_rows) granule = granule_words(timing);
+    mixed += mixed_line(context, *network);
+    if (end_to_end.empty() && !layered) end_to_end = end_to_end_line(timing);
   }
-  if (!missing.empty()) text += wrap("Times not measured: " + missing, 0, 2);
-  return text;
+  return wrap(fmt::format("Measured ({}{}; {}{}):", shown, granule, samples, layered ? ", added over the layers" : ""),
+              0, 2) +
+         table.render() + mixed + end_to_end;
+}
+
+std::string measured_tables(const TextContext& context, const std::vector<const NetworkRecord*>& networks) {
+  std::string text, missing;
+  for (const std::string& shown : measured_headings(context, networks)) {
+    text += measured_table(context, networks, shown);
+  }
+  for (const NetworkRecord* network : networks) {
+    if (is_timed(context, *network, context.layered())) continue;
+    missing += (missing.empty() ? "" : ", ") + strategy_cell(network->label);
+  }
+  return missing.empty() ? text : text + wrap("Times not measured: " + missing, 0, 2);
 }
 
 std::string floor_cell(const std::optional<GemmFloor>& floor) {
@@ -148,8 +127,7 @@ std::string error_table(const TextContext& context, const std::vector<const Netw
                    format_value(timing->output_error_added), format_value(timing->output_error_rescaled)});
   }
   if (!any) return {};
-  return "\nOutput Error (against none, random weights; overall, worst tokens, parts):\n" + table.render() +
-         reduced_outputs_line(context);
+  return table.render();
 }
 
 /// The two GEMMs beside what they cannot beat and the library's yardstick. For devices with either.
@@ -166,7 +144,7 @@ std::string gemm_table(const TextContext& context, const std::vector<const Netwo
                    floor_cell(timing->down_floor), format_value(timing->uniform_ms)});
   }
   if (!any) return {};
-  std::string text = "\nGEMMs:\n" + table.render();
+  std::string text = table.render();
   if (floors) {
     text += wrap(
         "Floor (modelled): the larger of the FLOPs of whole tiles and of bytes, at the rates measured on such a "
@@ -212,60 +190,50 @@ std::vector<std::int64_t> tiles_of(const TextContext& context) {
   return tiles;
 }
 
-std::string comparison_section(const TextContext& context) {
-  if (context.networks.empty()) return {};
-  const bool layered = several_layers(context);
-  std::string text = heading("Vanilla vs Tile-Aware Routing", context.options);
+std::string for_each_tile(const TextContext& context,
+                          const std::function<std::string(const std::vector<const NetworkRecord*>&)>& table) {
+  std::string text;
   const std::vector<std::int64_t> tiles = tiles_of(context);
   for (const std::int64_t tile : tiles) {
     std::vector<const NetworkRecord*> networks;
     for (const NetworkRecord& network : context.networks) {
       if (network.tile == tile) networks.push_back(&network);
     }
-    if (tiles.size() > 1) {
-      text += (tile == tiles.front() ? "" : "\n") +
-              (tile > 0 ? fmt::format("Tile {}\n\n", tile) : std::string("Own tiles\n\n"));
-    }
-    text += counted_table(networks, layered) + "\n" + measured_tables(context, networks, layered);
-    if (!layered) text += error_table(context, networks) + gemm_table(context, networks);
+    const std::string part = table(networks);
+    if (part.empty()) continue;
+    if (!text.empty()) text += "\n";
+    if (tiles.size() > 1) text += tile > 0 ? fmt::format("Tile {}\n\n", tile) : std::string("Own tiles\n\n");
+    text += part;
   }
   return text;
 }
 
-/// Whose speed-ups they are, where they are modelled.
-static std::string modelled_line(const TextContext& context) {
-  if (!context.experiment.model) return {};
-  return wrap(fmt::format("Speedups: on {}; {}.", modelled_name(*context.experiment.model),
-                          error_words(*context.experiment.model)),
-              2);
+std::string times_section(const TextContext& context) {
+  const bool measured = std::any_of(context.networks.begin(), context.networks.end(),
+                                    [&](const NetworkRecord& network) { return is_measured(context, network); });
+  if (!measured) return {};
+  return heading("Times", context.options) +
+         for_each_tile(context, [&](const auto& networks) { return measured_tables(context, networks); });
 }
 
-std::string tile_size_section(const TextContext& context) {
-  if (tiles_of(context).size() < 2) return {};
-  const bool layered = several_layers(context);
-  std::vector<std::string> labels;
-  for (const NetworkRecord& network : context.networks) {
-    if (std::find(labels.begin(), labels.end(), network.label) == labels.end()) labels.push_back(network.label);
-  }
-  Table table({"Strategy", "Tile", "Utilized", "Dropped", "Lost mass", "Speedup"});
-  bool reduced = false;
-  for (const std::string& label : labels) {
-    for (const NetworkRecord& network : context.networks) {
-      if (network.label != label) continue;
-      const auto& timing = context.first(network).timing;
-      const std::string speedup = layered  ? speedup_cell(network.speedup)
-                                  : timing ? speedup_cell(timing->speedup)
-                                           : kAbsent;
-      reduced = reduced || (network.cpu_reduced && speedup != kAbsent);
-      const std::string tile = network.own_tiles ? "by load" : std::to_string(network.tile);
-      table.add_row({strategy_cell(label), tile, format_percent(network.metrics.tile_utilisation),
-                     format_percent(network.metrics.dropped_share), format_value(network.metrics.dropped_gate_mass),
-                     speedup});
-    }
-  }
-  return heading("Tile Size Selection", context.options) + table.render() +
-         (reduced ? "  Speedups: CPU, reduced shape, each against none at the same tile.\n" : "") +
-         modelled_line(context);
+std::string errors_section(const TextContext& context) {
+  if (context.layered()) return {};
+  const std::string tables =
+      for_each_tile(context, [&](const auto& networks) { return error_table(context, networks); });
+  if (tables.empty()) return {};
+  return heading("Output Error", context.options) + tables +
+         wrap(
+             "Distance to the output of none over its norm, with random weights: overall, of the 1 % of tokens "
+             "furthest off, and what each part alone moves.",
+             2) +
+         reduced_outputs_line(context);
+}
+
+std::string gemms_section(const TextContext& context) {
+  if (context.layered()) return {};
+  const std::string tables =
+      for_each_tile(context, [&](const auto& networks) { return gemm_table(context, networks); });
+  return tables.empty() ? tables : heading("GEMMs", context.options) + tables;
 }
 
 }  // namespace tatr

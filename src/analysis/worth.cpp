@@ -1,0 +1,120 @@
+#include "analysis/worth.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+#include <vector>
+
+#include "analysis/network.hpp"
+#include "records/metric_catalogue.hpp"
+
+namespace tatr {
+namespace {
+
+const NetworkRecord* base_of(const ExperimentRecord& experiment, const NetworkRecord& network) {
+  const auto base = std::find_if(experiment.network.begin(), experiment.network.end(), [&](const NetworkRecord& one) {
+    return one.kind == StrategyKind::kNone && one.tile == network.tile;
+  });
+  return base == experiment.network.end() ? nullptr : &*base;
+}
+
+double rows_of_tiles(const RoundingMetrics& metrics) {
+  if (metrics.tile > 0) return static_cast<double>(metrics.tile * metrics.tiles);
+  const auto useful = static_cast<double>(metrics.rows - metrics.padded - metrics.duplicated);
+  return metrics.tile_utilisation > 0 ? useful / metrics.tile_utilisation : 0;
+}
+
+std::optional<double> mean_tiles(const NetworkRecord& network) {
+  if (!network.batches || network.own_tiles) return std::nullopt;
+  const auto place = find_rounding_metric("tiles") - std::begin(kRoundingMetrics);
+  const std::optional<BatchSpread>& spread = network.batches->spread[static_cast<std::size_t>(place)];
+  return spread ? std::optional(spread->mean) : std::nullopt;
+}
+
+/// What strategies at different tiles are compared by; less is better.
+double cost_of(const ExperimentRecord& experiment, const NetworkRecord& network, GainKind kind) {
+  return kind == GainKind::kTiles ? rows_of_tiles(experiment, network)
+                                  : network.layer_ms.value_or(std::numeric_limits<double>::infinity());
+}
+
+Estimates reach_of(const NetworkRecord& network) {
+  if (!network.quality.post_hoc) return Estimates::kNone;
+  return network.quality.beyond.empty() ? Estimates::kCovered : Estimates::kBeyond;
+}
+
+/// One that reaches as far as asked.
+const PerplexityEstimate* estimate_of(const NetworkRecord& network, Estimates reach) {
+  return reach != Estimates::kNone && reach_of(network) >= reach ? &*network.quality.post_hoc : nullptr;
+}
+
+/// What it harms quality by, as far as that is known: less is better.
+double harm_of(const NetworkRecord& network, Estimates reach) {
+  if (reach == Estimates::kNone) return network.metrics.dropped_share;
+  const PerplexityEstimate* estimate = estimate_of(network, reach);
+  return estimate != nullptr ? estimate->value : std::numeric_limits<double>::infinity();
+}
+
+bool is_timed_on_gpu(const ExperimentRecord& experiment, const Environment& environment) {
+  return environment.device != "cpu" &&
+         std::any_of(experiment.network.begin(), experiment.network.end(), [](const NetworkRecord& network) {
+           return network.layer_ms && network.timing_kind == TimingKind::kMeasured;
+         });
+}
+
+}  // namespace
+
+GainKind gain_kind(const ExperimentRecord& experiment, const Environment& environment) {
+  const bool modelled = std::any_of(
+      experiment.network.begin(), experiment.network.end(),
+      [](const NetworkRecord& network) { return network.layer_ms && network.timing_kind == TimingKind::kModelled; });
+  if (modelled) return GainKind::kModelled;
+  return is_timed_on_gpu(experiment, environment) ? GainKind::kMeasured : GainKind::kTiles;
+}
+
+double rows_of_tiles(const ExperimentRecord& experiment, const NetworkRecord& network) {
+  if (const auto tiles = mean_tiles(network)) return *tiles * static_cast<double>(network.metrics.tile);
+  double rows = 0;
+  for (const std::size_t place : network.layers) rows += rows_of_tiles(experiment.strategies[place].metrics);
+  return rows;
+}
+
+std::optional<Interval> gain_of(const ExperimentRecord& experiment, const NetworkRecord& network, GainKind kind) {
+  if (kind != GainKind::kTiles) {
+    if (network.layers.size() == 1) {
+      const auto& timing = first_layer(experiment, network).timing;
+      return timing ? timing->speedup : std::nullopt;
+    }
+    if (!network.speedup) return std::nullopt;
+    return Interval{*network.speedup, *network.speedup, *network.speedup};
+  }
+  const NetworkRecord* base = base_of(experiment, network);
+  const double rows = rows_of_tiles(experiment, network);
+  if (base == nullptr || !(rows > 0)) return std::nullopt;
+  const double ratio = rows_of_tiles(experiment, *base) / rows;
+  return Interval{ratio, ratio, ratio};
+}
+
+Worth worth_of(const ExperimentRecord& experiment, const Environment& environment) {
+  Worth worth;
+  worth.kind = gain_kind(experiment, environment);
+  std::vector<const NetworkRecord*> faster;
+  for (const NetworkRecord& network : experiment.network) {
+    worth.has_base = worth.has_base || network.kind == StrategyKind::kNone;
+    const std::optional<Interval> gain = gain_of(experiment, network, worth.kind);
+    if (network.kind == StrategyKind::kNone || !gain || gain->low <= 1) continue;
+    faster.push_back(&network);
+    worth.estimates = std::max(worth.estimates, reach_of(network));
+  }
+  const auto cost = [&](const NetworkRecord* network) { return cost_of(experiment, *network, worth.kind); };
+  for (const NetworkRecord* network : faster) {
+    if (worth.fastest == nullptr || cost(network) < cost(worth.fastest)) worth.fastest = network;
+    const PerplexityEstimate* estimate = estimate_of(*network, worth.estimates);
+    const bool keeps = estimate != nullptr && estimate->high <= kPerplexityLimit;
+    if (keeps && (worth.within == nullptr || cost(network) < cost(worth.within))) worth.within = network;
+    const auto harm = [&](const NetworkRecord* one) { return harm_of(*one, worth.estimates); };
+    if (worth.gentlest == nullptr || harm(network) < harm(worth.gentlest)) worth.gentlest = network;
+  }
+  return worth;
+}
+
+}  // namespace tatr

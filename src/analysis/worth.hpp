@@ -1,0 +1,49 @@
+// What rounding is worth in one experiment: which strategy gains most, and which gains most within a limit of quality.
+// Decides by intervals; words are the report's.
+#pragma once
+
+#include <optional>
+
+#include "records/records.hpp"
+
+namespace tatr {
+
+/// The limit that a verdict is given for: example 04 promises its speed-up "for under 0.1 %" of perplexity.
+inline constexpr double kPerplexityLimit = 0.001;
+
+/// What the gain of an experiment's strategies is a ratio of, from what tells most to what tells least of a GPU.
+enum class GainKind {
+  kMeasured,  // times of a layer, on a GPU
+  kModelled,  // times of a layer on a GPU that is not there
+  kTiles      // rows of whole tiles: nothing was timed, or on a CPU, which has no tiles
+};
+
+GainKind gain_kind(const ExperimentRecord& experiment, const Environment& environment);
+
+/// `none` at the same tile over the strategy, as `kind` says; where it has no interval, low and high are the value.
+/// Absent without either of the two.
+std::optional<Interval> gain_of(const ExperimentRecord& experiment, const NetworkRecord& network, GainKind kind);
+
+/// Rows of its whole tiles, over all layers; of several groups, their mean.
+double rows_of_tiles(const ExperimentRecord& experiment, const NetworkRecord& network);
+
+/// How far estimates of perplexity reach.
+enum class Estimates {
+  kNone,    // no faster strategy has one
+  kBeyond,  // none that its calibration covers
+  kCovered
+};
+
+struct Worth {
+  GainKind kind = GainKind::kTiles;
+  bool has_base = false;  // some tile has `none`
+  Estimates estimates = Estimates::kNone;
+  const NetworkRecord* fastest = nullptr;   // of those surely faster than `none`; null: there are none
+  const NetworkRecord* within = nullptr;    // the fastest of them whose estimate surely keeps kPerplexityLimit
+  const NetworkRecord* gentlest = nullptr;  // that of them with the least estimate; without any, which drops least
+};
+
+/// Pointers are into `experiment`. Where any estimate is covered by its calibration, others do not count.
+Worth worth_of(const ExperimentRecord& experiment, const Environment& environment);
+
+}  // namespace tatr

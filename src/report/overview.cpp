@@ -1,0 +1,314 @@
+// The first screen of an experiment: what each strategy buys, what it costs, and a verdict in a sentence.
+#include "report/overview.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "analysis/worth.hpp"
+#include "core/format.hpp"
+#include "model/modelled_device.hpp"
+#include "records/metric_catalogue.hpp"
+#include "report/text_sections.hpp"
+
+namespace tatr {
+namespace {
+
+std::string shape_line(const TextContext& context) {
+  const ExperimentConfig& config = context.experiment.config;
+  std::string text;
+  if (!context.experiment.routing.empty()) {
+    const RoutingRecord& routing = context.experiment.routing.front();
+    text = fmt::format("{} tokens, {} experts, top-{}", format_count(routing.tokens), format_count(routing.experts),
+                       routing.top_k);
+    if (context.layered()) text += fmt::format(", {} layers", context.experiment.routing.size());
+    text += fmt::format(", tile {}; ", tile_list(config.tiles));
+  }
+  text += source_words(config.router.source) + fmt::format("; seed {}.", config.seed);
+  if (const std::string masked = masked_words(context.experiment.routing); !masked.empty()) {
+    text += " Masked: " + masked + ".";
+  }
+  if (!context.networks.empty() && context.networks.front().batches) {
+    text += fmt::format(" Means of {} groups.", context.networks.front().batches->groups.size());
+  }
+  return wrap(text, 0, 2);
+}
+
+const LayerTiming* first_timing(const TextContext& context) {
+  for (const NetworkRecord& network : context.networks) {
+    if (network.layer_ms && context.first(network).timing) return &*context.first(network).timing;
+  }
+  return nullptr;
+}
+
+/// What was timed, how and where; or what stands in for times.
+std::string times_line(const TextContext& context, GainKind kind) {
+  const LayerTiming* timing = first_timing(context);
+  if (timing == nullptr) return wrap("Nothing is timed: tile ratios are of rows of whole tiles.", 0, 2);
+  std::string text = first_upper(timing_heading(*timing));
+  if (kind == GainKind::kModelled) {
+    const GpuModel& gpu = *context.experiment.model;
+    return wrap(fmt::format("{}. Times: {} ({}); intervals of 90 %.", text, modelled_name(gpu), error_words(gpu)), 0,
+                2);
+  }
+  const std::size_t samples = timing->layer_ms.samples.size();
+  text += fmt::format(", measured on {}, median of {}.",
+                      kind == GainKind::kMeasured ? context.environment.device : "this CPU: " + context.environment.cpu,
+                      samples);
+  if (kind == GainKind::kTiles) {
+    text +=
+        " A CPU has no tiles: its time ratio is no speed-up of a GPU. The tile ratio is about the most that a GPU "
+        "gains; "
+        "--device model:h100 models one.";
+  }
+  return wrap(text, 0, 2);
+}
+
+std::string gain_head(GainKind kind) {
+  switch (kind) {
+    case GainKind::kMeasured:
+      return "Speed-up [95%]";
+    case GainKind::kModelled:
+      return "Modelled speed-up";  // within the width of its cells; times_line says of what intervals
+    case GainKind::kTiles:
+      return "Tile ratio";
+  }
+  return {};
+}
+
+std::string gain_words(const std::optional<Interval>& gain) {
+  if (!gain) return kAbsent;
+  return gain->low == gain->high ? fmt::format("{:.2f}×", gain->value)
+                                 : format_ratio(gain->value, gain->low, gain->high);
+}
+
+std::string cpu_ratio_words(const TextContext& context, const NetworkRecord& network) {
+  const auto& timing = context.first(network).timing;
+  if (context.layered()) return speedup_cell(network.speedup);
+  return timing && timing->speedup ? fmt::format("{:.2f}×", timing->speedup->value) : kAbsent;
+}
+
+std::string change_words(const PerplexityEstimate& estimate) {
+  return fmt::format("{} [{}, {}]", format_change(estimate.value), format_change(estimate.low),
+                     format_change(estimate.high));
+}
+
+/// An asterisk where no measurement had such a setting.
+std::string estimate_words(const NetworkRecord& network) {
+  if (network.kind == StrategyKind::kNone) return kAbsent;
+  if (network.quality.post_hoc) {
+    return change_words(*network.quality.post_hoc) + (network.quality.beyond.empty() ? "" : "*");
+  }
+  return shorten(network.quality.why_not.substr(0, network.quality.why_not.find(':')), 22);
+}
+
+bool any_estimate(const TextContext& context) {
+  return std::any_of(context.networks.begin(), context.networks.end(), [](const NetworkRecord& network) {
+    return network.kind != StrategyKind::kNone && network.quality.post_hoc;
+  });
+}
+
+/// A metric of a network; of several groups the mean over them. No number where it is not known.
+double value_of(const NetworkRecord& network, std::string_view name) {
+  const RoundingMetric& metric = *find_rounding_metric(name);
+  if (network.batches) {
+    const auto& spread = network.batches->spread[static_cast<std::size_t>(&metric - kRoundingMetrics)];
+    return spread ? spread->mean : NAN;
+  }
+  return metric.has_value(network.metrics) ? metric.in(network.metrics) : NAN;
+}
+
+/// The table's columns after the strategy's name.
+struct OverviewColumn {
+  std::string head;
+  std::function<std::string(const NetworkRecord&)> cell;
+};
+
+std::vector<OverviewColumn> overview_columns(const TextContext& context, GainKind kind) {
+  std::vector<OverviewColumn> columns;
+  if (tiles_of(context).size() > 1) {
+    columns.push_back({"Tile", [](const NetworkRecord& network) {
+                         return network.own_tiles ? std::string("by load") : std::to_string(network.tile);
+                       }});
+  }
+  columns.push_back({"Tiles", [](const NetworkRecord& network) { return format_value(value_of(network, "tiles")); }});
+  columns.push_back({gain_head(kind), [&context, kind](const NetworkRecord& network) {
+                       return gain_words(gain_of(context.experiment, network, kind));
+                     }});
+  if (kind == GainKind::kTiles && first_timing(context) != nullptr) {
+    columns.push_back(
+        {"CPU time", [&context](const NetworkRecord& network) { return cpu_ratio_words(context, network); }});
+  }
+  columns.push_back(
+      {"Dropped", [](const NetworkRecord& network) { return format_percent(value_of(network, "dropped_share")); }});
+  if (any_estimate(context)) {
+    columns.push_back({"Perplexity [90%]", estimate_words});
+  } else {
+    columns.push_back({"Lost gate mass", [](const NetworkRecord& network) {
+                         return format_value(value_of(network, "dropped_gate_mass"));
+                       }});
+  }
+  return columns;
+}
+
+/// At most `most` of them: `none`, what the verdict names, and then the cheapest.
+std::vector<const NetworkRecord*> chosen_rows(const TextContext& context, const Worth& worth, std::size_t most) {
+  std::vector<const NetworkRecord*> rows;
+  for (const NetworkRecord& network : context.networks) rows.push_back(&network);
+  const auto rank = [&](const NetworkRecord* network) {
+    if (network->kind == StrategyKind::kNone) return 0;
+    return network == worth.fastest || network == worth.within || network == worth.gentlest ? 1 : 2;
+  };
+  const auto cost = [&](const NetworkRecord* network) {
+    return worth.kind == GainKind::kTiles ? rows_of_tiles(context.experiment, *network) : network->layer_ms.value_or(0);
+  };
+  std::stable_sort(rows.begin(), rows.end(), [&](const NetworkRecord* a, const NetworkRecord* b) {
+    return rank(a) != rank(b) ? rank(a) < rank(b) : cost(a) < cost(b);
+  });
+  rows.resize(std::min(rows.size(), most));
+  std::sort(rows.begin(), rows.end());  // as they are in the config
+  return rows;
+}
+
+std::string strategies_table(const TextContext& context, const Worth& worth, std::size_t most) {
+  const std::vector<OverviewColumn> columns = overview_columns(context, worth.kind);
+  const std::vector<const NetworkRecord*> chosen = chosen_rows(context, worth, most);
+  std::vector<std::string> heads = {"Strategy"};
+  for (const OverviewColumn& column : columns) heads.push_back(column.head);
+  std::vector<std::vector<std::string>> rows;
+  for (const NetworkRecord* network : chosen) {
+    std::vector<std::string>& cells = rows.emplace_back(1, network->label);
+    for (const OverviewColumn& column : columns) cells.push_back(column.cell(*network));
+  }
+  const std::size_t left = context.networks.size() - chosen.size();
+  return one_block(heads, std::move(rows)) +
+         (left > 0 ? fmt::format("  ... {} more, slower: --show counts\n", left) : "");
+}
+
+/// Why there is no estimate for any, or what marked ones lack.
+std::string estimate_line(const TextContext& context) {
+  std::string why, beyond;
+  for (const NetworkRecord& network : context.networks) {
+    if (network.kind == StrategyKind::kNone) continue;
+    if (why.empty()) why = network.quality.why_not;
+    for (const std::string& what : network.quality.beyond) {
+      if (beyond.find(what) == std::string::npos) beyond += (beyond.empty() ? "" : "; ") + what;
+    }
+  }
+  if (!any_estimate(context)) {
+    return why.empty() ? why : wrap("Perplexity is not estimated: " + why + " (--calibration takes your own).", 2);
+  }
+  return beyond.empty() ? beyond : wrap("*: beyond what the estimate is calibrated on: " + beyond + ".", 2);
+}
+
+std::string named(const TextContext& context, const NetworkRecord& network) {
+  const std::string tile =
+      network.own_tiles || tiles_of(context).size() < 2 ? "" : fmt::format(" at tile {}", network.tile);
+  return "`" + shorten(network.label, 32) + "`" + tile;
+}
+
+/// "1.20× [1.18, 1.22] (modelled)"
+std::string gain_phrase(const TextContext& context, const NetworkRecord& network, GainKind kind) {
+  const std::string gain = gain_words(gain_of(context.experiment, network, kind));
+  if (kind == GainKind::kTiles) return gain + " fewer rows of tiles";
+  if (kind != GainKind::kModelled) return gain;
+  const std::string doubt = doubt_of(*context.experiment.model);
+  return gain + " (modelled" + (doubt.empty() ? "" : "; " + doubt) + ")";
+}
+
+/// "`quarter`: 1.20× [1.18, 1.22] (modelled) for -0.02% [-0.09%, +0.05%] of perplexity"
+std::string sentence(const TextContext& context, const NetworkRecord& network, const Worth& worth) {
+  const std::string cost = worth.estimates == Estimates::kNone
+                               ? format_percent(value_of(network, "dropped_share")) + " of assignments dropped"
+                               : change_words(*network.quality.post_hoc) + " of perplexity";
+  return fmt::format("{}: {} for {}", named(context, network), gain_phrase(context, network, worth.kind), cost);
+}
+
+std::string verdict_words(const TextContext& context, const Worth& worth) {
+  const std::string limit = fmt::format("{:+.2g}%", 100 * kPerplexityLimit);
+  if (!worth.has_base) return "speed-ups are against `none`, which is not among the strategies: none can be told.";
+  if (worth.fastest == nullptr) {
+    return worth.kind == GainKind::kTiles ? "no strategy has fewer rows of tiles than `none`."
+                                          : "no strategy is surely faster than `none`.";
+  }
+  std::string text;
+  if (worth.within != nullptr) {
+    text = sentence(context, *worth.within, worth) + fmt::format(", the fastest within {}.", limit);
+  } else if (worth.estimates != Estimates::kNone) {
+    text = fmt::format("nothing faster than `none` surely stays within {} of perplexity; nearest to it is {}.", limit,
+                       sentence(context, *worth.gentlest, worth));
+  } else {
+    text = sentence(context, *worth.fastest, worth) + ", the fastest.";
+    if (worth.gentlest != worth.fastest) text += " Dropping least: " + sentence(context, *worth.gentlest, worth) + ".";
+    text += " What that costs in perplexity is not estimated.";
+  }
+  return text + (worth.estimates == Estimates::kBeyond ? " The estimate's calibration does not cover it (*)." : "");
+}
+
+/// The first few, and how many more there are.
+std::string warning_lines(const TextContext& context) {
+  constexpr std::size_t kShown = 2;
+  const std::vector<std::string> warnings = warnings_of(context.experiment);
+  std::string text;
+  for (std::size_t i = 0; i < std::min(warnings.size(), kShown); ++i) {
+    text += wrap(shorten("Warning: " + warnings[i], 2 * report_width() - 8), 0, 2);
+  }
+  if (warnings.size() > kShown) {
+    text += more_warnings(warnings.size() - kShown);
+  }
+  return text;
+}
+
+std::size_t lines_in(const std::string& text) {
+  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+}  // namespace
+
+std::string one_block(const std::vector<std::string>& heads, std::vector<std::vector<std::string>> rows) {
+  std::size_t beside = 2;
+  for (std::size_t column = 1; column < heads.size(); ++column) {
+    std::size_t widest = display_width(heads[column]);
+    for (const auto& row : rows) widest = std::max(widest, display_width(row[column]));
+    beside += 2 + widest;
+  }
+  const std::size_t names = std::clamp<std::size_t>(report_width() - std::min(report_width(), beside), 8, 48);
+  Table table(heads);
+  for (std::size_t column = 1; column < heads.size(); ++column) table.keep(column);
+  for (std::vector<std::string>& row : rows) {
+    row.front() = shorten(row.front(), names);
+    table.add_row(std::move(row));
+  }
+  return table.render();
+}
+
+std::string more_warnings(std::size_t count) {
+  return fmt::format("... {} more warning{}: --show warnings\n", count, count == 1 ? "" : "s");
+}
+
+std::string verdict_section(const TextContext& context) {
+  if (context.networks.empty() || context.experiment.error) return {};
+  const std::string words = verdict_words(context, worth_of(context.experiment, context.environment));
+  const std::string line = wrap("Verdict: " + words, 0, 2);
+  return context.options.colour ? "\x1b[1m" + line.substr(0, line.size() - 1) + "\x1b[0m\n" : line;
+}
+
+std::string overview(const TextContext& context, std::size_t lines) {
+  const ExperimentRecord& experiment = context.experiment;
+  const Worth worth = worth_of(experiment, context.environment);
+  const std::string title = shorten(experiment.config.name, report_width());
+  std::string head = (context.options.colour ? "\x1b[1m" + title + "\x1b[0m" : title) + "\n" + shape_line(context);
+  if (experiment.error) return head + wrap("Not finished: " + *experiment.error, 0, 2);
+  head += times_line(context, worth.kind) + "\n";
+  const std::string notes = estimate_line(context);
+  const std::string end = "\n" + verdict_section(context) + warning_lines(context);
+  const std::size_t others = lines_in(head + notes + end) + 3;  // the table's head, and what it leaves out
+  const std::size_t most = std::max(lines > others ? lines - others : 0, kFewestRows);
+  return head + strategies_table(context, worth, most) + notes + end;
+}
+
+}  // namespace tatr
