@@ -48,12 +48,10 @@ void add_report_options(CLI::App& command, ReportOptions& options) {
       ->allow_extra_args(false)
       ->check(check_section)
       ->excludes(details);
-  command
-      .add_option("--format", options.format,
-                  "text; table: a line per experiment, strategy and tile; csv: every figure; json: the whole result")
+  command.add_option("--format", options.format, "text; table: a line per strategy and tile; csv, json: all")
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"text", "table", "csv", "json"}).description(""));
-  command.add_option("--experts", options.experts, "Experts to list before and after rounding: a number or 'all'")
+  command.add_option("--experts", options.experts, "How many experts the section lists, or 'all'")
       ->type_name("N")
       ->check(check_experts);
 }

@@ -225,15 +225,6 @@ std::string report_of(const RunRecord& run, const ReportOptions& options, std::F
                            : aligned_table({nlohmann::json(to_json(run))});
 }
 
-/// As a shell takes it for one word.
-std::string shell_word(const std::string& text) {
-  const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%";
-  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string{c};
-  return quoted + "'";
-}
-
 /// What was written, and what to do next.
 std::string last_words(const RunArguments& arguments) {
   std::string written;

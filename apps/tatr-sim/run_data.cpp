@@ -40,12 +40,22 @@ Json config_of(const DataReading& reading, Known known, const std::string& file)
 }
 
 std::string waste_table(const ExperimentRecord& experiment) {
-  Table table({"Tile", "Tiles", "Utilized", "Wasted FLOPs"});
+  Table table({"Tile", "Tiles", "Utilisation", "Wasted FLOPs"});
   for (const NetworkRecord& network : experiment.network) {
     table.add_row({std::to_string(network.tile), format_count(network.metrics.tiles),
                    format_percent(network.metrics.tile_utilisation), format_percent(network.metrics.wasted_flops)});
   }
   return table.render();
+}
+
+/// Shapes of a layer are for its owner to say: no file of routing holds them.
+std::string next_words(const std::string& config, Known known) {
+  return fmt::format(
+      "Wrote: {0}\nNext: tatr-sim run {0}\n"
+      "For times and advice, with your layer's shape:\n"
+      "  tatr-sim advise {0} --device model:h100 {1} \\\n"
+      "    --set '/layer={{\"hidden\": 4096, \"intermediate\": 1024}}'\n",
+      config, known >= Known::kGates ? "--max-dropped-mass 0.01" : "--max-dropped-share 2%");
 }
 
 std::string head_of(const ExperimentRecord& experiment) {
@@ -91,7 +101,7 @@ ExitCode run_data(const std::string& path, const std::vector<std::string>& overr
     OutputFile file(save_config);
     file.commit(config_of(reading, known, file_seen_from(fs::absolute(save_config).parent_path(), path)).dump(2) +
                 "\n");
-    text += fmt::format("Config written; next: tatr-sim run {}\n", save_config);
+    text += next_words(shell_word(save_config), known);
   }
   print_all(text, stdout);
   return ExitCode::kDone;

@@ -93,6 +93,7 @@ std::string cpu_ratio_words(const TextContext& context, const NetworkRecord& net
 }
 
 std::string change_words(const PerplexityEstimate& estimate) {
+  if (estimate.low == estimate.high) return format_change(estimate.value);
   return fmt::format("{} [{}, {}]", format_change(estimate.value), format_change(estimate.low),
                      format_change(estimate.high));
 }
@@ -106,9 +107,10 @@ std::string estimate_words(const NetworkRecord& network) {
   return shorten(network.quality.why_not.substr(0, network.quality.why_not.find(':')), 22);
 }
 
+/// Of what drops anything: what drops nothing may cost nothing though nothing else is known.
 bool any_estimate(const TextContext& context) {
   return std::any_of(context.networks.begin(), context.networks.end(), [](const NetworkRecord& network) {
-    return network.kind != StrategyKind::kNone && network.quality.post_hoc;
+    return network.metrics.dropped > 0 && network.quality.post_hoc;
   });
 }
 
@@ -147,7 +149,7 @@ std::vector<OverviewColumn> overview_columns(const TextContext& context, GainKin
       {"Dropped", [](const NetworkRecord& network) { return format_percent(value_of(network, "dropped_share")); }});
   if (any_estimate(context)) {
     columns.push_back({"Perplexity [90%]", estimate_words});
-  } else {
+  } else if (context.networks.front().metrics.known >= Known::kGates) {
     columns.push_back({"Lost gate mass", [](const NetworkRecord& network) {
                          return format_value(value_of(network, "dropped_gate_mass"));
                        }});
@@ -200,7 +202,10 @@ std::string estimate_line(const TextContext& context) {
     }
   }
   if (!any_estimate(context)) {
-    return why.empty() ? why : wrap("Perplexity is not estimated: " + why + " (--calibration takes your own).", 2);
+    const bool other = why.starts_with("not calibrated");
+    return why.empty()
+               ? why
+               : wrap("Perplexity is not estimated: " + why + (other ? " (--calibration takes your own)." : "."), 2);
   }
   return beyond.empty() ? beyond : wrap("*: beyond what the estimate is calibrated on: " + beyond + ".", 2);
 }

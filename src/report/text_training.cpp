@@ -72,7 +72,7 @@ std::string training_section(const RunRecord& run, const TextOptions& options) {
   if (text.empty()) return text;
   return text + wrap(
                     "On batches not trained on. Loss: of rounding, mean of (count mod tile) / tile. Filled: "
-                    "utilization of the "
+                    "utilisation of the "
                     "tiles without rounding. Task: share of the target that the layer misses. Moved: assignments that "
                     "nearest drops or adds. Change: against the lowest weight at the same seeds, with a 95 % interval "
                     "(Student's t).",
