@@ -133,7 +133,8 @@ class ModelReader {
     for (const auto& [key, what] : {std::pair("n_shared_experts", "shared experts"),
                                     std::pair("shared_expert_intermediate_size", "shared expert"),
                                     std::pair("routed_scaling_factor", "scale of routed experts")}) {
-      if (text_.contains(key) && text_[key].is_number() && text_[key] != 0 && text_[key] != 1.0) {
+      if (text_.contains(key) && text_[key].is_number() && text_[key] != 0 &&
+          (text_[key] != 1.0 || std::string_view(key) != "routed_scaling_factor")) {
         made_.left_out.push_back(fmt::format("{} ({} {})", what, key, text_[key].dump()));
       }
     }
@@ -247,6 +248,8 @@ std::string schema_path(const fs::path& folder) {
 
 std::string joined(const std::vector<std::string>& parts) { return fmt::format("{}", fmt::join(parts, "; ")); }
 
+std::string first_clause(const std::string& text) { return text.substr(0, text.find_first_of(":;.")); }
+
 /// For each value of the config, what the schema says that it is.
 void explain(const nlohmann::json& schema, const Json& value, const std::string& pointer, Table& table) {
   for (const auto& [key, one] : value.items()) {
@@ -256,8 +259,11 @@ void explain(const nlohmann::json& schema, const Json& value, const std::string&
     if (inner.contains("oneOf")) {
       const nlohmann::json choices = inner["oneOf"];
       for (const auto& choice : choices) {
-        if (choice.value("type", "") == "object")
-          inner["properties"] = choice.value("properties", nlohmann::json::object());
+        const std::string name = choice.value("$ref", "");
+        const nlohmann::json object =
+            name.empty() ? choice : experiment_schema()[nlohmann::json::json_pointer(name.substr(1))];
+        if (object.value("type", "") == "object")
+          inner["properties"] = object.value("properties", nlohmann::json::object());
       }
     }
     const std::string description = inner.value("description", "");
@@ -265,7 +271,7 @@ void explain(const nlohmann::json& schema, const Json& value, const std::string&
     if (one.is_object() && key != "source" && key != "cpu") {
       explain(inner, one, place, table);
     } else {
-      table.add_row({place, shorten(one.dump(), 22), shorten(description, 28)});
+      table.add_row({place, shorten(one.dump(), 14), shorten(first_clause(description), 36)});
     }
   }
 }
@@ -286,7 +292,7 @@ std::string told(const Template& made, const std::string& out) {
   Table table({"Value", "Here", "What it is"});
   explain(experiment_schema(), made.config, "", table);
   text += "\n" + table.render();
-  text += "  All that a config may hold: tatr-sim schema; strategies: tatr-sim list strategies\n\n";
+  text += "  All that a config may hold: tatr-sim schema, tatr-sim list strategies\n\n";
   if (out == "-") return text;
   const std::string file = shell_word(out);
   return text + fmt::format(

@@ -422,7 +422,8 @@ std::string split_set(const Words& words) {
 bool explains_others(const Words& words, const std::string& path, const std::string& text) {
   if (kind_of_file(path) != FileKind::kConfig) return false;
   if (text.find("--set") != std::string::npos || text.find("is also the name") != std::string::npos) return true;
-  return has_word(words, "model:" + path) || std::count(words.begin(), words.end(), path) > 1;
+  return takes_configs(words[0]) &&
+         (has_word(words, "model:" + path) || std::count(words.begin(), words.end(), path) > 1);
 }
 
 /// Of an output that cannot be made.

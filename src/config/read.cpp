@@ -359,8 +359,10 @@ void rethrow_naming_override(const ConfigError& error, const std::string& path,
     const std::string from = override_pointer(*set), &at = error.place().pointer;
     const bool missing = error.problem().find("is missing") != std::string::npos;
     if (error.place().file == path && missing && !at.empty() && from.starts_with(at + "/")) {
-      throw error.with_note("--set " + brief_json(*set) + " alone does not make " + at + "; add --set " + at +
-                            "/KEY=VALUE for what is missing");
+      const std::string& problem = error.problem();  // required key "kind" is missing
+      const std::size_t start = problem.find('"') + 1, end = problem.find('"', start);
+      throw error.with_note("--set " + brief_json(*set) + " alone does not make " + at + "; add --set " + at + "/" +
+                            problem.substr(start, end - start) + "=VALUE");
     }
     if (error.place().file != path || at.rfind(from, 0) != 0 || (at.size() > from.size() && at[from.size()] != '/')) {
       continue;

@@ -21,7 +21,7 @@ constexpr std::array<std::pair<std::string_view, Foreign>, 10> kFirstBytes = {{
     {"\x89HDF\r\n\x1a\n"sv, Foreign::kHdf5},
     {"ARROW1"sv, Foreign::kArrow},
     {"GGUF"sv, Foreign::kGguf},
-    {"\x08\x08\x12\x07pytorch"sv, Foreign::kOnnx},
+    {"\x08\x08\x12\x07pyt"sv, Foreign::kOnnx},
 }};
 
 const char* name_of(Foreign format) {
