@@ -1,9 +1,11 @@
 // tatr-sim advise: runs every strategy at every tile on a config's router and says which to use under a limit.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -17,9 +19,11 @@
 #include "device_options.hpp"
 #include "experiment/data_reading.hpp"
 #include "experiment/environment.hpp"
+#include "experiment/modelled_gpu.hpp"
 #include "experiment/pipeline.hpp"
 #include "experiment/settings.hpp"
 #include "experiment/trace_checks.hpp"
+#include "file_kinds.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 #include "records/result_writer.hpp"
@@ -34,7 +38,7 @@ struct AdviseArguments {
   std::string config, json, calibration, max_perplexity, max_dropped_mass, max_dropped_share, max_time;
   std::vector<std::string> overrides;
   DeviceOptions device;
-  bool modelled = false, quiet = false;
+  bool modelled = false, uncalibrated = false, details = false, quiet = false;
 };
 
 /// The number before `unit`, which must end the text; nothing else may stand there.
@@ -53,33 +57,55 @@ std::optional<double> share_of(const std::string& text) {
   return percent ? std::optional(*percent / 100) : std::nullopt;
 }
 
+/// What is expected, with what the text may have meant: a number without a unit is either of two.
+std::string percentage_words(const std::string& text, const char* example) {
+  std::string words = std::string("a percentage such as ") + example;
+  const std::optional<double> number = number_before(text + "%", "%");
+  if (!number) return words + ", with a point and not below 0";
+  return words + fmt::format("; {}% or, as a share, {:g}%?", text, *number * 100);
+}
+
+std::string time_words(const std::string& text) {
+  const std::string words = "5.5ms, or 90% of unrounded time";
+  std::string digits = text;
+  std::erase(digits, ' ');
+  if (const auto spaced = number_before(digits, "ms"); spaced && digits != text)
+    return words + "; " + digits + ", without a blank?";
+  const std::optional<double> number = number_before(text + "%", "%");
+  if (!number) return words;
+  return words + (*number <= 1 ? fmt::format("; {:g}%?", *number * 100) : fmt::format("; {}ms or {}%?", text, text));
+}
+
 AdviceLimits limits_of(const AdviseArguments& arguments) {
   AdviceLimits limits;
-  const auto refuse = [](const char* option, const std::string& text, const char* expected) {
+  const auto refuse = [](const char* option, const std::string& text, const std::string& expected) {
     throw UsageError(fmt::format("{}: '{}' is not allowed; expected {}", option, text, expected));
   };
   if (!arguments.max_perplexity.empty()) {
     limits.perplexity = share_of(arguments.max_perplexity);
-    if (!limits.perplexity) refuse("--max-perplexity", arguments.max_perplexity, "a percentage such as 0.1%");
+    if (!limits.perplexity)
+      refuse("--max-perplexity", arguments.max_perplexity, percentage_words(arguments.max_perplexity, "0.1%"));
   }
   if (!arguments.max_dropped_mass.empty()) {
     limits.dropped_mass = number_before(arguments.max_dropped_mass, "");
-    if (!limits.dropped_mass) refuse("--max-dropped-mass", arguments.max_dropped_mass, "a number such as 0.01");
+    if (!limits.dropped_mass)
+      refuse("--max-dropped-mass", arguments.max_dropped_mass, "a number such as 0.01, without a unit");
   }
   if (!arguments.max_dropped_share.empty()) {
     limits.dropped_share = share_of(arguments.max_dropped_share);
     if (!limits.dropped_share || *limits.dropped_share > 1)
-      refuse("--max-dropped-share", arguments.max_dropped_share, "a percentage such as 2%");
+      refuse("--max-dropped-share", arguments.max_dropped_share,
+             percentage_words(arguments.max_dropped_share, "2%") + ", at most 100%");
   }
   if (!arguments.max_time.empty()) {
     limits.time_ms = number_before(arguments.max_time, "ms");
     limits.time_share = share_of(arguments.max_time);
-    if (!limits.time_ms && !limits.time_share)
-      refuse("--max-time", arguments.max_time, "5.5ms, or 90% of unrounded time");
+    if (!limits.time_ms && !limits.time_share) refuse("--max-time", arguments.max_time, time_words(arguments.max_time));
   }
   if (!limits.perplexity && !limits.dropped_mass && !limits.dropped_share && !limits.time_ms && !limits.time_share) {
     throw UsageError(
-        "advise needs a limit: --max-perplexity, --max-dropped-mass, --max-dropped-share or --max-time (see --help)");
+        "advise needs a limit: --max-perplexity 0.1%, --max-dropped-mass 0.01, --max-dropped-share 2% or --max-time "
+        "90%");
   }
   return limits;
 }
@@ -102,34 +128,113 @@ nlohmann::json candidate_strategies(Known known) {
   return strategies;
 }
 
-/// The config with the candidates for its strategies and tiles, and a layer only where its times would count.
-ExperimentConfig candidates_of(const AdviseArguments& arguments, bool timed) {
-  const std::vector<ExperimentConfig> configs =
-      read_experiments(arguments.config, arguments.overrides, check_back_end_name);
-  if (configs.size() != 1) {
-    throw ConfigError({arguments.config, "/sweep"},
-                      fmt::format("makes {} experiments; advise takes one", configs.size()));
+/// The one experiment of the config, as it says it itself.
+ExperimentConfig own_config(const AdviseArguments& arguments) {
+  std::vector<ExperimentConfig> configs = read_experiments(arguments.config, arguments.overrides, check_back_end_name);
+  if (configs.size() == 1) return std::move(configs.front());
+  throw ConfigError(
+      {arguments.config, "/sweep"},
+      fmt::format("makes {} experiments; advise takes one, such as --set /sweep={{}} leaves", configs.size()));
+}
+
+/// What of a config cannot be tried beside the candidates, for people.
+struct LeftOut {
+  std::vector<std::string> what;
+  std::string words() const { return fmt::format("{}", fmt::join(what, "; ")); }
+};
+
+/// Strategies of the config that are not among the candidates, under their own labels.
+void add_own_strategies(nlohmann::json& strategies, const ExperimentConfig& own, const ExperimentConfig& candidates,
+                        LeftOut& left_out) {
+  const nlohmann::json spelled = nlohmann::json::parse(own.effective_json)["strategies"];
+  for (std::size_t i = 0; i < own.strategies.size(); ++i) {
+    const StrategyConfig& strategy = own.strategies[i];
+    const auto same = [&](const StrategyConfig& other) { return other.canonical == strategy.canonical; };
+    if (std::ranges::any_of(candidates.strategies, same)) continue;
+    const auto* budget = std::get_if<BudgetOptions>(&strategy.options);
+    const auto* waves = budget == nullptr ? nullptr : std::get_if<BudgetWaves>(&budget->tiles);
+    if ((waves != nullptr && !waves->sms) || spelled[i].contains("added_gate")) {
+      left_out.what.push_back(
+          fmt::format("strategy {} ({})", strategy.label,
+                      waves != nullptr ? "its waves depend on the GPU" : "its added_gate is its own"));
+      continue;
+    }
+    nlohmann::json one = spelled[i];
+    const auto taken = [&](const StrategyConfig& other) { return other.label == strategy.label; };
+    if (std::ranges::any_of(candidates.strategies, taken)) one["label"] = strategy.label + " (config)";
+    strategies.push_back(one);
   }
-  const ExperimentConfig& own = configs.front();
+}
+
+ExperimentConfig with_candidates(const AdviseArguments& arguments, nlohmann::json document, bool timed) {
+  if (!timed) document["layer"] = nullptr;
+  ExperimentConfig config = parse_experiment(document, arguments.config);
+  resolve_source(config);
+  return config;
+}
+
+/// Of the config's own tiles, those that the layer can be timed at with the device, or all where it is not timed.
+nlohmann::json tiles_to_try(const AdviseArguments& arguments, const ExperimentConfig& own, nlohmann::json document,
+                            bool timed, const std::function<void(const ExperimentConfig&)>& check, LeftOut& left_out) {
+  std::vector<std::int64_t> tiles = {64, 128, 256};
+  for (const std::int64_t tile : own.tiles) {
+    if (std::ranges::find(tiles, tile) != tiles.end()) continue;
+    document["tile"] = {tile};
+    try {
+      check(with_candidates(arguments, document, timed));
+      tiles.push_back(tile);
+    } catch (const ConfigError&) {
+      left_out.what.push_back(fmt::format("tile {}, at which this layer cannot be timed", tile));
+    }
+  }
+  std::ranges::sort(tiles);
+  return tiles;
+}
+
+/// The config with the candidates for its strategies and tiles beside its own, and a layer only where its times would
+/// count. `check` throws ConfigError where the device cannot take a setting.
+ExperimentConfig candidates_of(
+    const AdviseArguments& arguments, bool timed, LeftOut& left_out,
+    const std::function<void(const ExperimentConfig&)>& check = [](const ExperimentConfig&) {}) {
+  const ExperimentConfig own = own_config(arguments);
   nlohmann::json document = nlohmann::json::parse(own.effective_json);
   document["strategies"] = candidate_strategies(shape_of(own.router).known);
   document["tile"] = {64, 128, 256};
   document["documented"] = nlohmann::json::array();
-  if (!timed) document["layer"] = nullptr;
-  ExperimentConfig config = parse_experiment(document, arguments.config);
-  resolve_source(config);
+  left_out = {};
+  add_own_strategies(document["strategies"], own, with_candidates(arguments, document, timed), left_out);
+  document["tile"] = tiles_to_try(arguments, own, document, timed, check, left_out);
+  ExperimentConfig config = with_candidates(arguments, document, timed);
   check_sources({config});
   return config;
 }
 
 /// With the layer where it is measured or modelled, and costs are not to be counted by tiles; `options` gets the model.
-ExperimentConfig timed_candidates_of(const AdviseArguments& arguments, const System& system, RunOptions& options) {
-  if (arguments.modelled) return candidates_of(arguments, false);
-  const ExperimentConfig config = candidates_of(arguments, true);
-  if (system.is_cuda()) return config;
+ExperimentConfig timed_candidates_of(const AdviseArguments& arguments, const System& system, RunOptions& options,
+                                     LeftOut& left_out) {
+  if (arguments.modelled) return candidates_of(arguments, false, left_out);
+  if (system.is_cuda()) {
+    return candidates_of(arguments, true, left_out,
+                         [&](const ExperimentConfig& config) { check_settings(config, system.device()); });
+  }
   options.model = model_choice(arguments.device);
   options.verify_modelled = false;  // the times need no outputs
-  return modelled_gpu(config, options.model).gpu ? config : candidates_of(arguments, false);
+  const auto on_model = [&](const ExperimentConfig& config) {
+    if (const auto gpu = modelled_gpu(config, options.model).gpu)
+      check_settings(computed_beside(config, *gpu), system.device());
+    if (!modelled_gpu(config, options.model).warning.empty()) throw ConfigError(arguments.config, "cannot be modelled");
+  };
+  ExperimentConfig config = candidates_of(arguments, true, left_out, on_model);
+  return modelled_gpu(config, options.model).gpu ? std::move(config) : candidates_of(arguments, false, left_out);
+}
+
+/// The command that goes on with the answer.
+std::string next_command(const AdviseArguments& arguments) {
+  std::string command = "tatr-sim run " + shell_word(arguments.config);
+  if (arguments.device.device != "auto") command += " --device " + shell_word(arguments.device.device);
+  if (!arguments.calibration.empty()) command += " --calibration " + shell_word(arguments.calibration);
+  for (const std::string& one : arguments.overrides) command += " --set " + shell_word(one);
+  return command;
 }
 
 ExitCode advise_on(const AdviseArguments& arguments) {
@@ -137,9 +242,10 @@ ExitCode advise_on(const AdviseArguments& arguments) {
   const AdviceLimits limits = limits_of(arguments);
   RunOptions options;
   if (!arguments.calibration.empty()) options.calibration = read_calibration(arguments.calibration);
-  candidates_of(arguments, false);  // faults of the config come before those of the machine
+  LeftOut left_out;
+  candidates_of(arguments, false, left_out);  // faults of the config come before those of the machine
   const auto system = make_system(arguments.device);
-  const ExperimentConfig config = timed_candidates_of(arguments, *system, options);
+  const ExperimentConfig config = timed_candidates_of(arguments, *system, options, left_out);
   if (limits.time_ms && !config.layer) {
     throw UsageError(
         "--max-time in ms needs times: a layer in the config, and a GPU or a model of one; or give a share, 90%");
@@ -153,11 +259,11 @@ ExitCode advise_on(const AdviseArguments& arguments) {
   RunRecord record = start_record(describe_environment(*system));
   record.experiments.push_back(run_experiment(config, *system, options));
   progress.clear();
-  const Advice advice = advise(record.experiments.front(), limits);
+  const Advice advice = advise(record.experiments.front(), limits, arguments.uncalibrated);
   if (!arguments.quiet) {
     std::FILE* stream = arguments.json == "-" ? stderr : stdout;
-    TextOptions text;
-    text.colour = takes_colour(stream);
+    const AdviceTextOptions text{takes_colour(stream), arguments.details, record.environment.device, left_out.words(),
+                                 next_command(arguments)};
     print_all(advice_text(advice, record.experiments.front(), text), stream);
   }
   if (json) {
@@ -173,12 +279,14 @@ ExitCode advise_on(const AdviseArguments& arguments) {
 void add_advise(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<AdviseArguments>();
   CLI::App* command = app.add_subcommand("advise", "Say which strategy and tile to use under a limit");
-  command->add_option("CONFIG", arguments->config, "Experiment file: its router and layer count, not its strategies")
+  command
+      ->add_option("CONFIG", arguments->config,
+                   "Experiment file: its router and layer; its tiles and strategies are tried among others")
       ->type_name("FILE")
       ->required();
   command->add_option("--max-perplexity", arguments->max_perplexity, "Highest estimated perplexity change: 0.1%")
       ->type_name("PERCENT");
-  command->add_option("--max-dropped-mass", arguments->max_dropped_mass, "Highest dropped gate mass per token: 0.01")
+  command->add_option("--max-dropped-mass", arguments->max_dropped_mass, "Highest lost gate mass per token: 0.01")
       ->type_name("MASS");
   command
       ->add_option("--max-dropped-share", arguments->max_dropped_share,
@@ -191,6 +299,9 @@ void add_advise(CLI::App& app, Action& action) {
   command
       ->add_option("--calibration", arguments->calibration, "Estimate perplexity by this file of scripts/calibrate.py")
       ->type_name("FILE");
+  command->add_flag("--uncalibrated", arguments->uncalibrated,
+                    "Name settings that the estimate of perplexity is not calibrated on, too, marked *");
+  command->add_flag("--details", arguments->details, "The whole Pareto front, and what was left out and why");
   add_device_options(*command, arguments->device);
   command->add_option("--set", arguments->overrides, "Override a value of the config: --set /router/tokens=1024")
       ->type_name("POINTER=VALUE")

@@ -21,6 +21,7 @@ void add_schema(CLI::App& app, Action& action);
 void add_compare(CLI::App& app, Action& action);
 void add_device(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
+void add_init(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 
 }  // namespace tatr

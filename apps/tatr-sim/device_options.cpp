@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/interrupt.hpp"
+#include "wishes.hpp"
 
 namespace tatr {
 
@@ -18,7 +19,9 @@ std::string check_device(const std::string& device) {
                        device.find_first_not_of("0123456789", 5) == std::string::npos;
   if (device == "auto" || device == "cpu" || device == "cuda" || indexed) return {};
   if (is_modelled(device) && device.size() > std::strlen(kModel)) return {};
-  return "'" + device + "' is no device; allowed: auto, cpu, cuda, cuda:N, model:NAME";
+  const std::string likely = likely_device(device);
+  return "'" + device + "' is no device; allowed: auto, cpu, cuda, cuda:N, model:NAME" +
+         (likely.empty() ? "; tatr-sim list devices names them" : "; did you mean --device " + likely + "?");
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "core/format.hpp"
 #include "core/interrupt.hpp"
 #include "output.hpp"
+#include "wishes.hpp"
 
 namespace {
 
@@ -72,26 +73,33 @@ tatr::ExitCode start(int argc, char** argv) {
       "what rounding each expert's tokens to whole GEMM tiles buys in time, and what it costs in quality."};
   app.name("tatr-sim");
   app.footer(kExamples);
-  app.set_version_flag("--version", tatr::version_text());
+  app.set_version_flag("-v,--version", tatr::version_text());
   app.set_help_all_flag("--help-all", "Print the help of every command");
   app.require_subcommand(1);
   app.get_formatter()->column_width(30);
   tatr::Action action;
-  for (const auto add :
-       {tatr::add_run, tatr::add_advise, tatr::add_show, tatr::add_compare, tatr::add_report, tatr::add_merge,
-        tatr::add_validate, tatr::add_schema, tatr::add_device, tatr::add_list, tatr::add_completion}) {
+  for (const auto add : {tatr::add_run, tatr::add_advise, tatr::add_init, tatr::add_show, tatr::add_compare,
+                         tatr::add_report, tatr::add_merge, tatr::add_validate, tatr::add_schema, tatr::add_device,
+                         tatr::add_list, tatr::add_completion}) {
     add(app, action);
   }
+  std::vector<std::string> words = tatr::command_words(app, argc, argv);
   try {
-    app.parse(argc, argv);
+    app.parse(std::vector<std::string>(words.rbegin(), words.rend()));  // which takes them from the back
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() != 0) throw tatr::UsageError(std::string(error.what()) + " (see tatr-sim --help)");
+    if (error.get_exit_code() != 0) throw tatr::UsageError(tatr::parse_wish(app, words, error));
     app.exit(error);  // --help, --version
     return tatr::ExitCode::kDone;
   }
   tatr::watch_for_interrupts();
   tatr::set_report_width(tatr::width_of(stdout));
-  return action();
+  try {
+    return action();
+  } catch (const tatr::Error& error) {
+    const std::string better = tatr::failure_wish(app, words, error);
+    if (better == error.what()) throw;
+    throw tatr::Error(error.code(), better);
+  }
 }
 
 }  // namespace

@@ -69,6 +69,7 @@ std::string check_shard(const std::string& text) {
   return "'" + text + "' is no shard; allowed: i/n with i from 1 to n, such as 1/4 … 4/4";
 }
 
+/// The effective configs as a stream of JSON documents on standard output; all else on stderr.
 void print_plan(const std::vector<ExperimentConfig>& configs, const System& system, const ModelChoice& choice) {
   std::vector<ModelledGpu> modelled;
   for (const ExperimentConfig& config : configs) {
@@ -79,15 +80,16 @@ void print_plan(const std::vector<ExperimentConfig>& configs, const System& syst
     const MemoryEstimate memory = estimate_memory(config, system);
     fmt::print("{}\n", nlohmann::ordered_json::parse(config.effective_json).dump(2));
     const std::string reading = shape_of(config.router).reading;
-    if (!reading.empty()) fmt::print("{}: read as {}\n", config.file, reading);
+    if (!reading.empty()) fmt::print(stderr, "{}: read as {}\n", config.file, reading);
     const auto mib = [](std::size_t bytes) { return static_cast<double>(bytes) / 1048576.0; };
-    fmt::print("{}: {} memory needed: {} bytes ({:.1f} MiB: routing and rounding {:.1f}, layer {:.1f})\n", config.file,
-               system.is_cuda() ? "device" : "host", memory.on_system(), mib(memory.on_system()),
+    fmt::print(stderr, "{}: {} memory needed: {} bytes ({:.1f} MiB: routing and rounding {:.1f}, layer {:.1f})\n",
+               config.file, system.is_cuda() ? "device" : "host", memory.on_system(), mib(memory.on_system()),
                mib(memory.routing_bytes), mib(memory.layer_bytes));
-    fmt::print("{}: host memory needed for input and results: {:.1f} MiB\n", config.file, mib(memory.host_bytes));
+    fmt::print(stderr, "{}: host memory needed for input and results: {:.1f} MiB\n", config.file,
+               mib(memory.host_bytes));
     const ModelledGpu& gpu = modelled[static_cast<std::size_t>(&config - configs.data())];
-    if (gpu.gpu) fmt::print("{}: times: {}; {}\n", config.file, modelled_name(*gpu.gpu), error_words(*gpu.gpu));
-    if (!gpu.warning.empty()) fmt::print("{}: {}\n", config.file, gpu.warning);
+    if (gpu.gpu) fmt::print(stderr, "{}: times: {}; {}\n", config.file, modelled_name(*gpu.gpu), error_words(*gpu.gpu));
+    if (!gpu.warning.empty()) fmt::print(stderr, "{}: {}\n", config.file, gpu.warning);
   }
 }
 
@@ -356,7 +358,8 @@ void add_run(CLI::App& app, Action& action) {
   command
       ->add_option("--calibration", arguments->calibration, "Estimate perplexity by this file of scripts/calibrate.py")
       ->type_name("FILE");
-  command->add_flag("--dry-run", arguments->dry_run, "Print the effective config and the memory it needs, run nothing");
+  command->add_flag("--dry-run", arguments->dry_run,
+                    "Print the effective config as JSON, on stderr the memory it needs; run nothing");
   command
       ->add_option("--save-config", arguments->save_config,
                    "Of router data in place of a config: write a config for it")

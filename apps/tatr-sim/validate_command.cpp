@@ -12,6 +12,7 @@
 #include "experiment/modelled_gpu.hpp"
 #include "experiment/settings.hpp"
 #include "experiment/trace_checks.hpp"
+#include "wishes.hpp"
 
 namespace tatr {
 
@@ -37,7 +38,7 @@ ExitCode validate(const ValidateOptions& options) {
                  first.router.tokens, first.router.experts, first.router.top_k, first.strategies.size(),
                  first.tiles.size());
     } catch (const Error& error) {  // every file is looked at; the worst outcome decides
-      fmt::print(stderr, "tatr-sim: error: {}\n", error.what());
+      fmt::print(stderr, "tatr-sim: error: {}\n", file_failure_wish("validate", path, error));
       code = std::max(code, error.code());
     }
   }

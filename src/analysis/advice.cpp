@@ -146,10 +146,11 @@ std::string place_words(const NetworkRecord& network) {
 
 /// Why nothing is advised: no calibrated setting keeps the limits, or only plain top-k.
 std::string verdict_without(const Advice& advice) {
-  if (!advice.uncalibrated) return "Nothing keeps the limits; the front shows what is nearest.";
+  if (!advice.uncalibrated) return "Nothing keeps the limits; the table shows what is nearest.";
   return fmt::format(
-      "Only settings beyond what the estimate is calibrated on {}: measure them on your model before use.",
-      advice.best ? "beat plain top-k within the limits" : "keep the limits");
+      "Only settings beyond what the estimate is calibrated on {}: {}measure them on your model before use.",
+      advice.best ? "beat plain top-k within the limits" : "keep the limits",
+      advice.names_uncalibrated ? "" : "--uncalibrated names them; ");
 }
 
 std::string verdict_with(Advice& advice) {
@@ -191,7 +192,7 @@ void judge(const std::vector<AdviceChoice>& choices, Advice& advice) {
     advice.verdict += fmt::format(" The estimate's interval reaches {}: above the limit.",
                                   format_change(advice.best->network->quality.post_hoc->high));
   }
-  if (advice.uncalibrated) {
+  if (advice.uncalibrated && advice.names_uncalibrated) {
     advice.verdict += fmt::format(
         " By an estimate beyond its calibration {} would be better, {:.2f} times as fast as "
         "plain top-k: measure it before use.",
@@ -214,15 +215,18 @@ std::vector<AdviceChoice> front_of(const std::vector<AdviceChoice>& choices) {
 
 }  // namespace
 
-Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits) {
+Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits, bool name_uncalibrated) {
   Advice advice;
   advice.limits = limits;
+  advice.names_uncalibrated = name_uncalibrated;
   std::vector<AdviceChoice> choices = make_choices(experiment, advice);
   const auto unrounded = std::find_if(choices.begin(), choices.end(), is_none);  // the cheapest: choices are sorted
   if (unrounded == choices.end()) throw UsageError("advice needs plain top-k, strategy none, among its candidates");
   const double base = unrounded->cost;
   for (AdviceChoice& choice : choices) choice.speedup = choice.cost > 0 ? base / choice.cost : 1.0;
   advice.unrounded = *unrounded;
+  advice.beyond = static_cast<std::size_t>(
+      std::count_if(choices.begin(), choices.end(), [](const AdviceChoice& choice) { return !choice.calibrated; }));
   advice.front = front_of(choices);
   choose(choices, advice);
   judge(choices, advice);

@@ -53,12 +53,16 @@ struct Advice {
   bool certain =
       false;  // `best` is advised: not plain top-k only because what is better is not calibrated or estimated
   bool worth_it = false;
-  std::string verdict;  // the answer in a sentence or two
+  bool names_uncalibrated = false;  // in the verdict, and wherever people read it
+  std::size_t beyond = 0;           // candidates whose estimate is beyond its calibration
+  std::string verdict;              // the answer in a sentence or two
 };
 
 /// The candidates are the experiment's network records: a `none` must be among them, and they must outlive the advice.
 /// Times count only where every candidate has them, of the layer's whole shape. Throws UsageError where the limits need
 /// what the candidates lack.
-Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits);
+/// A setting that its estimate is not calibrated on is named in the verdict only where that is asked for, and never
+/// advised.
+Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits, bool name_uncalibrated = false);
 
 }  // namespace tatr

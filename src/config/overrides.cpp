@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "config/override_hints.hpp"
 #include "core/error.hpp"
 #include "json/json_text.hpp"
 
@@ -16,9 +17,12 @@ using nlohmann::json;
 
 std::string shown(const std::string& text) { return "--set " + brief_json(text); }
 
-std::vector<std::string> split(const std::string& pointer, const std::string& source) {
+std::vector<std::string> split(const std::string& pointer, const std::string& source, const json& value) {
   if (pointer.size() < 2 || pointer[0] != '/') {
-    throw ConfigError(source, brief_json(pointer) + " is no JSON pointer; expected one such as /router/top_k");
+    const std::string likely = likely_pointer(pointer), shown_value = value.is_null() ? "VALUE" : value.dump();
+    throw ConfigError(source, brief_json(pointer) + " is no JSON pointer; " +
+                                  (likely.empty() ? "expected one such as /router/top_k"
+                                                  : "did you mean " + set_option(likely, shown_value) + "?"));
   }
   std::vector<std::string> keys;
   for (std::size_t at = 0; at < pointer.size(); ++at) {
@@ -67,7 +71,7 @@ std::string override_pointer(const std::string& override_text) {
 }
 
 void set_value(json& document, const std::string& pointer, json value, const std::string& source) {
-  const std::vector<std::string> keys = split(pointer, source);
+  const std::vector<std::string> keys = split(pointer, source, value);
   json* at = &document;
   for (std::size_t level = 0; level < keys.size(); ++level) {
     const bool short_strategy = level == 2 && keys[0] == "strategies" && at->is_string();
@@ -84,7 +88,11 @@ void set_value(json& document, const std::string& pointer, json value, const std
 void apply_override(json& document, const std::string& override_text) {
   const std::size_t equals = override_text.find('=');
   if (equals == std::string::npos) {
-    throw ConfigError(shown(override_text), "expected /json/pointer=value, such as /router/top_k=4");
+    const std::string likely = likely_pointer(override_text);
+    throw ConfigError(
+        shown(override_text),
+        "has no value; expected " + (likely.empty() ? "/json/pointer=value, such as /router/top_k=4"
+                                                    : set_option(likely, "VALUE") + ", with no blank around the ="));
   }
   set_value(document, override_text.substr(0, equals), value_of(override_text.substr(equals + 1), override_text),
             shown(override_text));

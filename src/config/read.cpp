@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "config/experiment_schema.hpp"
+#include "config/override_hints.hpp"
 #include "config/overrides.hpp"
 #include "config/source_fields.hpp"
 #include "config/sweep.hpp"
@@ -135,7 +136,8 @@ void check_shape_is_told(const RouterConfig& router, const json& from, const std
     }
   }
   if (router.tokens > kMaxTokens && router.source.counts() == nullptr) {
-    refuse(file, "/router/tokens", number(router.tokens), "at most " + number(kMaxTokens));
+    refuse(file, "/router/tokens", number(router.tokens),
+           "at most " + number(kMaxTokens) + " in one group; /router/batches takes more, group by group");
   }
 }
 
@@ -355,10 +357,18 @@ void rethrow_naming_override(const ConfigError& error, const std::string& path,
                              const std::vector<std::string>& overrides) {
   for (auto set = overrides.rbegin(); set != overrides.rend(); ++set) {
     const std::string from = override_pointer(*set), &at = error.place().pointer;
+    const bool missing = error.problem().find("is missing") != std::string::npos;
+    if (error.place().file == path && missing && !at.empty() && from.starts_with(at + "/")) {
+      const std::string& problem = error.problem();  // required key "kind" is missing
+      const std::size_t start = problem.find('"') + 1, end = problem.find('"', start);
+      throw error.with_note("--set " + brief_json(*set) + " alone does not make " + at + "; add --set " + at + "/" +
+                            problem.substr(start, end - start) + "=VALUE");
+    }
     if (error.place().file != path || at.rfind(from, 0) != 0 || (at.size() > from.size() && at[from.size()] != '/')) {
       continue;
     }
-    throw error.with_note("from --set " + brief_json(*set));
+    const std::string hint = override_hint(*set, at, error.problem());
+    throw error.with_note("from --set " + brief_json(*set) + (hint.empty() ? "" : "; " + hint));
   }
 }
 

@@ -79,7 +79,8 @@ std::unique_ptr<System> make_cpu_system(int threads) { return std::make_unique<C
 #if !defined(TATR_HAS_CUDA)
 std::unique_ptr<System> make_cuda_system(int index) {
   throw EnvironmentError("cuda:" + std::to_string(index) +
-                         ": this build of tatr-sim has no CUDA back end; build with nvcc, or use --device cpu");
+                         ": this build of tatr-sim has no CUDA back end; build with nvcc, or use --device cpu, or "
+                         "--device model:h100 for modelled times");
 }
 int cuda_device_count() noexcept { return 0; }
 #endif

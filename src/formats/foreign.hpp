@@ -7,7 +7,7 @@
 
 namespace tatr {
 
-enum class Foreign { kNone, kPyTorch, kPickle, kParquet, kHdf5, kArrow };
+enum class Foreign { kNone, kPyTorch, kPickle, kParquet, kHdf5, kArrow, kGguf, kOnnx };
 
 /// What starts with these bytes.
 Foreign foreign_format(std::string_view first_bytes);

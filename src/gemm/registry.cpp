@@ -10,6 +10,7 @@
 #include "gemm/openblas/openblas.hpp"
 #include "gemm/reference/reference.hpp"
 #include "gemm/sm90/tatr_backend.hpp"
+#include "json/schema_walk.hpp"
 
 namespace tatr {
 
@@ -88,7 +89,11 @@ const BackEnd* find_back_end(std::string_view name) {
 const BackEnd& named_back_end(std::string_view name, const ErrorPlace& where) {
   if (const BackEnd* back_end = find_back_end(name)) return *back_end;
   const auto any = [](const BackEnd&) { return true; };
-  throw ConfigError(where, fmt::format("\"{}\"", name), "one of " + names_of(any));
+  std::vector<std::string> names;
+  for (const BackEnd& each : kBackEnds) names.emplace_back(each.name);
+  const std::string near = nearest_name(std::string(name), names);
+  throw ConfigError(where, fmt::format("\"{}\"", name),
+                    "one of " + names_of(any) + (near.empty() ? "" : "; did you mean " + near + "?"));
 }
 
 std::string why_not(const BackEnd& back_end, std::span<const GroupedGemmProblem> problems, const DeviceInfo& device) {

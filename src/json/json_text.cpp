@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "json/json_hints.hpp"
 
 namespace tatr {
 
@@ -80,7 +81,14 @@ class Builder : public nlohmann::json_sax<json> {
   }
 
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-    throw ConfigError(place(text_, position, file_), "not valid JSON: " + json_parse_problem(error));
+    const std::string problem = json_parse_problem(error);
+    std::string hint = json_hint(text_, position);
+    if (problem.find("; expected end of input") != std::string::npos) hint = "expected one JSON value; here are two";
+    if (problem.find("UTF-8") != std::string::npos) {
+      hint = "the file is not UTF-8; iconv -f LATIN1 -t UTF-8 FILE makes it so, if it is Latin-1";
+    }
+    throw ConfigError(place(text_, position, file_),
+                      "not valid JSON: " + problem + (hint.empty() ? "" : " (" + hint + ")"));
   }
 
  private:

@@ -12,6 +12,7 @@
 #include "core/error.hpp"
 #include "json/embedded.hpp"
 #include "json/json_text.hpp"
+#include "json/schema_walk.hpp"
 #include "json/validate.hpp"
 
 namespace tatr {
@@ -109,7 +110,13 @@ json read_document(const std::string& name_or_path) {
   if (!std::filesystem::exists(name_or_path)) {
     std::string names;
     for (const Shipped& one : kShipped) names += (names.empty() ? "" : ", ") + std::string(one.id);
-    throw ConfigError({name_or_path}, "there is no such device file, and none of that name: " + names);
+    const std::string near = nearest_name(name_or_path, shipped_gpu_models());
+    throw ConfigError({name_or_path}, "there is no such device file, and none of that name: " + names +
+                                          (near.empty() ? " (tatr-sim list devices)"
+                                                        : "; did you mean " + near +
+                                                              ", as --device "
+                                                              "model:" +
+                                                              near + "?"));
   }
   return read_json_file(name_or_path);
 }

@@ -24,7 +24,7 @@ std::string limit_words(const AdviceLimits& limits) {
   std::string words;
   const auto add = [&](const std::string& one) { words += (words.empty() ? "" : "; ") + one; };
   if (limits.perplexity) add("estimated perplexity change at most " + format_change(*limits.perplexity));
-  if (limits.dropped_mass) add("dropped gate mass at most " + format_value(*limits.dropped_mass));
+  if (limits.dropped_mass) add("lost gate mass at most " + format_value(*limits.dropped_mass));
   if (limits.dropped_share) add("dropped share of assignments at most " + format_percent(*limits.dropped_share));
   if (limits.time_ms) add("time at most " + format_value(*limits.time_ms) + " ms");
   if (limits.time_share) add("time at most " + format_percent(*limits.time_share) + " of unrounded");
@@ -42,7 +42,7 @@ constexpr const char* kCostHeads[] = {"ms", "Modelled ms", "Modelled cost"};
 std::string cost_words(const Advice& advice, const ExperimentRecord& experiment) {
   switch (advice.cost) {
     case AdviceCost::kMeasured:
-      return "ms: layer and rounding, medians; speed-ups against plain top-k at its fastest tile, measured.";
+      return "ms: layer and rounding, medians; measured; speed-ups against plain top-k at its fastest tile";
     case AdviceCost::kModelled:
       return fmt::format(
           "Modelled ms, not measured: layer and rounding on {}; {}. Speed-ups against plain top-k at its fastest tile.",
@@ -76,6 +76,8 @@ std::string beyond_words(const NetworkRecord& network) {
   const auto& beyond = network.quality.beyond;
   return network.quality.post_hoc && !beyond.empty() ? fmt::format(" (not calibrated: {})", joined(beyond)) : "";
 }
+
+bool is_plain(const NetworkRecord& network) { return network.kind == StrategyKind::kNone; }
 
 /// Reasons with the labels of those that they go for, each once, in order of appearance.
 std::string reason_lines(const std::vector<std::pair<std::string, std::string>>& reasons, const std::string& title) {
@@ -132,11 +134,10 @@ RoundingMetrics mean_of(const NetworkRecord& network) {
 std::string groups_line(const ExperimentRecord& experiment) {
   const auto& batches = experiment.network.front().batches;
   if (!batches) return {};
-  return wrap(
-      fmt::format("Over {} groups of tokens: quality is of their means; tiles and times are of group {}, which has the "
-                  "median of tiles.",
-                  batches->groups.size(), batches->median_group),
-      2);
+  return fmt::format(
+      "over {} groups of tokens: quality is of their means; tiles and times are of group {}, which has the median of "
+      "tiles",
+      batches->groups.size(), batches->median_group);
 }
 
 std::string choice_text(const std::string& what, const Advice& advice, const AdviceChoice& choice,
@@ -144,14 +145,12 @@ std::string choice_text(const std::string& what, const Advice& advice, const Adv
   const NetworkRecord& network = *choice.network;
   const std::string lost =
       network.metrics.known >= Known::kGates
-          ? fmt::format("perplexity {}{}, lost mass {}", perplexity_words(network.quality), beyond_words(network),
+          ? fmt::format("perplexity {}{}, lost gate mass {}", perplexity_words(network.quality), beyond_words(network),
                         format_value(mean_of(network).dropped_gate_mass))
           : fmt::format("{} of assignments dropped", format_percent(mean_of(network).dropped_share));
-  std::string text =
-      wrap(fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, {}", what, network.label, tile_words(network),
-                       format_count(network.metrics.tiles), choice.speedup, how_words(advice, experiment), lost),
-           2, 2);
-  return text + wrap("as a config says it: " + strategy_text(experiment, network), 4, 2);
+  return wrap(fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, {}", what, network.label, tile_words(network),
+                          format_count(network.metrics.tiles), choice.speedup, how_words(advice, experiment), lost),
+              2, 2);
 }
 
 /// What decides, where it is counted.
@@ -187,38 +186,118 @@ Json not_estimated_json(const NetworkRecord& network) {
           {"why", network.quality.why_not}};
 }
 
-}  // namespace
-
-std::string advice_text(const Advice& advice, const ExperimentRecord& experiment, const TextOptions& options) {
-  std::string text = heading("Advice: " + experiment.config.name, options);
-  text += wrap("Wanted: " + limit_words(advice.limits), 2, 2);
-  if (advice.certain) text += choice_text("Use", advice, *advice.best, experiment);
-  if (advice.certain && advice.runner_up) text += choice_text("Runner-up", advice, *advice.runner_up, experiment);
-  if (!advice.certain && advice.uncalibrated) {
-    text += choice_text("Not advised, for its estimate is not calibrated", advice, *advice.uncalibrated, experiment);
-  }
-  text += wrap(advice.verdict, 2);
-  text += "\nPareto Front (none of " + std::to_string(advice.candidates) + " settings is cheaper and as good):\n";
-  Table table({"Strategy", "Tile", "Tiles", kCostHeads[static_cast<std::size_t>(advice.cost)], "Speedup",
-               "Perplexity [90%]", advice.quality == AdviceQuality::kDroppedShare ? "Dropped" : "Lost mass"});
+/// Rows of the front that people are shown: what is not calibrated only where it is asked for.
+std::vector<AdviceChoice> shown_front(const Advice& advice, bool details) {
+  constexpr std::size_t kMost = 8;
+  std::vector<AdviceChoice> front;
   for (const AdviceChoice& choice : advice.front) {
+    if (choice.calibrated || advice.names_uncalibrated) front.push_back(choice);
+  }
+  if (details || front.size() <= kMost) return front;
+  std::size_t middle = front.size() - 1;
+  for (std::size_t i = 0; advice.best && i < front.size(); ++i) {
+    if (front[i].network == advice.best->network) middle = i;
+  }
+  const std::size_t first = std::min(middle - std::min(middle, kMost / 2), front.size() - kMost);
+  return {front.begin() + static_cast<std::ptrdiff_t>(first),
+          front.begin() + static_cast<std::ptrdiff_t>(first + kMost)};
+}
+
+std::string front_text(const Advice& advice, bool details) {
+  const std::vector<AdviceChoice> rows = shown_front(advice, details);
+  std::size_t all = 0;
+  for (const AdviceChoice& choice : advice.front) all += choice.calibrated || advice.names_uncalibrated ? 1 : 0;
+  std::string text =
+      fmt::format("Pareto Front (of {} settings none is cheaper and as good{}):\n", advice.candidates,
+                  rows.size() < all ? fmt::format("; {} of {} rows", rows.size(), all) : "");
+  Table table({"Strategy", "Tile", "Tiles", kCostHeads[static_cast<std::size_t>(advice.cost)], "Speed-up",
+               "Perplexity [90%]", advice.quality == AdviceQuality::kDroppedShare ? "Dropped" : "Lost mass"});
+  for (const AdviceChoice& choice : rows) {
     const NetworkRecord& network = *choice.network;
     table.add_row({strategy_cell(network.label) + (choice.calibrated ? "" : " *"), tile_words(network),
                    format_count(network.metrics.tiles), cost_cell(advice, choice),
                    fmt::format("{:.2f}×", choice.speedup),
                    advice.by_perplexity() ? perplexity_words(network.quality) : "", counted_cell(advice, choice)});
   }
-  text += table.render();
-  text += groups_line(experiment) + wrap(cost_words(advice, experiment), 2);
-  text += reservations(advice);
+  return text + table.render();
+}
+
+std::string tried_words(const Advice& advice, const ExperimentRecord& experiment, const AdviceTextOptions& options) {
+  std::vector<std::string> tiles;
+  for (const std::int64_t tile : experiment.config.tiles) tiles.push_back(std::to_string(tile));
+  return fmt::format("Tried: {} settings, of {} strategies at tiles {}{}", advice.candidates,
+                     experiment.config.strategies.size(), fmt::join(tiles, ", "),
+                     options.left_out.empty() ? "" : "; left out: " + options.left_out);
+}
+
+/// What the answer rests on, a line each.
+std::string assumed_text(const Advice& advice, const ExperimentRecord& experiment, const AdviceTextOptions& options) {
+  const auto line = [](const std::string& words) { return wrap("- " + words, 2, 2); };
+  const RouterConfig& router = experiment.config.router;
+  const RoutingRecord& routing = experiment.routing.front();
+  std::string layer = fmt::format("{} experts, top-{}, {} tokens a group", format_count(routing.experts), router.top_k,
+                                  format_count(routing.tokens));
+  if (experiment.routing.size() > 1) layer += fmt::format(", {} layers", experiment.routing.size());
+  if (experiment.config.layer) {
+    layer += fmt::format("; layer {} x {}", experiment.config.layer->hidden, experiment.config.layer->intermediate);
+  }
+  std::string text = line(layer) + line(cost_words(advice, experiment));
+  if (advice.in_ms()) text += line("rounding is in the time; routing is not, for it is the same for all");
+  if (!advice.in_ms())
+    text += line("no overheads: neither routing nor rounding is counted; computed on " + options.computed_on);
+  const std::string groups = groups_line(experiment);
+  if (!groups.empty()) text += line(groups);
   if (advice.by_perplexity()) {
-    text += wrap(fmt::format("Perplexity: of a model trained with plain top-k, {}; calibrated on '{}'.",
-                             experiment.routing.size() > 1 ? "its layers counting alike"
-                                                           : "if all its layers were like this one",
-                             experiment.calibration->name),
-                 2);
+    text += line(fmt::format(
+        "perplexity: of a model trained with plain top-k, {}; calibrated on '{}'",
+        experiment.routing.size() > 1 ? "its layers counting alike" : "if all its layers were like this one",
+        experiment.calibration->name));
+    const std::size_t beyond = advice.beyond;
+    if (!advice.names_uncalibrated && beyond > 0) {
+      text += line(fmt::format("{} settings beyond that calibration are not named (--uncalibrated)", beyond));
+    }
+    if (!advice.not_estimated.empty()) {
+      text += line(fmt::format("{} of {} settings have no estimate and are left out ({})", advice.not_estimated.size(),
+                               advice.candidates, brief_reason(advice.not_estimated.front()->quality.why_not)));
+    }
   }
   return text;
+}
+
+std::string in_quotes_of_shell(const std::string& text) { return "'" + text + "'"; }
+
+/// What a config says to do as advised, and the command that runs it.
+std::string ending(const Advice& advice, const ExperimentRecord& experiment, const AdviceTextOptions& options) {
+  if (!advice.certain || !advice.best) return {};
+  const NetworkRecord& network = *advice.best->network;
+  std::string strategies = "[\"none\"";
+  if (!is_plain(network)) strategies += "," + strategy_text(experiment, network);
+  strategies += "]";
+  std::string text = "\n  In a config:\n";
+  if (!network.own_tiles) text += fmt::format("    \"tile\": {},\n", network.tile);
+  text += "    \"strategies\": " + strategies + "\n";
+  if (options.command.empty()) return text;
+  const std::string tile = network.own_tiles ? "" : fmt::format(" --set /tile={}", network.tile);
+  return text + "  Next:\n    " + options.command + tile + " --set " + in_quotes_of_shell("/strategies=" + strategies) +
+         "\n";
+}
+
+}  // namespace
+
+std::string advice_text(const Advice& advice, const ExperimentRecord& experiment, const AdviceTextOptions& options) {
+  TextOptions text_options;
+  text_options.colour = options.colour;
+  std::string text = heading("Advice: " + experiment.config.name, text_options);
+  text += wrap("Wanted: " + limit_words(advice.limits), 2, 2) + wrap(tried_words(advice, experiment, options), 2, 2);
+  text += "\n" + front_text(advice, options.details) + "\n  Assumed:\n" + assumed_text(advice, experiment, options);
+  if (options.details) text += reservations(advice);
+  text += "\n  Answer:\n" + wrap(advice.verdict, 2);
+  if (advice.certain) text += choice_text("Use", advice, *advice.best, experiment);
+  if (advice.certain && advice.runner_up) text += choice_text("Runner-up", advice, *advice.runner_up, experiment);
+  if (advice.names_uncalibrated && advice.uncalibrated) {
+    text += choice_text("Not advised, for its estimate is not calibrated", advice, *advice.uncalibrated, experiment);
+  }
+  return text + ending(advice, experiment, options);
 }
 
 Json advice_json(const Advice& advice, const ExperimentRecord& experiment) {

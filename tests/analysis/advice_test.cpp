@@ -44,7 +44,7 @@ class Candidates {
     perplexities_.push_back(found.perplexity);
   }
 
-  Advice advise(const AdviceLimits& limits) {
+  Advice advise(const AdviceLimits& limits, bool name_uncalibrated = false) {
     experiment_.network = summarise_network(experiment_);
     std::vector<NetworkRecord>& networks = experiment_.network;
     for (std::size_t i = 0; i < networks.size(); ++i) {
@@ -57,7 +57,7 @@ class Candidates {
           PerplexityEstimate{perplexities_[i], perplexities_[i] - 0.001, perplexities_[i] + 0.001, "by hand"};
       if (beyond_.count(i) > 0) networks[i].quality.beyond = {beyond_[i]};
     }
-    return tatr::advise(experiment_, limits);
+    return tatr::advise(experiment_, limits, name_uncalibrated);
   }
 
   const ExperimentRecord& experiment() const { return experiment_; }
@@ -222,7 +222,10 @@ TEST_CASE("an estimate beyond its calibration never wins in silence", "[report][
   CHECK(advice.uncalibrated->network->label == "tiles");
   CHECK(advice.certain);
   CHECK(labels(advice.front) == std::vector<std::string>{"tiles", "nearest", "none"});  // it hides neither
-  CHECK(advice.verdict.find("beyond its calibration tiles at tile 8 would be better") != std::string::npos);
+  CHECK(advice.verdict.find("tiles at tile 8") == std::string::npos);
+  CHECK(advice.beyond >= 1);
+  CHECK(candidates.advise(perplexity(0.001), true)
+            .verdict.find("beyond its calibration tiles at tile 8 would be better") != std::string::npos);
   const std::string text = advice_text(advice, candidates.experiment(), {});
   CHECK(text.find("Use: nearest") != std::string::npos);
   CHECK(text.find("  tiles *") != std::string::npos);

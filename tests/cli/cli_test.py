@@ -4,6 +4,7 @@ usage: cli_test.py PROGRAM SOURCE_DIR [unittest arguments]
 """
 
 import json
+import shlex
 import os
 import signal
 import subprocess
@@ -125,11 +126,19 @@ class Cli(ProgramTest):
         result = run("advise", config, "--device", "cpu", "--max-perplexity", "0.5%", "--calibration", any_shape, "--json", "-")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("Pareto Front", result.stderr)
+        self.assertLess(result.stderr.index("Assumed:"), result.stderr.index("Answer:"))  # which is read at the end
+        self.assertLessEqual(len(result.stderr.splitlines()), 45)
+        for line in result.stderr.split("  In a config:")[0].splitlines():
+            self.assertLessEqual(len(line), 80)
+        ending = result.stderr.split("  Next:\n    ")[1]
+        next_command = shlex.split(ending)
+        self.assertEqual(next_command[:2], ["tatr-sim", "run"])
+        self.assertEqual(run(*next_command[1:], "--dry-run").returncode, 0)
         document = json.loads(result.stdout)
         advice = document["advice"]
         self.assertEqual(advice["cost"], "modelled")  # no times of a CPU stand for a GPU's
         self.assertEqual(advice["limits"]["perplexity"], 0.005)
-        self.assertEqual(advice["candidates"], 3 * 22 - 2)  # dynamic has tiles of its own
+        self.assertEqual(advice["candidates"], 5 * 22 - 4)  # at 8 and 16, the config's, too; dynamic has tiles of its own
         self.assertLessEqual(advice["best"]["estimated_perplexity_change"]["value"], 0.005)
         # The choice is that of a plain run with the strategy it names.
         again = self.config(router={"tokens": 2048, "experts": 16, "top_k": 4, "source": {"kind": "zipf"}},
@@ -200,7 +209,11 @@ class Cli(ProgramTest):
         result = run("run", self.config(), "--set", "/tile=32", "--set", "/seed=9", "--dry-run")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn('"seed": 9', result.stdout)
-        self.assertIn("memory", result.stdout.lower())
+        self.assertEqual(json.loads(result.stdout)["tile"], [32])  # the config alone
+        self.assertIn("memory", result.stderr.lower())
+        two = run("run", self.config(sweep={"/seed": [1, 2]}), "--dry-run").stdout  # a stream of documents, as jq reads it
+        first, end = json.JSONDecoder().raw_decode(two)
+        self.assertEqual((first["seed"], json.loads(two[end:])["seed"]), (1, 2))
         self.assert_fails(run("run", self.config(), "--set", "/router/top_k=9"), 2, "/router/top_k", "9")
         self.assert_fails(run("run", self.config(), "--set", "tile"), 2, "--set")
 
@@ -457,7 +470,7 @@ class Cli(ProgramTest):
     def test_quick_and_thorough_are_part_of_the_config(self):
         def measure(*arguments):
             text = run("run", self.config(), "--device", "cpu", "--dry-run", *arguments).stdout
-            return json.loads(text[: text.rindex("}") + 1])["measure"]
+            return json.loads(text)["measure"]
 
         self.assertEqual(measure("--quick")["samples"], 10)
         self.assertEqual(measure("--thorough")["samples"], 100)

@@ -69,7 +69,7 @@ class Limits(ProgramTest):
             with self.subTest(changes["router"]):
                 config = self.config(**changes)
                 arguments = ("run", config, "--device", "cpu", "--threads", 2)
-                plan = run(*arguments, "--dry-run").stdout
+                plan = run(*arguments, "--dry-run").stderr
                 needed = int(re.search(r"memory needed: (\d+) bytes", plan)[1])
                 needed += float(re.search(r"input and results: ([\d.]+) MiB", plan)[1]) * MIB
                 process = subprocess.Popen([PROGRAM, *map(str, arguments), "--quiet", "--json", self.path / "out.json",

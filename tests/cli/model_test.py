@@ -156,7 +156,7 @@ class Model(ProgramTest):
         self.assertIn(f"| {A100}, modelled: {DOUBT} |", markdown.read_text())
 
     def test_dry_run_and_validate(self):
-        shown = run("run", self.config(), "--device", "model:a100", "--dry-run").stdout
+        shown = run("run", self.config(), "--device", "model:a100", "--dry-run").stderr
         self.assertIn(f"{A100}, modelled; {DOUBT}", shown)
         self.assertIn("host memory needed", shown)
         self.assert_fails(run("run", self.config(tile=8), "--device", "model:a100", "--dry-run"), 2, "tile is 8")

@@ -78,7 +78,7 @@ class Records(ProgramTest):
 
     def test_what_is_read_is_told_before_work(self):
         self.counts([3, 5])
-        plan = run("run", self.config({"source": COUNTS}), "--device", "cpu", "--dry-run").stdout
+        plan = run("run", self.config({"source": COUNTS}), "--device", "cpu", "--dry-run").stderr
         self.assertIn("read as counts of 2 experts, 1 layer of 8 tokens, one choice each as top_k is not given", plan)
 
     def test_a_config_for_data_replaces_no_file(self):

@@ -158,7 +158,7 @@ TEST_CASE(".npz that are broken or no arrays are refused with the member", "[for
   CHECK_HAS(refused({{"o.npy", kIds + "x"}}), ": member 'o.npy': byte ");
   CHECK_HAS(refused({{"o.npy", ""}}), ": member 'o.npy': byte 0: not an .npy file");
   CHECK_HAS(refused({{"archive/version", "3"}, {"archive/data.pkl", "x"}}),
-            ": is a PyTorch file, which scripts/convert_trace.py IN OUT.safetensors converts");
+            ": is a PyTorch file, which scripts/convert_trace.py ");
   const std::string whole = zip({{"ids.npy", kIds}});
   CHECK_HAS(fault(folder.write("a.npz", whole.substr(0, whole.size() - 30))),
             ": byte 0: truncated or corrupt zip data: ");
@@ -296,12 +296,17 @@ TEST_CASE("files of other kinds are named, and how to go on", "[formats]") {
   const auto refused = [&](const std::string& name, const std::string& bytes) {
     return fault(folder.write(name, bytes));
   };
-  const std::string converted = ", which scripts/convert_trace.py IN OUT.safetensors converts; allowed: .safetensors, ";
-  CHECK_HAS(refused("a.pt", "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20"), ": is a PyTorch file" + converted);
-  CHECK_HAS(refused("a.pkl", "\x80\x04\x95\0\0"s), ": is a Python pickle" + converted);
-  CHECK_HAS(refused("a.parquet", "PAR1\x15\x04"), ": is a Parquet file" + converted);
-  CHECK_HAS(refused("a.h5", "\x89HDF\r\n\x1a\n\0"s), ": is an HDF5 file; allowed: .safetensors, ");
-  CHECK_HAS(refused("a.feather", "ARROW1\0\0"s), ": is an Arrow file; allowed");
+  const auto converted = [&](const std::string& name) {
+    return ", which scripts/convert_trace.py " + (folder.path / name).string() +
+           " a.safetensors converts; allowed: .safetensors, ";
+  };
+  CHECK_HAS(refused("a.pt", "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20"), ": is a PyTorch file" + converted("a.pt"));
+  CHECK_HAS(refused("a.pkl", "\x80\x04\x95\0\0"s), ": is a Python pickle" + converted("a.pkl"));
+  CHECK_HAS(refused("a.parquet", "PAR1\x15\x04"), ": is a Parquet file" + converted("a.parquet"));
+  CHECK_HAS(refused("a.h5", "\x89HDF\r\n\x1a\n\0"s),
+            ": is an HDF5 file: numpy.save of its array makes a .npy; allowed: .safetensors, ");
+  CHECK_HAS(refused("a.gguf", "GGUF\x03\0\0\0"s), ": is a GGUF file: weights of a model");
+  CHECK_HAS(refused("a.feather", "ARROW1\0\0"s), ": is an Arrow file: written as Parquet");
   CHECK_HAS(refused("a.txt", "hello"),
             ": is of no format that is known; allowed: .safetensors, .safetensors.index.json, .npy");
   CHECK_HAS(refused("json", "{}"), "of no format that is known");
