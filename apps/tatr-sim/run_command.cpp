@@ -48,7 +48,7 @@ struct RunArguments {
   TablePaths tables;
   ReportOptions report;
   DeviceOptions device;
-  bool resume = false, dry_run = false, quiet = false, quick = false, thorough = false;
+  bool resume = false, keep_stale = false, dry_run = false, quiet = false, quick = false, thorough = false;
 };
 
 /// "i/n": the i-th of n parts, from 1.
@@ -125,8 +125,7 @@ std::vector<ExperimentConfig> read_configs(const RunArguments& arguments) {
 /// Before work: one output at most on stdout, none in place of another file of the run, and a folder for exports that
 /// can be written.
 void check_outputs(const RunArguments& arguments, const std::vector<ExperimentConfig>& configs) {
-  const std::vector<std::string> outputs = {arguments.json, arguments.jsonl, arguments.tables.csv,
-                                            arguments.tables.markdown};
+  std::vector<std::string> outputs = {arguments.json, arguments.jsonl, arguments.tables.csv, arguments.tables.markdown};
   if (std::count(outputs.begin(), outputs.end(), "-") > 1) {
     throw UsageError("more than one output goes to - (standard output); give the others a file");
   }
@@ -135,6 +134,7 @@ void check_outputs(const RunArguments& arguments, const std::vector<ExperimentCo
   for (const ExperimentConfig& config : configs) {
     if (const std::string* path = config.router.source.path()) inputs.push_back(*path);
   }
+  if (arguments.keep_stale) outputs.push_back(stale_path(arguments.jsonl));
   check_apart(outputs, inputs);
   if (arguments.export_folder.empty()) return;
   for (const ExperimentConfig& config : configs) {
@@ -172,12 +172,14 @@ std::vector<std::function<std::unique_ptr<System>()>> devices_of(const RunArgume
 std::string count_words(std::size_t count, const std::string& what) { return fmt::format(", {} {}", count, what); }
 
 /// "x.jsonl: 3 experiments finished, 2 done before"
-std::string lines_summary(const RunArguments& arguments, const RunState& state, std::size_t others) {
-  return fmt::format("{}: {} experiment{} finished{}{}{}", arguments.jsonl == "-" ? "standard output" : arguments.jsonl,
-                     state.finished, state.finished == 1 ? "" : "s",
-                     state.done_before > 0 ? count_words(state.done_before, "done before") : "",
-                     state.failed > 0 ? count_words(state.failed, "failed") : "",
-                     others > 0 ? fmt::format("; the file keeps {} of other names", others) : "");
+std::string lines_summary(const RunArguments& arguments, const RunState& state, const DoneBefore& done) {
+  return fmt::format(
+      "{}: {} experiment{} finished{}{}{}{}", arguments.jsonl == "-" ? "standard output" : arguments.jsonl,
+      state.finished, state.finished == 1 ? "" : "s",
+      state.done_before > 0 ? count_words(state.done_before, "done before") : "",
+      state.failed > 0 ? count_words(state.failed, "failed") : "",
+      done.others > 0 ? fmt::format("; the file keeps {} of other names", done.others) : "",
+      done.moved > 0 ? fmt::format("; {} stale moved to {}", done.moved, stale_path(arguments.jsonl)) : "");
 }
 
 /// Results line by line as they end.
@@ -204,20 +206,18 @@ ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> 
   if (arguments.tables.wanted()) {
     visit = [&](std::size_t place, const nlohmann::json& result) { tables.add(place, result); };
   }
-  const DoneBefore done =
-      read_done(file, arguments.jsonl, {plan.configs, devices, models, plan.options.calibration}, visit);
+  const DoneBefore done = read_done(file, arguments.jsonl, {plan.configs, devices, models, plan.options.calibration},
+                                    arguments.keep_stale ? Stale::kMove : Stale::kRefuse, visit);
   plan.done = done.configs;
   LinesSink lines(file);
   TablesSink table_sink(tables, /*one_by_one=*/true);
   plan.sinks = {&lines, &table_sink};
   plan.state_words = [&](const RunState& state) {
-    return state.interrupted ? "; " + lines_summary(arguments, state, done.others) + "; --resume goes on"
-                             : std::string();
+    return state.interrupted ? "; " + lines_summary(arguments, state, done) + "; --resume goes on" : std::string();
   };
   const RunResult result = run_all(plan);
   if (!arguments.quiet && !result.state.interrupted) {
-    fmt::print(prints_to_stdout(arguments) ? stdout : stderr, "{}\n",
-               lines_summary(arguments, result.state, done.others));
+    fmt::print(prints_to_stdout(arguments) ? stdout : stderr, "{}\n", lines_summary(arguments, result.state, done));
   }
   return result.code;
 }
@@ -338,8 +338,13 @@ void add_run(CLI::App& app, Action& action) {
   CLI::Option* jsonl =
       command->add_option("--jsonl", arguments->jsonl, "Append each result as it finishes, one a line; no text report")
           ->type_name("FILE");
-  command->add_flag("--resume", arguments->resume, "Go on with the file of --jsonl: skip the configs that it holds")
-      ->needs(jsonl);
+  CLI::Option* resume = command->add_flag("--resume", arguments->resume,
+                                          "Go on with the file of --jsonl: skip the configs that it holds");
+  resume->needs(jsonl);
+  command
+      ->add_flag("--keep-stale", arguments->keep_stale,
+                 "With --resume: move results of configs that have changed to FILE.stale.jsonl, run those anew")
+      ->needs(resume);
   command->add_option("--devices", arguments->devices, "all: spread the experiments over all GPUs of this machine")
       ->type_name("all")
       ->check(CLI::IsMember({"all"}).description(""))

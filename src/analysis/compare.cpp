@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 
+#include "analysis/compare_configs.hpp"
 #include "analysis/compare_timing.hpp"
 #include "core/error.hpp"
 #include "json/json_text.hpp"
@@ -18,14 +20,15 @@ namespace tatr {
 namespace {
 
 using nlohmann::json;
+constexpr const char* kShownMetrics[] = {"tiles", "tile_utilisation", "dropped_gate_mass"};
 using Index = std::map<std::pair<std::string, std::string>, std::size_t>;  // by name and config hash
 using StrategyKey = std::tuple<std::int64_t, std::string, std::int64_t>;   // layer, label, tile (0: its own)
 
 std::string word(const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
-Index index_of(const std::vector<ResultKey>& keys, const char* side) {
+Index index_of(const ExperimentSource& source, const std::string& side) {
   Index index;
-  for (const ResultKey& key : keys) {
+  for (const ResultKey& key : source.keys) {
     if (!index.emplace(std::pair(key.name, key.config_hash), index.size()).second) {
       throw InputError(side, fmt::format("experiment {} with config {} is there twice; allowed: once",
                                          brief_json(key.name), key.config_hash));
@@ -139,9 +142,10 @@ void compare_groups(const json& base, const json& next, const MetricChange& plac
   }
 }
 
-/// Counts and means of a strategy. They follow from config and seed, so that any difference is a change.
+/// Counts and means of a strategy. They follow from config and seed, so that any difference is a change. `same_layer`:
+/// so does the output's error.
 void compare_exact(const json& base, const json& next, const MetricChange& place, const CompareThresholds& thresholds,
-                   std::vector<MetricChange>& changes) {
+                   bool same_layer, std::vector<MetricChange>& changes) {
   for (const RoundingMetric& metric : kRoundingMetrics) {
     const std::string name(metric.name);
     changes.push_back(exact(place, name, base[name], next[name], metric.is_count() ? 0 : thresholds.mean_tolerance));
@@ -150,7 +154,8 @@ void compare_exact(const json& base, const json& next, const MetricChange& place
   for (const char* list : {"counts_before", "counts_after", "tiles_per_expert"}) {
     changes.push_back(exact(place, list, base[list], next[list]));
   }
-  if (base["timing"].is_null() || next["timing"].is_null() || base["timing"]["output_error"].is_null()) return;
+  if (!same_layer || base["timing"].is_null() || next["timing"].is_null()) return;
+  if (base["timing"]["output_error"].is_null()) return;
   changes.push_back(exact(place, "output_error", base["timing"]["output_error"], next["timing"]["output_error"],
                           thresholds.output_error_tolerance));
 }
@@ -230,10 +235,71 @@ void compare_modelled(const StrategyPair& pair, const MetricChange& place, const
   }
 }
 
+/// Medians of both, which are not judged.
+void show_times(const StrategyPair& pair, const MetricChange& place, const std::string& reason,
+                std::vector<MetricChange>& changes) {
+  const auto middle = [](const json& strategy, const std::string& metric) {
+    const json& timing = strategy["timing"];
+    if (timing.is_null() || !timing[metric].is_object()) return json();
+    return timing[metric].value(is_modelled(strategy) ? "value" : "median", json());
+  };
+  for (const TimeMetric& metric : kTimeMetrics) {
+    const json base = middle(pair.base, std::string(metric.name)), next = middle(pair.next, std::string(metric.name));
+    if (!base.is_number() || !next.is_number()) continue;
+    MetricChange& change = changes.emplace_back(place);
+    change.metric = metric.name;
+    change.reason = reason + ": shown, not judged";
+    change.time = TimeChange{base, next, std::nullopt};
+  }
+}
+
+/// The figures by which settings are told apart, which are not judged, and times.
+void show_strategy(const StrategyPair& pair, const MetricChange& place, const std::string& reason,
+                   std::vector<MetricChange>& changes) {
+  for (const char* metric : kShownMetrics) {
+    const json base = pair.base.value(metric, json()), next = pair.next.value(metric, json());
+    if (!base.is_number() || !next.is_number()) continue;
+    MetricChange& change = changes.emplace_back(place);
+    change.metric = metric;
+    change.reason = reason + ": shown, not judged";
+    change.shown = {base.get<double>(), next.get<double>()};
+  }
+  show_times(pair, place, reason, changes);
+}
+
+/// What cannot be judged, once for all the settings that it befalls.
+void add_missing(ExperimentComparison& comparison, const std::string& reason) {
+  const auto said = [&](const MetricChange& change) { return change.label.empty() && change.reason == reason; };
+  if (std::any_of(comparison.metrics.begin(), comparison.metrics.end(), said)) return;
+  MetricChange& change = comparison.metrics.emplace_back();
+  change.metric = "all metrics";
+  change.change = Change::kMissing;
+  change.reason = reason;
+}
+
+/// Which of several groups of tokens was kept and timed: where first settings differ, it need not be the same.
+json group_of(const json& strategy) {
+  const json batches = strategy.value("batches", json());
+  return batches.is_object() ? json{batches.value("median_group", json()), batches.value("worst_group", json())}
+                             : json();
+}
+
+/// Why a setting that both have is not judged; empty: it is.
+std::string why_not_judged(const StrategyPair& pair, const ConfigDifference& difference) {
+  const std::string label = pair.base["label"];
+  if (!difference.other_routing().empty()) return "other routing (" + difference.other_routing() + ")";
+  const std::string options = difference.other_options(label);
+  if (!options.empty()) return fmt::format("other options of {} ({})", label, options);
+  const bool other_group = !difference.words().empty() && group_of(pair.base) != group_of(pair.next);
+  return other_group ? "another group of tokens (the first setting differs)" : "";
+}
+
 void compare_strategy(const StrategyPair& pair, ExperimentComparison& comparison, const MetricChange& place,
-                      const TimeRules& rules) {
-  compare_exact(pair.base, pair.next, place, rules.thresholds, comparison.metrics);
-  if (is_modelled(pair.base) || is_modelled(pair.next)) {
+                      const TimeRules& rules, const std::string& other_work) {
+  compare_exact(pair.base, pair.next, place, rules.thresholds, other_work.empty(), comparison.metrics);
+  if (!other_work.empty()) {
+    show_times(pair, place, "of other work", comparison.metrics);
+  } else if (is_modelled(pair.base) || is_modelled(pair.next)) {
     compare_modelled(pair, place, rules.thresholds, comparison.metrics);
   } else {
     for (MetricChange& change : compare_times(pair, place, rules)) comparison.metrics.push_back(std::move(change));
@@ -253,29 +319,47 @@ void note_yardstick(const StrategyPair& pair, ExperimentComparison& comparison, 
                                    change->name == "none" ? "; what slows every strategy alike is not seen" : ""));
 }
 
+MetricChange place_of(const json& strategy) {
+  MetricChange place;
+  place.label = strategy["label"];
+  place.layer = strategy["layer"];
+  if (!strategy["tile"].is_null()) place.tile = strategy["tile"].get<std::int64_t>();
+  return place;
+}
+
+void note_lacking(MetricChange place, const ConfigDifference& difference, ExperimentComparison& comparison) {
+  const std::string why = difference.lacking(place.label, place.tile.value_or(0));
+  if (!why.empty()) return add_missing(comparison, why);
+  place.metric = "all metrics";
+  place.change = Change::kMissing;
+  place.reason = "NEW lacks the strategy at this tile and layer";
+  comparison.metrics.push_back(std::move(place));
+}
+
 void compare_strategies(const json& base, const json& next, ExperimentComparison& comparison, bool on_cpu,
-                        const CompareThresholds& thresholds) {
+                        const ConfigDifference& difference, const CompareThresholds& thresholds) {
   const TimeRules rules = rules_for(base, on_cpu, thresholds);
   std::map<StrategyKey, const json*> index;
   for (const json& strategy : next) index.emplace(key_of(strategy), &strategy);
   const NoneIndex base_nones(base), next_nones(next);
   bool noted = false;
   for (const json& strategy : base) {
-    MetricChange place;
-    place.label = strategy["label"];
-    place.layer = strategy["layer"];
-    if (!strategy["tile"].is_null()) place.tile = strategy["tile"].get<std::int64_t>();
+    const MetricChange place = place_of(strategy);
     const auto found = index.find(key_of(strategy));
     if (found == index.end()) {
-      place.metric = "all metrics";
-      place.change = Change::kMissing;
-      place.reason = "NEW lacks the strategy at this tile and layer";
-      comparison.metrics.push_back(place);
+      note_lacking(place, difference, comparison);
       continue;
     }
+    ++comparison.settings_in_both;
     const StrategyPair pair{strategy, *found->second, base_nones.beside(strategy), next_nones.beside(*found->second)};
-    compare_strategy(pair, comparison, place, rules);
-    note_yardstick(pair, comparison, noted);
+    const std::string why = why_not_judged(pair, difference);
+    if (!why.empty()) {
+      add_missing(comparison, why + ": shown, not judged");
+      show_strategy(pair, place, why, comparison.metrics);
+      continue;
+    }
+    compare_strategy(pair, comparison, place, rules, difference.other_work());
+    if (difference.other_work().empty()) note_yardstick(pair, comparison, noted);
   }
 }
 
@@ -284,6 +368,9 @@ ExperimentComparison compare_experiment(const ResultExperiment& base, const Resu
   ExperimentComparison comparison;
   comparison.name = base.experiment["name"];
   comparison.config_hash = base.experiment["config_hash"];
+  if (next.experiment["config_hash"] != base.experiment["config_hash"]) {
+    comparison.next_config_hash = next.experiment["config_hash"];
+  }
   comparison.device = word(base.environment[base.environment["device"] == "cpu" ? "cpu" : "device"]);
   const json base_model = base.experiment.value("model", json()), next_model = next.experiment.value("model", json());
   check_model(base_model, next_model, comparison);
@@ -304,9 +391,18 @@ ExperimentComparison compare_experiment(const ResultExperiment& base, const Resu
     comparison.metrics.push_back(change);
     return comparison;
   }
-  compare_routing(base.experiment["routing"], next.experiment["routing"], comparison.metrics);
+  const ConfigDifference difference(base.experiment, next.experiment);
+  if (!difference.words().empty()) add_note(comparison, "the configs differ: " + difference.words());
+  if (difference.other_routing().empty()) {
+    compare_routing(base.experiment["routing"], next.experiment["routing"], comparison.metrics);
+  }
   compare_strategies(base.experiment["strategies"], next.experiment["strategies"], comparison,
-                     base.environment["device"] == "cpu", thresholds);
+                     base.environment["device"] == "cpu", difference, thresholds);
+  const auto is_time = [](const MetricChange& metric) { return metric.time.has_value(); };
+  if (difference.other_routing().empty() && !difference.other_work().empty() &&
+      std::any_of(comparison.metrics.begin(), comparison.metrics.end(), is_time)) {
+    add_missing(comparison, "times are of other work (" + difference.other_work() + "): shown, not judged");
+  }
   return comparison;
 }
 
@@ -315,16 +411,33 @@ ExperimentComparison missing_experiment(const ResultKey& base, const Index& next
   ExperimentComparison comparison;
   comparison.name = base.name;
   comparison.config_hash = base.config_hash;
-  MetricChange change;
-  change.metric = "all metrics";
-  change.change = Change::kMissing;
-  change.reason = "NEW lacks the experiment";
   const auto other = next.lower_bound({base.name, ""});
-  if (other != next.end() && other->first.first == base.name) {
-    change.reason = "NEW ran it with another config, " + other->first.second;
-  }
-  comparison.metrics.push_back(change);
+  const bool several = other != next.end() && other->first.first == base.name;
+  add_missing(comparison,
+              several ? "NEW or BASE has it more than once, under other configs" : "NEW lacks the experiment");
   return comparison;
+}
+
+/// Places in NEW by places in BASE: of the same name and config, and then of names that both have once more.
+std::map<std::size_t, std::size_t> matches_of(const ExperimentSource& base, const ExperimentSource& next,
+                                              const Index& base_index, const Index& next_index) {
+  std::map<std::size_t, std::size_t> matches;
+  std::map<std::string, std::vector<std::size_t>> base_left, next_left;
+  for (std::size_t i = 0; i < base.keys.size(); ++i) {
+    const auto found = next_index.find({base.keys[i].name, base.keys[i].config_hash});
+    if (found != next_index.end()) matches.emplace(i, found->second);
+    if (found == next_index.end()) base_left[base.keys[i].name].push_back(i);
+  }
+  for (std::size_t i = 0; i < next.keys.size(); ++i) {
+    if (base_index.count({next.keys[i].name, next.keys[i].config_hash}) == 0) next_left[next.keys[i].name].push_back(i);
+  }
+  for (const auto& [name, places] : base_left) {
+    const auto found = next_left.find(name);
+    if (found != next_left.end() && places.size() == 1 && found->second.size() == 1) {
+      matches.emplace(places[0], found->second[0]);
+    }
+  }
+  return matches;
 }
 
 /// Only counts what is the same, but for the layer's times, which are shown.
@@ -365,8 +478,19 @@ std::size_t Comparison::times_not_judged() const {
   return count;
 }
 
+std::vector<double> Comparison::samples_needed() const {
+  std::vector<double> needed;
+  for (const ExperimentComparison& experiment : experiments) {
+    for (const MetricChange& metric : experiment.metrics) {
+      if (metric.change == Change::kAmbiguous && metric.samples_needed) needed.push_back(*metric.samples_needed);
+    }
+  }
+  std::sort(needed.begin(), needed.end());
+  return needed;
+}
+
 ExperimentSource source_of(ResultFile& file) {
-  return {file.keys(), [&file](std::size_t i) {
+  return {{}, file.keys(), [&file](std::size_t i) {
             StoredResult result = file.load(i);
             return ResultExperiment{std::move(result.document["environment"]),
                                     std::move(result.document["experiments"][0])};
@@ -391,22 +515,35 @@ Comparison compare_results(const std::vector<ResultExperiment>& base, const std:
 
 Comparison compare_results(const ExperimentSource& base, const ExperimentSource& next,
                            const CompareThresholds& thresholds, bool list_same) {
-  const Index base_index = index_of(base.keys, "BASE"), next_index = index_of(next.keys, "NEW");
-  const auto place_in_next = [&](const ResultKey& key) { return next_index.find({key.name, key.config_hash}); };
-  const bool any = std::any_of(base.keys.begin(), base.keys.end(),
-                               [&](const ResultKey& key) { return place_in_next(key) != next_index.end(); });
-  if (!any) throw InputError("NEW", "has no experiment of BASE with the same name and config: nothing to compare");
+  const std::string base_name = base.name.empty() ? "BASE" : base.name,
+                    next_name = next.name.empty() ? "NEW" : next.name;
+  const Index base_index = index_of(base, base_name), next_index = index_of(next, next_name);
+  const auto matches = matches_of(base, next, base_index, next_index);
+  if (matches.empty()) {
+    throw InputError(next_name, "has no experiment of the same name as one of BASE: nothing to compare");
+  }
   Comparison comparison;
+  bool common = false;
+  std::set<std::size_t> matched;
   for (std::size_t i = 0; i < base.keys.size(); ++i) {
-    const auto found = place_in_next(base.keys[i]);
-    if (found != next_index.end()) check_versions(base.keys[i], next.keys[found->second]);
-    comparison.experiments.push_back(found == next_index.end()
+    const auto found = matches.find(i);
+    if (found != matches.end()) {
+      check_versions(base.keys[i], next.keys[found->second]);
+      matched.insert(found->second);
+    }
+    comparison.experiments.push_back(found == matches.end()
                                          ? missing_experiment(base.keys[i], next_index)
                                          : compare_experiment(base.load(i), next.load(found->second), thresholds));
+    const ExperimentComparison& last = comparison.experiments.back();
+    common = common || (found != matches.end() && (last.next_config_hash.empty() || last.settings_in_both > 0));
     if (!list_same) leave_out_same(comparison.experiments.back());
   }
+  if (!common) {
+    throw InputError(next_name, "has no strategy at a tile and layer that BASE has, too: nothing to compare (" +
+                                    comparison.experiments.front().notes.back() + ")");
+  }
   for (const auto& [key, place] : next_index) {
-    if (base_index.count(key) == 0) {
+    if (matched.count(place) == 0) {
       comparison.notes.push_back(fmt::format("only in NEW: {} (config {})", key.first, key.second));
     }
   }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/statistics.hpp"
@@ -67,10 +68,14 @@ struct MetricChange {
   std::optional<Change> change;  // absent: shown, not judged
   std::string reason;
   std::optional<TimeChange> time;
+  std::optional<std::pair<double, double>> shown = {};  // of BASE and NEW, beside each other where they are not judged
+  std::optional<double> samples_needed = {};  // where it is ambiguous, about how many would tell; absent: none would
 };
 
 struct ExperimentComparison {
   std::string name, config_hash, device;
+  std::string next_config_hash;  // empty: the same
+  std::size_t settings_in_both = 0;
   std::vector<MetricChange> metrics;
   std::size_t same_left_out = 0, same_times_left_out = 0;  // metrics that are `same` and not listed; times among them
   std::vector<std::string> notes;                          // what else differs and may explain it; never judged
@@ -82,10 +87,12 @@ struct Comparison {
   std::size_t count(Change change) const;
   std::size_t count_times(Change change) const;  // of them, those that are times
   std::size_t times_not_judged() const;          // shown only
+  std::vector<double> samples_needed() const;    // of ambiguous times that more samples would tell, rising
 };
 
 /// Experiments that are loaded one by one: what they are called is known before.
 struct ExperimentSource {
+  std::string name;  // of the file, for errors; may be empty
   std::vector<ResultKey> keys;
   std::function<ResultExperiment(std::size_t)> load;
 };
@@ -93,8 +100,10 @@ struct ExperimentSource {
 ExperimentSource source_of(ResultFile& file);  // which must outlive it
 ExperimentSource source_of(const std::vector<ResultExperiment>& results);
 
-/// Matches experiments by name and config hash, strategies by layer, label and tile. Throws InputError where a name and
-/// hash is twice in one of them, none is in both, or the times of a match are measured in one and modelled in
+/// Matches experiments by name and config hash, and what is then left, where a name is there once, by name alone;
+/// strategies by layer, label and tile. Of configs that differ, or traces that held something else, only figures that
+/// follow from the same inputs are judged; others are shown. Throws InputError where a name and hash is twice in one of
+/// them, nothing is in both, or the times of a match are measured in one and modelled in
 /// the other or modelled by different device files; EnvironmentError where a match ran on another device or is of a
 /// schema version that does not compare.
 Comparison compare_results(const std::vector<ResultExperiment>& base, const std::vector<ResultExperiment>& next,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 
 #include "records/metric_catalogue.hpp"
@@ -11,6 +12,8 @@ namespace tatr {
 namespace {
 
 using nlohmann::json;
+
+constexpr double kMostSamples = 1000;  // more would take a run too long to be advised
 
 /// The samples of a series, or none where it is null; those that are null count as not taken.
 std::vector<double> samples_of(const json& list) {
@@ -73,6 +76,19 @@ bool is_long_enough(const std::vector<double>& samples, std::string_view metric,
   return !samples.empty() && ms * quantile(samples, 0.5) >= thresholds.least_ms;
 }
 
+/// Half the width of an interval, as a share.
+double half_width(const Interval& interval) { return 0.5 * std::log(interval.high / interval.low); }
+
+/// About how many samples would tell, where `samples` do not: intervals shrink with their square root, and must fit
+/// between the ratio and its margin, or where the ratio is beyond it between the ratio and 1.
+std::optional<double> samples_to_tell(const Interval& ratio, const Interval& sure, double margin, double samples) {
+  const double far = std::abs(std::log(ratio.value)), edge = std::log(1 + margin);
+  double times = half_width(ratio) / std::abs(far - edge);
+  if (far > edge) times = std::max(times, half_width(sure) / far);
+  const double needed = samples * std::max(times * times, 1.0);
+  return std::isfinite(needed) && needed <= kMostSamples ? std::optional(std::ceil(needed)) : std::nullopt;
+}
+
 /// Sets verdict and reason from intervals alone: the ordinary one, which is shown and says how much, and the one that
 /// is sure that there is a difference at all.
 void judge(MetricChange& change, const Interval& sure, double margin, const std::string& yardstick) {
@@ -112,6 +128,7 @@ void judge_series(MetricChange& change, const StrategyPair& pair, const Yardstic
   if (yardstick.name.empty()) return ambiguous("no yardstick in both: neither cublas_uniform nor none");
   const double fewest = static_cast<double>(std::min(base.size(), next.size()));
   if (fewest < rules.thresholds.least_samples) {
+    change.samples_needed = rules.thresholds.least_samples;
     return ambiguous(fmt::format("{} samples; at least {} needed", fewest, rules.thresholds.least_samples));
   }
   if (pair.base["rows"] != pair.next["rows"]) {
@@ -124,8 +141,12 @@ void judge_series(MetricChange& change, const StrategyPair& pair, const Yardstic
     return ambiguous("samples do not pair with those of " + yardstick.name);
   }
   change.time->ratio = independent_ratio(base_ratios, next_ratios);
-  judge(change, independent_ratio(base_ratios, next_ratios, rules.sure), margin_of(change.metric, rules.thresholds),
-        yardstick.name);
+  const Interval sure = independent_ratio(base_ratios, next_ratios, rules.sure);
+  const double margin = margin_of(change.metric, rules.thresholds);
+  judge(change, sure, margin, yardstick.name);
+  if (change.change == Change::kAmbiguous) {
+    change.samples_needed = samples_to_tell(*change.time->ratio, sure, margin, fewest);
+  }
 }
 
 }  // namespace

@@ -208,27 +208,64 @@ std::string LineFile::read_all() const {
   return content;
 }
 
-void LineFile::recover(const std::function<void(std::string_view)>& visit) {
-  if (!regular_) return;
+/// Visits each whole line; returns the bytes up to the end of the last one.
+std::size_t LineFile::for_each_line(const std::function<void(std::string_view)>& visit) const {
   std::vector<char> block(1 << 20);
   std::string line;  // so much of it as is read
-  off_t whole = 0;   // bytes up to the end of the last line
+  std::size_t whole = 0;
   for (off_t at = 0;;) {
     const ssize_t count = pread(descriptor_, block.data(), block.size(), at);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail("read");
-    if (count == 0) break;
+    if (count == 0) return whole;
     at += count;
     std::string_view rest(block.data(), static_cast<std::size_t>(count));
     for (std::size_t end = 0; (end = rest.find('\n')) != std::string_view::npos; rest.remove_prefix(end + 1)) {
       line.append(rest.substr(0, end));
       visit(line);
-      whole += static_cast<off_t>(line.size()) + 1;
+      whole += line.size() + 1;
       line.clear();
     }
     line.append(rest);
   }
-  if (!line.empty() && ftruncate(descriptor_, whole) != 0) fail("written");
+}
+
+void LineFile::recover(const std::function<void(std::string_view)>& visit, const std::function<void()>& check) {
+  if (!regular_) return;
+  const std::size_t whole = for_each_line(visit);
+  if (check) check();
+  if (static_cast<off_t>(whole) < size_of(descriptor_) && ftruncate(descriptor_, static_cast<off_t>(whole)) != 0) {
+    fail("written");
+  }
+}
+
+void LineFile::keep_lines(const std::function<bool(std::string_view)>& keep) {
+  if (!regular_) return;
+  const std::string path = std::filesystem::canonical(path_).string();  // a link stays one
+  const std::string temporary = path + ".partial-" + std::to_string(getpid());
+  struct stat status {};
+  if (fstat(descriptor_, &status) != 0) fail("read");
+  // Appended to from now on, and locked before anyone can see it under the file's name.
+  const int kept = open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, status.st_mode & 0777U);
+  if (kept < 0) fail_at(temporary, "created", errno);
+  partial_files.add(temporary);
+  bool done = flock(kept, LOCK_EX | LOCK_NB) == 0;
+  try {
+    for_each_line([&](std::string_view line) {
+      if (!keep(line)) return;
+      done = done && write_bytes(kept, line) && write_bytes(kept, "\n");
+    });
+    if (!done || fsync(kept) != 0 || rename(temporary.c_str(), path.c_str()) != 0) fail("replaced");
+  } catch (...) {
+    close(kept);
+    unlink(temporary.c_str());
+    partial_files.remove(temporary);
+    throw;
+  }
+  partial_files.remove(temporary);
+  close(descriptor_);
+  descriptor_ = kept;
+  sync_folder_of(path);
 }
 
 void LineFile::check_room(std::size_t bytes) {

@@ -56,8 +56,13 @@ class LineFile {
   bool is_empty() const;
 
   /// Calls visit for each whole line that the file holds, without its newline. What follows the last newline was torn
-  /// by a crash and is then cut off; if visit throws, the file stays as it is.
-  void recover(const std::function<void(std::string_view)>& visit);
+  /// by a crash and is then cut off; if visit throws, or `check`, which is called after the last line, the file stays
+  /// as it is.
+  void recover(const std::function<void(std::string_view)>& visit, const std::function<void()>& check = {});
+
+  /// Leaves only the lines for which `keep` says so; they are asked in order. The file is replaced whole or, if
+  /// anything fails, stays as it is; it is locked all the while.
+  void keep_lines(const std::function<bool(std::string_view)>& keep);
 
   /// Fails if the disk has no room for so many bytes more.
   void check_room(std::size_t bytes);
@@ -70,6 +75,7 @@ class LineFile {
  private:
   [[noreturn]] void fail(const char* doing) const;
   std::string read_all() const;
+  std::size_t for_each_line(const std::function<void(std::string_view)>& visit) const;
 
   std::string path_;
   int descriptor_ = -1;

@@ -28,12 +28,21 @@ struct ResumedRun {
 struct DoneBefore {
   std::set<std::size_t> configs;  // of the run, that the file holds
   std::size_t others = 0;         // experiments of other names, which stay where they are
+  std::size_t moved = 0;          // stale results, which are now in the file for them
 };
 
+/// What becomes of stale results: those of an experiment of the run under another config, or whose trace or calibration
+/// held something else.
+enum class Stale { kRefuse, kMove };
+
+/// Where stale results of a file go: "sweep.stale.jsonl" of "sweep.jsonl".
+std::string stale_path(const std::string& path);
+
 /// Reads a file and mends its last line. `visit` gets the result of each experiment that is done, where it is wanted.
-/// Throws UsageError where the file holds an experiment of the same name but of another config, one whose trace or
-/// calibration held something else, or one of another device; the file is left as it is.
-DoneBefore read_done(LineFile& file, const std::string& path, const ResumedRun& run,
+/// Throws UsageError where the file holds stale results, which it names with what changed and what is new, or one of
+/// another device; the file is left as it is. With Stale::kMove, stale results are moved to the end of
+/// stale_path(path): they are on the disk there before they leave the file.
+DoneBefore read_done(LineFile& file, const std::string& path, const ResumedRun& run, Stale stale,
                      const std::function<void(std::size_t, const nlohmann::json&)>& visit);
 
 }  // namespace tatr

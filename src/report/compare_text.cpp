@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 
 #include "core/format.hpp"
@@ -36,6 +37,16 @@ std::vector<std::string> time_row(const MetricChange& metric) {
           format_value(time.next),      ratio,
           change_name(metric)};
 }
+
+const std::vector<std::string> kShownHeads = {"Strategy",
+                                              "Tile",
+                                              "Layer",
+                                              "Tiles BASE",
+                                              "Tiles NEW",
+                                              "Utilisation BASE",
+                                              "Utilisation NEW",
+                                              "Lost gate mass BASE",
+                                              "Lost gate mass NEW"};
 
 /// Layer times to show: all, or, where those are too many, what is not the same.
 std::vector<std::vector<std::string>> time_rows(const ExperimentComparison& experiment, bool all) {
@@ -86,11 +97,36 @@ std::vector<std::string> remarks_of(const ExperimentComparison& experiment, cons
   return remarks;
 }
 
-std::string title_of(const ExperimentComparison& experiment) {
-  const std::string device = experiment.device.empty() ? "" : ", " + experiment.device;
-  return printable(fmt::format("{} (config {}{})", experiment.name, experiment.config_hash, device));
+/// Figures that are not judged, beside each other: a row for each setting.
+std::vector<std::vector<std::string>> shown_rows(const ExperimentComparison& experiment, bool all) {
+  std::vector<std::vector<std::string>> rows;
+  const MetricChange* last = nullptr;
+  for (const MetricChange& metric : experiment.metrics) {
+    if (!metric.shown) continue;
+    const bool same_row = last != nullptr && last->label == metric.label && last->tile == metric.tile &&
+                          last->layer == metric.layer && rows.back().size() < kShownHeads.size();
+    if (!same_row) {
+      if (!all && rows.size() == kMostLines) break;
+      rows.push_back({shorten(metric.label, 24), metric.tile ? std::to_string(*metric.tile) : "by load",
+                      std::to_string(metric.layer)});
+    }
+    for (const double value : {metric.shown->first, metric.shown->second}) {
+      rows.back().push_back(metric.metric == "tiles" ? format_count(static_cast<std::int64_t>(value))
+                                                     : format_percent(value));
+    }
+    last = &metric;
+  }
+  for (auto& row : rows) row.resize(kShownHeads.size(), kAbsent);
+  return rows;
 }
 
+std::string title_of(const ExperimentComparison& experiment) {
+  const std::string next = experiment.next_config_hash.empty() ? "" : " → " + experiment.next_config_hash;
+  const std::string device = experiment.device.empty() ? "" : ", " + experiment.device;
+  return printable(fmt::format("{} (config {}{}{})", experiment.name, experiment.config_hash, next, device));
+}
+
+constexpr const char* kShownNote = "Figures that do not follow from the same inputs: side by side, not judged.";
 constexpr const char* kTimesNote =
     "NEW / BASE: of times over the yardstick of the same round. Times in ms are shown, not judged.";
 
@@ -121,6 +157,15 @@ std::string markdown_experiment(const ExperimentComparison& experiment, const Co
     }
     text += fmt::format("\n{}\n\n", kTimesNote);
   }
+  const auto shown = shown_rows(experiment, options.all);
+  if (!shown.empty()) {
+    text += markdown_row(kShownHeads) + "|:--|--:|--:|--:|--:|--:|--:|--:|--:|\n";
+    for (std::vector<std::string> row : shown) {
+      for (std::string& cell : row) cell = markdown_text(cell);
+      text += markdown_row(row);
+    }
+    text += fmt::format("\n{}\n\n", kShownNote);
+  }
   const Findings findings = findings_of(experiment, options);
   for (const MetricChange* metric : findings.listed) {
     const std::string place = place_of(*metric);
@@ -140,6 +185,13 @@ std::string experiment_text(const ExperimentComparison& experiment, const Compar
     for (const auto& row : rows) table.add_row(row);
     text += table.render() + wrap(kTimesNote, 2);
   }
+  const auto shown = shown_rows(experiment, options.all);
+  if (!shown.empty()) {
+    Table table(kShownHeads);
+    for (std::size_t column = 1; column < kShownHeads.size(); ++column) table.keep(column);
+    for (const auto& row : shown) table.add_row(row);
+    text += table.render() + wrap(kShownNote, 2);
+  }
   const Findings findings = findings_of(experiment, options);
   for (const MetricChange* metric : findings.listed) {
     const std::string place = place_of(*metric);
@@ -151,6 +203,16 @@ std::string experiment_text(const ExperimentComparison& experiment, const Compar
   return text;
 }
 
+/// How many samples would tell nine in ten of the times that samples can tell. `needed` rises.
+std::string advice_words(const std::vector<double>& needed) {
+  if (needed.empty()) return "more samples would not tell";
+  const std::size_t told = (needed.size() * 9 + 9) / 10;
+  const auto samples = static_cast<std::int64_t>(std::max(std::ceil(needed[told - 1] / 10) * 10, 10.0));
+  return fmt::format(
+      "about {0} samples would tell {1} of them (run --set /measure/samples={0} --set /measure/precision=0)", samples,
+      told);
+}
+
 /// What is known where nothing is slower or changed: no more than was judged.
 std::string calm_words(const Comparison& comparison) {
   const std::size_t ambiguous = comparison.count(Change::kAmbiguous), missing = comparison.count(Change::kMissing);
@@ -158,16 +220,22 @@ std::string calm_words(const Comparison& comparison) {
   const std::size_t exact = comparison.count(Change::kSame) - same_times;
   const std::size_t judged = same_times + comparison.count(Change::kFaster);
   std::string words;
+  const auto is_shown = [](const MetricChange& metric) { return metric.shown || (metric.time && !metric.change); };
+  const bool any_shown =
+      std::any_of(comparison.experiments.begin(), comparison.experiments.end(),
+                  [&](const auto& one) { return std::any_of(one.metrics.begin(), one.metrics.end(), is_shown); });
   if (exact + judged + ambiguous == 0) {
-    words = "nothing could be compared";
+    words = any_shown ? "nothing could be judged, figures are side by side" : "nothing could be compared";
   } else if (judged + ambiguous == 0) {
-    words = "integers and means are equal, no timing was judged";
-  } else if (judged == 0) {
-    words = fmt::format(
-        "integers and means are equal, but all {} timings are ambiguous: measure longer (run --thorough)", ambiguous);
+    words = "integers and means are equal, no time was judged";
+  } else if (ambiguous > judged) {
+    const std::vector<double> needed = comparison.samples_needed();
+    words = fmt::format("{}: {} of {} times are ambiguous; {}",
+                        needed.empty() ? "too little could be told" : "not enough samples to tell", ambiguous,
+                        judged + ambiguous, advice_words(needed));
   } else if (ambiguous > 0) {
-    words = fmt::format("no regression found, but {} of {} timings are ambiguous: measure longer (run --thorough)",
-                        ambiguous, judged + ambiguous);
+    words = fmt::format("no regression found, but {} of {} times are ambiguous; {}", ambiguous, judged + ambiguous,
+                        advice_words(comparison.samples_needed()));
   } else {
     words = missing == 0 ? "no regression" : "no regression in what both have";
   }

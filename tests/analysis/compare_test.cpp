@@ -258,7 +258,7 @@ TEST_CASE("the more times are judged, the surer a verdict must be") {
 TEST_CASE("results without a common experiment, or with one twice, are refused") {
   const Results base = base_run();
   Results other = base;
-  other[0].experiment["config_hash"] = "fedcba9876543210";
+  other[0].experiment["name"] = "other";
   CHECK(message_of<InputError>([&] { compare_results(base, other, {}); }).find("nothing to compare") !=
         std::string::npos);
   Results twice = base;
@@ -312,7 +312,8 @@ TEST_CASE("the outcome says no more than was judged") {
   CHECK(regressed(undecided, true));
   for (const std::string& words : {comparison_text(undecided, {}), comparison_markdown(undecided, {})}) {
     CHECK(words.find("no regression") == std::string::npos);
-    CHECK(words.find("timings are ambiguous: measure longer (run --thorough): ") != std::string::npos);
+    CHECK(words.find("not enough samples to tell: ") != std::string::npos);
+    CHECK(words.find(" times are ambiguous; about 10 samples would tell ") != std::string::npos);
   }
   CHECK(outcome_line(undecided, true).find("(refused: strict)") != std::string::npos);
 
@@ -322,9 +323,9 @@ TEST_CASE("the outcome says no more than was judged") {
   Results counted = base;
   for (json& strategy : counted[0].experiment["strategies"]) strategy["timing"] = nullptr;
   CHECK(outcome_line(compare_results(counted, counted, {}), false)
-            .find("integers and means are equal, no timing was judged: ") == 0);
+            .find("integers and means are equal, no time was judged: ") == 0);
   const Comparison lost = compare_results(base, counted, {});
-  CHECK(outcome_line(lost, false).find("integers and means are equal, no timing was judged: ") == 0);
+  CHECK(outcome_line(lost, false).find("integers and means are equal, no time was judged: ") == 0);
   CHECK(outcome_line(lost, false).find(" missing") != std::string::npos);
 
   Results failed = base;
@@ -334,6 +335,27 @@ TEST_CASE("the outcome says no more than was judged") {
   two.push_back(base[0]);
   two[1].experiment["name"] = "other";
   CHECK(outcome_line(compare_results(two, base, {}), false).find("no regression in what both have: ") == 0);
+}
+
+TEST_CASE("where most times are ambiguous, no regression is not said, and how many samples would tell is") {
+  SimulatedRun how;
+  how.rounds = 10;
+  CompareThresholds narrow;
+  narrow.layer_margin = narrow.gemm_margin = 0.01;
+  narrow.stage_margin = 0.03;
+  const Comparison brief = compare_results(simulate(how, 1), simulate(how, 2), narrow);
+  REQUIRE(brief.count(Change::kAmbiguous) > brief.count_times(Change::kSame));
+  const std::vector<double> needed = brief.samples_needed();
+  REQUIRE(needed.size() * 2 > brief.count(Change::kAmbiguous));
+  CHECK(needed.front() > 10);
+  CHECK(needed.back() <= 1000);
+  const std::string outcome = outcome_line(brief, false);
+  CHECK(outcome.find("not enough samples to tell: ") == 0);
+  CHECK(outcome.find("samples would tell") != std::string::npos);
+  CHECK(outcome.find("no regression") == std::string::npos);
+  how.rounds = static_cast<int>(needed[(needed.size() * 9 + 9) / 10 - 1]) + 1;  // as it says
+  const Comparison longer = compare_results(simulate(how, 1), simulate(how, 2), narrow);
+  CHECK(longer.count(Change::kAmbiguous) * 2 < brief.count(Change::kAmbiguous));
 }
 
 TEST_CASE("what is the same may be counted without being listed") {

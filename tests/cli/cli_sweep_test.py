@@ -172,7 +172,7 @@ class SmallSweep(Sweep):
     def assert_refused(self, path, *arguments, fragments):
         """Before work, with the file as it was."""
         before = path.read_bytes()
-        self.assert_fails(run("run", *arguments, "--device", "cpu", "--jsonl", path, "--resume"), 2, f"{path} (line 1)", *fragments)
+        self.assert_fails(run("run", *arguments, "--device", "cpu", "--jsonl", path, "--resume"), 2, f"{path}: of this run", "(line 1, ", "--keep-stale", *fragments)
         self.assertEqual(path.read_bytes(), before)
 
     def test_a_file_holds_one_config_of_a_name(self):
@@ -184,6 +184,48 @@ class SmallSweep(Sweep):
         with path.open("a") as file:  # a torn line stays, too
             file.write('{"schema_version"')
         self.assert_refused(path, config, "--quick", fragments=["/measure/samples: 20 → 10", "and 1 more"])
+
+    def test_a_changed_config_names_what_is_done_new_and_stale(self):
+        path = self.path / "a.jsonl"
+        self.assertEqual(run("run", self.write("c.json", {**TINY, "sweep": {"/seed": [1, 2, 3]}}), "--device", "cpu", "--jsonl", path).returncode, 0)
+        lines = path.read_bytes().splitlines(True)
+        names = [json.loads(line)["experiments"][0]["name"] for line in lines]
+        patches = [{"/name": names[0], "/seed": 1}, {"/name": names[1], "/seed": 20}, {"/name": "fresh", "/seed": 4}]
+        config = self.write("d.json", {**TINY, "sweep": patches})
+        command = ["run", config, "--device", "cpu", "--jsonl", path, "--resume"]
+        self.assert_fails(run(*command), 2, f"{path}: of this run 1 done, 1 new (\"fresh\"), 1 stale: {json.dumps(names[1])} (line 2, config ",
+                          "/seed: 2 → 20", "a.stale.jsonl")
+        self.assertEqual(path.read_bytes(), b"".join(lines))
+        self.assert_fails(run(*command[:-1], "--keep-stale"), 2, "--resume")
+
+        stale = self.path / "a.stale.jsonl"
+        stale.write_bytes(lines[1])  # as a move that was killed leaves it
+        result = run(*command, "--keep-stale")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn(f"2 experiments finished, 1 done before; the file keeps 1 of other names; 1 stale moved to {stale}", result.stdout)
+        self.assertEqual(stale.read_bytes(), lines[1])
+        self.assertEqual([(d["experiments"][0]["name"], d["experiments"][0]["config"]["seed"]) for d in read_lines(path)],
+                         [(names[0], 1), (names[2], 3), (names[1], 20), ("fresh", 4)])
+        self.assertTrue(path.read_bytes().startswith(lines[0] + lines[2]))
+        self.assertIn("0 experiments finished, 3 done before", run(*command, "--keep-stale").stdout)
+        back = run("run", self.path / "c.json", "--device", "cpu", "--jsonl", path, "--resume", "--keep-stale")
+        self.assertEqual(back.returncode, 0, back.stderr)
+        self.assertEqual([d["experiments"][0]["config"]["seed"] for d in read_lines(stale)], [2, 20])
+        self.assertEqual(sorted(p.name for p in self.path.iterdir()), ["a.jsonl", "a.stale.jsonl", "c.json", "d.json"])
+
+    def test_stale_results_stay_where_they_cannot_be_moved(self):
+        path = self.lines_of("a.jsonl")
+        before = path.read_bytes()
+        command = ["run", self.write("one.json", {**TINY, "seed": 4}), "--device", "cpu", "--jsonl", path, "--resume", "--keep-stale"]
+        (self.path / "a.stale.jsonl").mkdir()
+        self.assert_fails(run(*command), 3, "a.stale.jsonl")
+        (self.path / "a.stale.jsonl").rmdir()
+        document = json.loads(before)
+        document["experiments"].append({**document["experiments"][0], "name": "other"})
+        path.write_text(json.dumps(document) + "\n")
+        self.assert_fails(run(*command), 2, "only some are stale", "merge")
+        self.assertEqual(json.loads(path.read_text()), document)
+        self.assertFalse((self.path / "a.stale.jsonl").exists())
 
     def test_experiments_of_other_names_stay(self):
         path = self.lines_of("a.jsonl")
@@ -234,7 +276,9 @@ class SmallSweep(Sweep):
     def test_lines_are_not_added_to_indented_json(self):
         config, path = self.write("c.json", TINY), self.path / "a.json"
         self.assertEqual(run("run", config, "--device", "cpu", "--quiet", "--json", path).returncode, 0)
-        self.assert_refused(path, config, fragments=["not valid JSON"])
+        before = path.read_bytes()
+        self.assert_fails(run("run", config, "--device", "cpu", "--jsonl", path, "--resume"), 2, f"{path} (line 1)", "not valid JSON")
+        self.assertEqual(path.read_bytes(), before)
 
     def test_an_experiment_that_fails_leaves_the_others_alone(self):
         config = self.write("c.json", {**TINY, "sweep": [{"/seed": 1}, {"/strategies": [{"name": "budget", "tiles": 0}]}, {"/seed": 2}]})

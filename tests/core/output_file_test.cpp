@@ -130,6 +130,35 @@ TEST_CASE("a line file grows, and forgets a torn line", "[output]") {
   CHECK_THAT(failure([&] { LineFile other(path); }), Catch::Contains("another process is writing it"));
 }
 
+TEST_CASE("lines leave a file that stays locked and grows on, or none does", "[output]") {
+  const Folder folder;
+  const std::string path = folder / "lines";
+  std::ofstream(path) << "one\ntwo\nthree\n";
+  fs::create_symlink("lines", folder.path / "link");
+  {
+    LineFile file(folder / "link");
+    file.keep_lines([](std::string_view line) { return line != "two"; });
+    CHECK(content(path) == "one\nthree\n");
+    CHECK_THAT(failure([&] { LineFile other(path); }), Catch::Contains("another process is writing it"));
+    file.append("four");
+    CHECK_THROWS_AS(file.keep_lines([](std::string_view) -> bool { throw std::runtime_error("no"); }),
+                    std::runtime_error);
+    file.append("five");
+  }
+  CHECK(content(path) == "one\nthree\nfour\nfive\n");
+  CHECK(fs::is_symlink(folder.path / "link"));
+  CHECK(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()) == 2);
+}
+
+TEST_CASE("a check after the last line leaves a torn one", "[output]") {
+  const Folder folder;
+  const std::string path = folder / "lines";
+  std::ofstream(path) << "one\ntw";
+  LineFile file(path);
+  CHECK_THROWS_AS(file.recover([](std::string_view) {}, [] { throw std::runtime_error("no"); }), std::runtime_error);
+  CHECK(content(path) == "one\ntw");
+}
+
 TEST_CASE("lines of a removed file are kept aside", "[output]") {
   const Folder folder;
   setenv("TMPDIR", folder.path.c_str(), 1);
