@@ -63,11 +63,11 @@ function factsOf(experiment) {
   ].filter(([, text]) => text);
 }
 
-function warningsOf({data}) {
+function warningsOf({data, short}, named = false) {
   const warnings = distinct([...(data.warnings ?? []), ...data.strategies.flatMap(({label, warnings: own}) => (own ?? []).map((text) => `${label}: ${text}`))]);
   return [
-    ...(data.error ? [html("p", {class: "error"}, `Not finished: ${data.error}`)] : []),
-    ...(warnings.length ? [html("details", {class: "warnings", ...(warnings.length < 3 ? {open: ""} : {})}, html("summary", {}, plural(warnings.length, "warning")),
+    ...(data.error ? [html("p", {class: "error"}, `${named ? `${short}: ` : ""}Not finished: ${data.error}`)] : []),
+    ...(warnings.length ? [html("details", {class: "warnings", ...(warnings.length < 3 ? {open: ""} : {})}, html("summary", {}, `${named ? `${short}: ` : ""}${plural(warnings.length, "warning")}`),
                                 html("ul", {}, ...warnings.map((text) => html("li", {}, text))))] : []),
   ];
 }
@@ -108,7 +108,7 @@ function experimentParts(experiment) {
 }
 
 const answerOf = (experiment) => [
-  html("p", {class: "lead"}, ...answerWords(experiment)), answerTable(experiment.settings, []), ...modelWords([experiment]), ...warningsOf(experiment),
+  html("p", {class: "lead"}, ...answerWords(experiment)), answerTable(experiment.settings, []), ...whyNotEstimated(experiment.settings), ...modelWords([experiment]), ...warningsOf(experiment),
 ];
 const RULES = "Tiles and utilisation are counted, exact on every machine. Rounding at serving time makes a token's output depend on its batch. Click a head to sort.";
 
@@ -138,7 +138,8 @@ function manyPage(experiments) {
          html("p", {class: "about"}, [plural(experiments.length, "experiment"), ...distinct(experiments.map(routingWords)).slice(0, 1).filter((words) => words && experiments.every((other) => routingWords(other) === words))].join(" of "))),
     html("section", {id: "answer"},
          ...(few ? [answerTable(experiments.flatMap(({settings}) => settings), differences(experiments))] : [strategiesTable(experiments), experimentsTable(experiments, open)]),
-         ...modelWords(experiments), ...(few ? experiments.flatMap(warningsOf) : []), html("p", {class: "about"}, RULES)),
+         ...whyNotEstimated(experiments.flatMap(({settings}) => settings)),
+         ...modelWords(experiments), ...(few ? experiments.flatMap((experiment) => warningsOf(experiment, true)) : []), html("p", {class: "about"}, RULES)),
     ...(typeof speedups === "string" ? [html("p", {class: "absent"}, `Speed-up over tokens per expert: ${speedups}`)]
       : [html("details", {id: "speedup", ...(speedups.viewBox.baseVal.height < 600 ? {open: ""} : {})}, html("summary", {}, "Speed-up over tokens per expert"), html("p", {class: "about"}, about),
               html("figure", {"data-kind": "speedup"}, html("div", {class: "scroll"}, speedups)))]),

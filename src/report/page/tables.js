@@ -62,7 +62,7 @@ function swatch(label) {
 
 // The interval that a speed-up has: of the model's cases, or of what was measured.
 function speedupTitle(settings) {
-  const hows = distinct(settings.filter(({speedup}) => speedup).map(({how}) => how));
+  const hows = distinct(settings.filter(({speedup}) => isNumber(speedup?.low)).map(({how}) => how));
   return `Speed-up${hows.length === 0 ? "" : hows.every((how) => how === "modelled") ? " [90% of cases]" : hows.includes("modelled") ? " [95%, modelled 90%]" : " [95%]"}`;
 }
 
@@ -91,6 +91,12 @@ const speedupColumn = (settings) => ({title: speedupTitle(settings), value: ({sp
                                       text: ({speedup}) => formatInterval(speedup ?? {}, formatRatio)});
 const timesColumn = {title: "Times", value: timesWords, text: (setting) => timesWords(setting) ?? "–"};
 
+// Why estimates are missing.
+function whyNotEstimated(settings) {
+  const reasons = distinct(settings.map(({record}) => (record.estimated_perplexity_change ? null : record.why_not_estimated)).filter(Boolean));
+  return reasons.length ? [html("p", {class: "about"}, `Perplexity is not estimated: ${reasons.slice(0, 3).join("; ")}${reasons.length > 3 ? "; …" : ""}.`)] : [];
+}
+
 // The answer: what each strategy gains, and what it costs.
 function answerTable(settings, differing) {
   return makeTable("", [
@@ -102,7 +108,6 @@ function answerTable(settings, differing) {
     {...metricColumn("dropped", "Dropped"), stay: true,
      text: ({record}) => `${formatValue(record.dropped)}${record.dropped > 0 && isNumber(record.dropped_share) ? ` (${formatPercent(record.dropped_share)})` : ""}`},
     perplexityColumn,
-    {title: "Perplexity not estimated", value: ({record}) => (record.estimated_perplexity_change ? null : record.why_not_estimated ?? null)},
     metricColumn("dropped_gate_mass", "Lost gate mass"),
     metricColumn("tile_utilisation", "Utilisation"),
     timesColumn,
