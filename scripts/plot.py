@@ -5,15 +5,21 @@
     scripts/plot.py results/*.json --out pictures/ --format svg
 
 Reads results of `tatr-sim run --json`, or JSONL with one a line, from files or stdin. Every picture of every experiment goes
-into a folder as EXPERIMENT-KIND.FORMAT; with one --kind and one experiment, --out may be a file. `speedup` is one picture of
+into a folder as EXPERIMENT-KIND.FORMAT; with one --kind and one experiment, --out may be a file; a .pdf takes all, one a page. `speedup` is one picture of
 all experiments. A picture that a result has nothing for is left out, which is said on stderr.
+
+Needs matplotlib: where the Python that runs this has none, it looks for one on the PATH that has.
 
 Exit codes: 0 done; 2 usage, or a file that is no result; 3 matplotlib is missing, or a picture cannot be written.
 """
 
 import argparse
+import importlib.util
+import os
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
 
 
@@ -22,21 +28,33 @@ def fail(code, message):
     sys.exit(code)
 
 
-try:
-    from plot_figures import FIGURES, KINDS, NothingToDraw, draw_speedup
-except ImportError as error:
-    if (error.name or "").split(".")[0] not in ("matplotlib", "numpy"):
-        raise
-    fail(3, f"{error}; install python3-matplotlib")
+def find_python():
+    """A Python that has matplotlib: on the PATH, or the distribution's. None if there is none."""
+    for python in dict.fromkeys(filter(None, (shutil.which("python3"), "/usr/bin/python3", "/usr/local/bin/python3"))):
+        if os.path.realpath(python) == os.path.realpath(sys.executable) or not os.access(python, os.X_OK):
+            continue
+        if subprocess.run([python, "-c", "import matplotlib"], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+if importlib.util.find_spec("matplotlib") is None:
+    other = None if "TATR_PLOT_PYTHON" in os.environ else find_python()
+    if __name__ == "__main__" and other:
+        os.environ["TATR_PLOT_PYTHON"] = other  # not a second time, whatever it is
+        os.execv(other, [other, *sys.argv])
+    fail(3, f"{sys.executable} has no matplotlib" + (f"; use {other}" if other else "; install python3-matplotlib, or: pip install matplotlib"))
+from plot_figures import FIGURES, KINDS, NothingToDraw, draw_speedup
 from plot_results import ResultError, parse_documents, read_experiments
+from plot_style import give_styles, warn_of_glyphs
 
 
 def arguments_of(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="*", default=["-"], metavar="RESULT", help="a file; - is stdin (default)")
     parser.add_argument("--kind", default="all", choices=["all", *KINDS])
-    parser.add_argument("--out", default=".", metavar="PATH", help="a folder, or a .png or .svg file for one picture (default: .)")
-    parser.add_argument("--format", choices=["png", "svg"], default="png", help="of the pictures in a folder")
+    parser.add_argument("--out", default=".", metavar="PATH", help="a folder; a .png or .svg file for one picture; or a .pdf, a page for each (default: .)")
+    parser.add_argument("--format", choices=["png", "svg", "pdf"], default="png", help="of the pictures in a folder")
     parser.add_argument("--layer", type=int, metavar="N", help="for load and timing (default: the first)")
     return parser.parse_args(argv)
 
@@ -65,11 +83,43 @@ def save(figure, path):
     from plot_style import plt
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        figure.savefig(path, metadata={".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix))
     except OSError as error:
         fail(3, f"{path}: {error.strerror or error}")
     plt.close(figure)
     print(path)
+
+
+def save_pages(asked, path):
+    """All pictures in one PDF, which is there only if all went well."""
+    from matplotlib.backends.backend_pdf import PdfPages
+    from plot_style import plt
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with PdfPages(part, metadata={"CreationDate": None}) as pages:
+            for name, figure in drawn(asked):
+                pages.savefig(figure)
+                plt.close(figure)
+            count = pages.get_pagecount()
+        if count:
+            part.replace(path)
+    except OSError as error:
+        fail(3, f"{path}: {error.strerror or error}")
+    finally:
+        part.unlink(missing_ok=True)
+    if count == 0:
+        fail(2, "nothing to draw")
+    print(path)
+
+
+def drawn(asked):
+    """Each picture that the results hold something for; the others are told."""
+    for name, draw in asked:
+        try:
+            yield name, draw()
+        except NothingToDraw as reason:
+            print(f"plot.py: {name}: left out: {reason}", file=sys.stderr)
 
 
 def free_name(plain, taken):
@@ -88,17 +138,17 @@ def main(argv):
         fail(2, f"--layer {arguments.layer}: no such layer; the results hold {', '.join(map(str, layers)) or 'none'}")
     asked = list(pictures(experiments, arguments.kind, arguments.layer))
     out = pathlib.Path(arguments.out)
+    give_styles(experiments)
     to_file = out.suffix.lower() in (".png", ".svg") and not out.is_dir()
     if to_file and len(asked) != 1:
         fail(2, f"--out {out}: {len(asked)} pictures do not go into one file; name a folder, or one --kind of one experiment")
+    warn_of_glyphs(experiments)
+    if out.suffix.lower() == ".pdf" and not out.is_dir():
+        save_pages(asked, out)
+        return
     written = set()
-    for name, draw in asked:
-        try:
-            figure = draw()
-        except NothingToDraw as reason:
-            print(f"plot.py: {name}: left out: {reason}", file=sys.stderr)
-            continue
-        stem = free_name(re.sub(r"[^A-Za-z0-9._-]+", "_", name), written)
+    for name, figure in drawn(asked):
+        stem = free_name(re.sub(r"[^\w.-]+", "_", name), written)
         written.add(stem)
         save(figure, out if to_file else out / f"{stem}.{arguments.format}")
     if not written:

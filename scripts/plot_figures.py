@@ -4,8 +4,8 @@ import math
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from plot_results import distinct, format_percent, format_value, is_number, plural, quality_of
-from plot_style import (COLOURS, GREY, colour_of, draw_point, how_style, label_points, legend_of, plt, short,
+from plot_results import base_name, differences, distinct, format_percent, format_value, is_number, metric_words, plural, quality_of
+from plot_style import (GREY, colour_of, draw_point, how_style, label_points, legend_of, plt, short,
                         symlog_threshold, titled)
 
 ROUND = [1, 2, 5, 10]  # steps between ticks
@@ -96,7 +96,7 @@ def draw_utilisation(experiment, _):
     for row, setting in enumerate(settings):
         used = setting.record["tile_utilisation"]
         axes.barh(row, 1, 0.68, facecolor="white", edgecolor=GREY, hatch="////", linewidth=0.6)
-        axes.barh(row, used, 0.68, facecolor=COLOURS[1], edgecolor=COLOURS[1], linewidth=0.6)
+        axes.barh(row, used, 0.68, facecolor=colour_of(setting.label), edgecolor=colour_of(setting.label), linewidth=0.6)
         axes.text(1.015, row, f"{format_percent(used)} of {plural(setting.record.get('tiles'), 'tile')}", va="center", fontsize=7.5)
     name_rows(axes, [s.title for s in settings])
     axes.set_xlim(0, 1)
@@ -142,7 +142,7 @@ def draw_timing(experiment, layer):
     return figure
 
 
-VERDICTS = {"reproduced": ("o", COLOURS[1]), "differs": ("D", COLOURS[5]), "inconsistent": ("^", COLOURS[2])}
+VERDICTS = {"reproduced": ("o", "0.45"), "differs": ("D", "black"), "inconsistent": ("^", "black")}  # colours belong to strategies
 
 
 def is_share(metric):
@@ -174,17 +174,27 @@ def draw_documented(experiment, _):
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axes.axvline(1, color="black", linewidth=0.9)
     axes.set_xlabel("ours over documented (circle: reproduced, diamond: differs,\ntriangle: the documented figures disagree)")
-    name_rows(axes, [f"{f['strategy']}, {f['metric']}" + (f", tile {f['tile']}" if tiles and f.get("tile") else "") for f in figures], 44)
+    name_rows(axes, [f"{f['strategy']}, {metric_words(f['metric'])}" + (f", tile {f['tile']}" if tiles and f.get("tile") else "") for f in figures], 44)
     return figure
 
 
 # --- points ---
+def loss_ticks(low, high, threshold, error):
+    largest = max(high, -low)
+    factors = [1] if not error or largest > 1e4 * error else [1, 3] if largest > 100 * error else [1, 2, 5]
+    decade = 10.0 ** math.floor(math.log10(threshold) + 1e-9)
+    steps = [factor * decade * 10.0**i for i in range(14) for factor in factors]
+    steps = [step for step in steps if step > threshold * (1.6 if error else 0.999) and step <= largest * 1.001]
+    steps = [threshold, *steps] if error else steps
+    return [-step for step in steps if -step >= low * 1.001 or (error and step == threshold)] + [0] + steps
+
+
 def draw_pareto(experiment, _):
     settings, found = experiment.settings, None
     timed = any(s.layer_ms for s in settings)
     quality = quality_of(settings)
     if quality:
-        name, show, losses = quality
+        name, show, losses, error = quality
         found = [(s, s.layer_ms if timed else (s.tile_rows(), None, None), loss) for s, loss in zip(settings, losses)]
         found = [(s, time, loss) for s, time, loss in found if time and is_number(time[0]) and is_number(loss[0])]
     if not found:
@@ -192,7 +202,7 @@ def draw_pareto(experiment, _):
     which = f", {len(experiment.layers)} layers" if experiment.is_network else ""
     how_words = hows_words(settings) if timed else "time modelled as proportional to rows"
     figure, [[axes]] = titled(experiment, (6.4, 4.2 + 0.05 * len(found)), f"time against quality{which}; {how_words}")
-    threshold = symlog_threshold([value for _, _, loss in found for value in loss])
+    threshold = symlog_threshold([value for _, _, loss in found for value in loss], error)
     axes.set_yscale("symlog", linthresh=threshold, linscale=1)
     front, least = [], math.inf
     for _, time, loss in sorted(found, key=lambda f: (f[1][0], f[2][0])):
@@ -208,13 +218,14 @@ def draw_pareto(experiment, _):
     values = [v for _, _, loss in found for v in loss if is_number(v)]
     axes.margins(0.1)
     low, high = min(values), max(values)
-    axes.set_ylim(low * 2 if low < 0 else -0.25 * threshold, max(high * 2, threshold))
-    powers = [threshold * 10.0**i for i in range(12) if threshold * 10.0**i <= max(high, -low) * 1.001]
-    axes.yaxis.set_major_locator(FixedLocator([-p for p in powers if -p >= low * 1.001] + [0] + powers))
+    axes.set_ylim(min(low * 2, -0.6 * threshold if error else 0) if low < 0 or error else -0.25 * threshold, max(high * 1.6, 1.2 * threshold))
+    axes.yaxis.set_major_locator(FixedLocator(loss_ticks(low, high, threshold, error)))
+    if error:
+        axes.axhspan(-error, error, color="0.93", linewidth=0, zorder=0)
     axes.yaxis.set_minor_locator(FixedLocator([]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.3g}%".replace("+0%", "0%") if error else show(value)))
     metric, _, calibration = name.partition(" (")
-    axes.set_ylabel(f"{metric}, lower is better" + (f"\n({short(calibration, 70)}" if calibration else ""))
+    axes.set_ylabel(f"{metric}, lower is better" + (f"\ngrey, linear: within its error, ±{format_percent(error)}" if error else "") + (f"\n({short(calibration, 70)}" if calibration else ""))
     modelled = any(s.how == "modelled" for s in settings)
     axes.set_xlabel("layer, ms (modelled, 90% of the model's cases)" if modelled else "layer, ms (median, quartiles)" if timed else "rows of whole tiles")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
@@ -264,7 +275,7 @@ def draw_tiles(experiment, _):
         raise NothingToDraw("no strategies")
     labels = distinct(s.label for s in settings)
     points = speedup_points(settings, lambda s: s.tile)
-    words = lambda tile: "own tiles" if tile is None else f"tile {tile}"
+    words = lambda tile: "tiles by load" if tile is None else f"tile {tile}"
     which = f", {len(experiment.layers)} layers" if experiment.is_network else ""
     figure, grid = titled(experiment, (7.2, 4.6 if points else 2.8), f"tile sizes{which}", 2 if points else 1)
     shares = [(s.label, s.tile, (s.record["tile_utilisation"], None, None), "measured") for s in settings
@@ -284,6 +295,14 @@ def draw_tiles(experiment, _):
     return figure
 
 
+def panel_titles(settings):
+    """What sets a panel apart from the others, of a setting of each: settings that vary but the load, and the tile."""
+    words_of = differences(distinct(s.experiment for s in settings))
+    tiles = len(distinct(s.tile for s in settings)) > 1
+    tile_words = lambda s: "tiles by load" if s.tile is None else f"tile {s.tile}"
+    return lambda s: ", ".join(filter(None, [words_of(s.experiment), tile_words(s) if tiles else ""])) or f"{base_name(s.experiment)}, {tile_words(s)}"
+
+
 def draw_speedup(experiments):
     """Panels hold experiments that differ in their load only."""
     settings = [s for e in experiments if is_number(e.load) for s in e.settings if s.record["name"] != "none"]
@@ -293,6 +312,7 @@ def draw_speedup(experiments):
     panels = {}
     for setting in settings:
         panels.setdefault((setting.experiment.kin, setting.tile), []).append(setting)
+    title_of = panel_titles([own[0] for own in panels.values()])
     columns = min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
     figure, grid = plt.subplots(rows, columns, figsize=(max(6.4, 3.4 * columns), 2.3 * rows + 0.9), dpi=150, squeeze=False)
@@ -301,11 +321,12 @@ def draw_speedup(experiments):
         draw_categories(axes, loads, labels, speedup_points(own, lambda s: s.experiment.load), format_value)
         ratio_axis(axes)
         axes.set_xlabel("tokens per expert (mean)")
-        names = ", ".join(distinct(s.experiment.data["name"] for s in own))
-        axes.set_title(short(names if own[0].tile is None else f"{names}, tile {own[0].tile}", 40), loc="left", fontsize=8, fontweight="bold")
+        axes.set_title(short(title_of(own[0]), 40), loc="left", fontsize=8, fontweight="bold")
     for axes in list(grid.flat)[len(panels):]:
         axes.set_visible(False)
-    figure.suptitle("speed-up over tokens per expert; an interval is 95%", fontsize=9)
+    hows = distinct(s.how for s in settings if s.speedup and is_number(s.speedup[1]))
+    intervals = "an interval holds 90% of the model's cases" if hows == ["modelled"] else "an interval is 95%" + ("; of modelled marks 90% of the model's cases" if "modelled" in hows else "")
+    figure.suptitle("speed-up over tokens per expert" + (f"; {intervals}" if hows else ""), fontsize=9)
     legend_of(figure, distinct(s.label for s in settings), distinct(how for *_, how in speedup_points(settings, lambda s: 0)),
               models_of(settings))
     return figure

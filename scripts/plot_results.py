@@ -3,6 +3,7 @@
 import json
 import math
 import numbers
+import re
 
 HOW_WORDS = {"measured": "measured", "reduced": "CPU, reduced shape: not to be compared with a GPU's",
              "modelled": "modelled"}
@@ -33,6 +34,22 @@ def plural(count, noun):
     return f"{format_value(count)} {noun}{'' if count == 1 else 's'}"
 
 
+def format_loss(share):
+    """Of perplexity: in hundredths of a percent, less than the estimate's error."""
+    if not is_number(share):
+        return "–"
+    text = f"{100 * share:+.{2 if abs(share) < 0.1 else 1}f}"
+    return ("0" if float(text) == 0 else text) + "%"
+
+
+METRIC_WORDS = {"dropped_gate_mass": "lost gate mass", "mean_square_dropped_mass": "square of lost gate mass", "tile_utilisation": "utilisation",
+                "speedup": "speed-up", "end_to_end_speedup": "end-to-end speed-up"}
+
+
+def metric_words(metric):
+    return METRIC_WORDS.get(metric, metric.replace("_", " "))
+
+
 def distinct(values):
     return list(dict.fromkeys(values))
 
@@ -47,7 +64,7 @@ class Setting:
     def __init__(self, record, experiment):
         self.record, self.experiment = record, experiment
         self.label, self.tile = record["label"], record.get("tile")
-        tile_words = "own tiles" if self.tile is None else f"tile {self.tile}"
+        tile_words = "tiles by load" if self.tile is None else f"tile {self.tile}"
         self.title = f"{self.label}, {tile_words}" if len(experiment.tiles) > 1 else self.label
         self.how = self.layer_ms = self.speedup = self.modelled = None  # an interval is (value, low, high)
         timing = record.get("timing")
@@ -186,13 +203,72 @@ def read_experiments(documents):
     return experiments
 
 
+def base_name(experiment):
+    """Without what a sweep adds."""
+    return re.sub(r" \([a-z_]+[/=].*\)$", "", str(experiment.data["name"]), flags=re.DOTALL)
+
+
+def settings_of(experiment):
+    """The values of a config by their paths, and the device."""
+    found = {}
+
+    def walk(path, value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{path}/{key}" if path else key, inner)
+        else:
+            found[path] = ", ".join(map(str, value)) if isinstance(value, list) else value
+    config = experiment.data.get("config") or {}
+    walk("", {key: value for key, value in config.items() if key not in ("name", "description", "documented", "strategies", "$schema")})
+    found["device"] = (experiment.data.get("model") or {}).get("device") or experiment.environment.get("device")
+    return found
+
+
+def source_words(experiment, experiments):
+    """The kind of a source, and what varies among the sources of its kind."""
+    source = lambda e: ((e.data.get("config") or {}).get("router") or {}).get("source") or {}
+    own = source(experiment)
+    alike = [source(e) for e in experiments if source(e).get("kind") == own.get("kind")]
+    varied = [key for key, value in own.items() if not isinstance(value, (dict, list)) and any(other.get(key) != value for other in alike)]
+    return ", ".join([str(own.get("kind", "")), *(f"{key.replace('_', ' ')} {own[key]}" for key in varied)])
+
+
+def differences(experiments):
+    """A function from an experiment to what sets it apart: its name, or, in one sweep, the settings that vary but its load."""
+    if len(experiments) < 2:
+        return lambda experiment: ""
+    if len(distinct(map(base_name, experiments))) > 1:
+        return lambda experiment: experiment.title
+    settings = {experiment: settings_of(experiment) for experiment in experiments}
+    paths = [path for path in distinct(path for own in settings.values() for path in own)
+             if not re.match(r"measure|router/(tokens|experts|top_k)$", path)]
+    varied = [path for path in paths if len(distinct(own.get(path) for own in settings.values())) > 1]
+    kinds = "router/source/kind" in varied
+    if kinds:
+        varied = [path for path in varied if not path.startswith("router/source/") or path == "router/source/kind"]
+
+    def words(experiment):
+        told = []
+        for path in varied:
+            value, name = settings[experiment].get(path), path.split("/")[-1].replace("_", " ")
+            if path == "router/source/kind":
+                told.append(source_words(experiment, experiments))
+            elif value is not None:
+                told.append(str(value) if path == "device" else f"{name} {value}")
+        return ", ".join(told)
+    return words
+
+
 def quality_of(settings):
-    """Name, unit format and (value, low, high) of each setting's best estimate of lost quality; None if there is none."""
+    """Name, unit format, (value, low, high) of each setting's best estimate of lost quality, and the estimate's error near 0, if it
+    has one; None if there is none."""
     estimates = [setting.record.get("estimated_perplexity_change") for setting in settings]
     if estimates and all(e and is_number(e.get("value")) for e in estimates):
         names = ", ".join(distinct(str(e.get("calibration")) for e in estimates))
-        return f"estimated perplexity change ({names})", format_percent, [(e["value"], e.get("low"), e.get("high")) for e in estimates]
+        halves = [(e["high"] - e["low"]) / 2 for e in estimates if is_number(e.get("low")) and is_number(e.get("high")) and e["high"] > e["low"]]
+        error = float(f"{min(halves):.1g}") if halves else None
+        return f"estimated perplexity change ({names})", format_loss, [(e["value"], e.get("low"), e.get("high")) for e in estimates], error
     for metric in ("mean_square_dropped_mass", "dropped_gate_mass"):
         if any(is_number(setting.record.get(metric)) for setting in settings):
-            return metric, format_value, [(setting.record.get(metric), None, None) for setting in settings]
+            return f"{metric_words(metric)}, mean over tokens", format_value, [(setting.record.get(metric), None, None) for setting in settings], None
     return None

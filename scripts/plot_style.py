@@ -1,37 +1,65 @@
 """What the pictures share: colours, markers, intervals, legends, and labels that keep out of each other's way."""
 
 import math
+import sys
 import textwrap
+import warnings
 
 import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib import patheffects
+from matplotlib import font_manager, patheffects
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from plot_results import HOW_WORDS, is_number
+from plot_colours import STYLES, assign
+from plot_results import HOW_WORDS, distinct, is_number
 
 plt.rcParams.update({"font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
                      "axes.grid": True, "grid.color": "0.87", "grid.linewidth": 0.6, "hatch.linewidth": 0.6,
                      "text.parse_math": False, "svg.hashsalt": "tatr-sim", "figure.constrained_layout.use": True,
                      "figure.constrained_layout.h_pad": 0.08, "figure.constrained_layout.w_pad": 0.08})
 
-# Okabe and Ito's palette, which the colour-blind tell apart, without its yellow, which is too light on white. Markers tell
-# the same in grey: seven colours and eight markers make 56 pairs.
-COLOURS = ["#000000", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9"]
-MARKERS = ["o", "s", "^", "D", "v", "*", "h", "P"]
-GREY = "0.35"
+# Fonts with Chinese, Japanese and Korean glyphs, where one is installed: matplotlib takes from them what its own lacks.
+WIDE_FONTS = ["Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "PingFang SC", "Hiragino Sans",
+              "Microsoft YaHei", "Droid Sans Fallback", "AR PL UMing CN", "IPAexGothic", "IPAGothic", "NanumGothic", "Unifont"]
+FONTS = ["DejaVu Sans", *(name for name in WIDE_FONTS if name in set(font_manager.get_font_names()))]
+plt.rcParams["font.family"] = FONTS
 
-numbers = {"none": 0}  # of labels; the same label looks the same in every picture
+GREY = "0.35"
+styles = {}  # a name in STYLES for each label
+
+
+def give_styles(experiments):
+    """Colours and markers for all that will be drawn: the same in every picture of these results, and in their page."""
+    pairs = [(record["label"], record["name"]) for experiment in experiments
+             for record in [*experiment.data["strategies"], *(setting.record for setting in experiment.settings)]]
+    styles.clear()
+    styles.update(assign(pairs))
+
+
+def style_of(label):
+    return STYLES[styles.get(label, label if label in STYLES else "none")]
 
 
 def colour_of(label):
-    return COLOURS[numbers.setdefault(label, len(numbers)) % len(COLOURS)]
+    return style_of(label)["light"]
 
 
 def marker_of(label):
-    return MARKERS[numbers.setdefault(label, len(numbers)) % len(MARKERS)]
+    return style_of(label)["marker"]
+
+
+def warn_of_glyphs(experiments):
+    """One line on stderr if names have letters that no installed font has."""
+    names = "".join(distinct([experiment.title for experiment in experiments] + [s.label for experiment in experiments for s in experiment.settings]))
+    known = set()
+    for name in FONTS:
+        known |= set(font_manager.get_font(font_manager.findfont(name)).get_charmap())
+    missing = distinct(letter for letter in names if ord(letter) > 127 and ord(letter) not in known)
+    if missing:
+        print(f"plot.py: no font here has {''.join(missing[:8])}{'…' if len(missing) > 8 else ''}, drawn as boxes; install fonts-noto-cjk or fonts-wqy-zenhei", file=sys.stderr)
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
 
 
 def titled(experiment, size, what, rows=1, columns=1, **options):
@@ -88,8 +116,11 @@ def legend_of(figure, labels, hows, models=()):
     figure.get_layout_engine().set(rect=(0, part, 1, 1 - part))
 
 
-def symlog_threshold(values):
-    """Where the axis of lost quality turns from linear to logarithmic: the power of ten below the smallest value."""
+def symlog_threshold(values, error=None):
+    """Where the axis of lost quality turns from linear to logarithmic: at the estimate's error, within which a difference says
+    nothing; without an estimate at the power of ten below the smallest value."""
+    if error:
+        return error
     sizes = [abs(value) for value in values if is_number(value) and value != 0] or [1]
     return 10.0 ** math.floor(math.log10(max(min(sizes), max(sizes) / 1e5)))
 

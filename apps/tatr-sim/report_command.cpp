@@ -1,4 +1,8 @@
 // tatr-sim report: turns results into one self-contained HTML page.
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <cstdio>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -29,6 +33,9 @@ ExitCode report(const ReportArguments& arguments) {
   }
   write_page(results, [&](std::string_view part) { page.write(part); });
   page.commit();
+  const std::size_t count = results.experiments();
+  fmt::print(stderr, "Wrote {}: {} experiment{}\n", arguments.html == "-" ? "standard output" : arguments.html, count,
+             count == 1 ? "" : "s");
   return ExitCode::kDone;
 }
 

@@ -60,6 +60,7 @@ json metrics_json() {
 void PageResults::add(const ResultDocument& result) {
   check_tolerantly(result);
   text_ += (text_.empty() ? "" : ",") + inert_json({{"source", result.source}, {"result", result.document}});
+  experiments_ += result.document.at("experiments").size();
 }
 
 void write_page(const PageResults& results, const std::function<void(std::string_view)>& write) {
@@ -72,7 +73,7 @@ void write_page(const PageResults& results, const std::function<void(std::string
   };
   replace("{{style}}", {kPageStyle});
   replace("{{results}}", {"[", results.text(), "]"});
-  replace("{{script}}", {"const METRICS = ", inert_json(metrics_json()), ";\n", kPageScript});
+  replace("{{script}}", {"const METRICS = ", inert_json(metrics_json()), ";\n", "const STRATEGY_STYLES = ", kPageColours, ";\n", kPageScript});
   write(rest);
 }
 

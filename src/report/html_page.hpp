@@ -3,6 +3,7 @@
 // which draw it from the results when the page is opened.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@ namespace tatr {
 
 extern const std::string_view kPageTemplate;  // page/page.html, with {{style}}, {{results}} and {{script}}
 extern const std::string_view kPageStyle;     // page/page.css
+extern const std::string_view kPageColours;   // scripts/plot_colours.json: plot.py has the same
 extern const std::string_view kPageScript;    // page/*.js
 
 /// Results as the page carries them: their text only, as soon as they are added.
@@ -22,9 +24,11 @@ class PageResults {
   void add(const ResultDocument& result);
 
   const std::string& text() const { return text_; }
+  std::size_t experiments() const { return experiments_; }
 
  private:
   std::string text_;
+  std::size_t experiments_ = 0;
 };
 
 /// Writes the page as UTF-8, part by part. Bytes of names that are no UTF-8 become U+FFFD.

@@ -139,7 +139,7 @@ class Plot(unittest.TestCase):
         self.assertNotEqual(looks["timed"], looks["reduced"])
         self.assertEqual(looks["timed"], looks["gpu"])
         self.assertGreater(len({line for _, line in looks["timed"]}), 1)
-        for name, words in (("gpu", "estimated perplexity change, lower is better"), ("reduced", "mean_square_dropped_mass")):
+        for name, words in (("gpu", "estimated perplexity change, lower is better"), ("reduced", "square of lost gate mass")):
             [experiment] = read_experiments([(name, self.results[name])])
             self.assertIn(words, "".join(text for text, _ in texts_of(FIGURES["pareto"](experiment, 0))))
 

@@ -5,14 +5,18 @@ usage: report_test.py PROGRAM SOURCE_DIR [unittest arguments]
 
 import base64
 import json
+import re
 import sys
 import unittest
 
 import chromium
-from program import run
+from program import SOURCE, run
 from sample_results import LABEL, MARKUP, make_results
 
-KINDS = {"load", "utilisation", "pareto", "tiles", "timing", "documented", "speedup"}
+sys.path.insert(0, str(SOURCE / "scripts"))
+import plot_colours  # noqa: E402
+
+KINDS = {"load", "utilisation", "pareto", "tiles", "timing", "documented"}
 
 # Texts of a figure that lie on each other or stick out of it.
 CLASHES = """(() => {
@@ -58,14 +62,22 @@ class Report(unittest.TestCase):
     def page(self, *names):
         page = self.path / "page.html"
         completed = run("report", *[self.path / f"{name}.json" for name in names], "--html", page)
-        self.assertEqual((completed.returncode, completed.stderr), (0, ""))
+        count = sum(len(self.results[name]["experiments"]) if name in self.results else 1 for name in names)
+        self.assertEqual((completed.returncode, completed.stdout, completed.stderr), (0, "", f"Wrote {page}: {count} experiment{'' if count == 1 else 's'}\n"))
         return page
 
     def open(self, *names):
+        """Opens the page, and all that is folded in it."""
         page = self.page(*names)
         self.browser.open(page)
+        self.unfold()
         self.assertEqual(self.browser.complaints(), [])
         self.assertEqual(self.browser.requests(), [page.resolve().as_uri()])
+
+    def unfold(self):
+        self.browser.evaluate("""(async () => { for (let i = 0; i < 4; ++i) {
+            for (const details of document.querySelectorAll('details')) details.open = true;
+            await new Promise((done) => setTimeout(done, 30)); } })()""")
 
     def texts(self, selector):
         return self.browser.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map((node) => node.textContent)")
@@ -73,21 +85,88 @@ class Report(unittest.TestCase):
     def drawn(self):
         return set(self.browser.evaluate("[...document.querySelectorAll('figure')].filter((f) => f.querySelector('svg')).map((f) => f.dataset.kind)"))
 
-    def test_every_strategy_and_figure_of_all_results_side_by_side(self):
+    def test_every_strategy_and_figure_of_all_results(self):
         self.open(*self.results)
-        self.assertEqual(self.drawn(), KINDS)
-        figures = self.browser.evaluate("document.querySelectorAll('figure').length")
+        self.assertEqual(self.drawn(), KINDS | {"speedup"})
         experiments = [experiment for result in self.results.values() for experiment in result["experiments"]]
-        self.assertEqual(figures, 1 + (len(KINDS) - 1) * len(experiments))
-        titles = self.texts("article h3")
-        self.assertEqual(len(set(titles)), len(experiments))
-        rows = self.browser.evaluate("[...document.querySelectorAll('main > section:nth-child(2) > div tbody tr')].map((row) => [...row.cells].slice(0, 3).map((cell) => cell.textContent))")
-        expected = [[title, record["label"], str(record.get("tile") or "by load")] for title, experiment in zip(titles, experiments)
-                    for record in (experiment["network"] if len(experiment.get("routing", [])) > 1 else experiment["strategies"])]
-        self.assertEqual(rows, expected)
-        for label in {record["label"] for experiment in experiments for record in experiment["strategies"]} - {LABEL}:
-            named = self.browser.evaluate("[...document.querySelectorAll('figure[data-kind=load] text')].some((t) => t.textContent.split(', tile')[0].split(', own')[0] === " + json.dumps(label) + ")")
-            self.assertTrue(named, label)
+        articles = self.browser.evaluate("[...document.querySelectorAll('article')].map((a) => [...a.querySelectorAll('.table')[0].querySelectorAll('tbody td')].map((cell) => cell.textContent))")
+        self.assertEqual(len(articles), len(experiments))
+        self.assertEqual(len(set(self.texts("details.experiment > summary"))), len(experiments))
+        for experiment, cells in zip(experiments, articles):
+            for record in experiment["strategies"]:
+                self.assertIn(record["label"], cells)
+        rows = self.browser.evaluate("document.querySelectorAll('#answer .long tbody tr').length")
+        self.assertEqual(rows, len(experiments))
+
+    def test_the_answer_is_seen_without_scrolling(self):
+        for width, scheme in ((1280, "light"), (390, "dark")):
+            self.browser.settings(width, scheme)
+            self.browser.open(self.page("modelled"))
+            top = self.browser.evaluate("Math.min(...[...document.querySelectorAll('#answer td')].filter((cell) => /^[0-9.]+×/.test(cell.textContent)).map((cell) => cell.getBoundingClientRect().bottom))")
+            self.assertLess(top, 900)
+            self.assertEqual(self.browser.evaluate("document.documentElement.scrollWidth"), width)
+        heads = [re.sub(r" \[.*", "", text) for text in self.texts("#answer th")]
+        for head in ("Strategy", "Speed-up", "Tiles (against none)", "Dropped"):
+            self.assertIn(head, heads)
+        self.assertIn("Fastest: ", self.texts(".lead")[0])
+
+    def test_what_all_rows_share_is_told_once(self):
+        self.open("timed")
+        self.assertNotIn("Tile", self.texts("#answer th"))
+        self.assertIn("Times measured", self.texts("#answer .same")[0])
+        self.open("modelled")
+        self.assertIn("Tile", self.texts("#answer th"))
+        self.assertNotIn("Tile ", self.texts("#answer .same")[0])
+
+    def test_a_sweep_is_one_screen(self):
+        [experiment] = self.results["timed"]["experiments"]
+        many = {**self.results["timed"], "experiments": []}
+        for i in range(200):
+            copy = json.loads(json.dumps(experiment))
+            copy["name"] = f"\u8def\u7531 (router/source/sigma={i % 20}, seed={i // 20})"
+            copy["config"]["router"]["source"] = {"kind": "lognormal", "sigma": i % 20}
+            copy["config"]["seed"] = i // 20
+            many["experiments"].append(copy)
+        self.results["many"] = many
+        self.addCleanup(self.results.pop, "many")
+        (self.path / "many.json").write_text(json.dumps(many))
+        self.browser.open(self.page("many"))
+        self.assertEqual(self.browser.complaints(), [])
+        self.assertLess(self.browser.evaluate("document.documentElement.scrollHeight"), 1250)
+        self.assertEqual(self.texts("h1"), ["\u8def\u7531"])
+        heads = self.texts("#answer .long th")
+        self.assertEqual([head for head in heads if head in ("Sigma", "Seed", "Experts")], ["Seed", "Sigma"])
+        self.assertEqual(self.browser.evaluate("document.querySelectorAll('article').length"), 0)
+        self.browser.evaluate("document.querySelectorAll('#answer .long button.link')[25].click()")
+        self.browser.evaluate("new Promise((done) => setTimeout(done, 100))")
+        self.assertEqual(self.texts("details.experiment[open] > summary"), ["seed 1, sigma 5"])
+        self.assertEqual(self.browser.evaluate("document.querySelectorAll('article').length"), 1)
+        panels = [text for text in self.texts("[data-kind=speedup] text.strong")]
+        self.assertEqual(panels[25], "seed 1, sigma 5")
+
+    def test_colours_belong_to_strategies_as_in_plot(self):
+        labels = [["none", "none"], ["eight", "budget"], ["nearest", "nearest"], ["my own", "down"], ["other", "down"], ["half", "budget"]]
+        self.open("timed")
+        found = self.browser.evaluate(f"[...assignStyles({json.dumps(labels)})]")
+        self.assertEqual(dict(found), plot_colours.assign([tuple(pair) for pair in labels]))
+        self.assertEqual(dict(found)["nearest"], "nearest")
+        self.assertEqual(dict(found)["my own"], "down")
+        for scheme in ("light", "dark"):
+            self.browser.settings(1280, scheme)
+            colour = self.browser.evaluate("getComputedStyle(document.querySelector('polygon.s-down')).getPropertyValue('--c').trim()")
+            self.assertEqual(colour, plot_colours.STYLES["down"][scheme])
+
+    def test_eight_colours_are_told_apart_and_seen(self):
+        def lightness(colour):
+            parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+            return sum(weight * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for weight, c in zip((0.2126, 0.7152, 0.0722), parts))
+        for scheme, back in (("light", 1.0), ("dark", lightness("#15171a"))):
+            colours = [style[scheme] for style in plot_colours.STYLES.values()]
+            self.assertEqual(len(set(colours)), len(colours))
+            for colour in colours:
+                low, high = sorted((lightness(colour), back))
+                self.assertGreaterEqual((high + 0.05) / (low + 0.05), 3, (scheme, colour))
+        self.assertEqual(len({style["marker"] for style in list(plot_colours.STYLES.values())[:8]}), 8)
 
     def test_what_was_read_and_which_group_is_shown_is_told(self):
         (self.path / "counts.json").write_text("[[[6, 10]], [[8, 8]], [[16, 0]]]")
@@ -139,7 +218,7 @@ class Report(unittest.TestCase):
         self.open("markup", "timed")
         self.assertFalse(self.browser.evaluate("'hacked' in window"))
         self.assertEqual(self.browser.evaluate("document.querySelectorAll('img').length + document.scripts.length"), 2)
-        self.assertIn(MARKUP, self.texts("article h3"))
+        self.assertIn(MARKUP, self.texts("details.experiment > summary"))
         self.assertIn(LABEL, self.texts("td"))
         self.assertTrue(any(text.startswith("</script><img") for text in self.texts("figure text")))
 
@@ -159,8 +238,9 @@ class Report(unittest.TestCase):
     def test_tables_sort(self):
         self.open("timed")
         def click():
-            self.browser.evaluate("[...document.querySelectorAll('th button')].find((b) => b.textContent === 'Tiles').click()")
-            return [int(text.replace(",", "")) for text in self.texts("main > section:nth-child(2) td:nth-child(5)")]
+            self.browser.evaluate("[...document.querySelectorAll('th button')].find((b) => b.textContent === 'Tiles (against none)').click()")
+            column = self.texts("#answer th").index("Tiles (against none)") + 1
+            return [int(text.split()[0].replace(",", "")) for text in self.texts(f"#answer td:nth-child({column})")]
         tiles = [record["tiles"] for record in self.results["timed"]["experiments"][0]["strategies"]]
         self.assertNotEqual(tiles, sorted(tiles))
         self.assertEqual(click(), sorted(tiles))
@@ -169,8 +249,8 @@ class Report(unittest.TestCase):
 
     def test_a_mean_of_nothing_is_no_value(self):
         self.open("timed")
-        column = self.browser.evaluate("[...document.querySelectorAll('main > section:nth-child(2) th')].map((h) => h.textContent)").index("Prob.") + 1
-        shown = self.texts(f"main > section:nth-child(2) td:nth-child({column})")
+        column = self.browser.evaluate("[...document.querySelectorAll('.every th')].map((h) => h.textContent)").index("Prob.") + 1
+        shown = self.texts(f".every td:nth-child({column})")
         records = self.results["timed"]["experiments"][0]["strategies"]
         self.assertEqual([text == "–" for text in shown], [record["dropped"] == 0 for record in records])
         self.assertIn("–", shown)
@@ -183,7 +263,7 @@ class Report(unittest.TestCase):
         badges = set(self.texts("figcaption .badge"))
         self.assertEqual(badges, {"measured", "CPU, reduced shape: not to be compared with a GPU's"})
         self.assertTrue(any("estimated perplexity change (test)" in text for text in self.texts("[data-kind=pareto] text")))
-        self.assertTrue(any("mean_square_dropped_mass" in text for text in self.texts("[data-kind=pareto] text")))
+        self.assertTrue(any("square of lost gate mass" in text for text in self.texts("[data-kind=pareto] text")))
 
     def test_modelled_times_are_hollow_and_named(self):
         self.open("modelled", "timed")
@@ -193,12 +273,12 @@ class Report(unittest.TestCase):
         self.assertEqual(self.browser.evaluate("[...document.querySelectorAll('rect.box.modelled, polygon.mark.modelled')]"
                                                ".some((mark) => getComputedStyle(mark).fill !== 'none')"), False)
         self.assertEqual(self.browser.evaluate("document.querySelectorAll('rect.box.modelled').length"), 6)
-        self.assertIn(device, self.texts("main > section:nth-child(2) td"))
+        self.assertIn(device, self.texts("#answer td"))
         self.assertTrue(any(device in text for text in self.texts("[data-kind=speedup] text")))
 
     def test_a_result_with_missing_parts_gives_a_sensible_page(self):
-        expected = {"wide": KINDS - {"timing", "documented"}, "lone": {"load", "utilisation", "pareto", "tiles"},
-                    "layers": KINDS - {"timing", "documented"}, "failed": set(), "bare": {"tiles"}}
+        expected = {"wide": KINDS - {"timing", "documented", "tiles"}, "lone": {"load", "utilisation", "pareto"},
+                    "layers": KINDS - {"timing", "documented", "tiles"}, "failed": set(), "bare": set()}
         for name, kinds in expected.items():
             with self.subTest(name):
                 self.open(name)
@@ -211,7 +291,7 @@ class Report(unittest.TestCase):
         before = self.browser.evaluate("document.querySelector('path.before').getAttribute('d')")
         self.browser.evaluate("(() => { const select = document.querySelector('select'); select.value = 59; select.dispatchEvent(new Event('change')); })()")
         self.assertNotEqual(self.browser.evaluate("document.querySelector('path.before').getAttribute('d')"), before)
-        self.assertEqual(len(self.texts("details tbody tr")), 60 * 6)
+        self.assertEqual(len(self.texts("details.layers tbody tr")), 60 * 6)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,12 @@ function formatValue(value) {
   return value !== 0 && Math.abs(value) < 1e-3 ? rounded.toExponential() : String(rounded);
 }
 const formatPercent = (share) => (isNumber(share) ? formatValue(100 * share) + "%" : "–");
+const formatChange = (share) => (isNumber(share) && share > 0 ? "+" : "") + formatPercent(share);
+// Of perplexity: in hundredths of a percent, less than the estimate's error.
+const formatLoss = (share) => (isNumber(share) ? `${share > 0 ? "+" : ""}${Number((100 * share).toFixed(2)) === 0 ? "0" : (100 * share).toFixed(Math.abs(share) < 0.1 ? 2 : 1)}%` : "–").replace("+0%", "0%");
+// A metric's key in the words of the page.
+const metricWords = (metric) => ({dropped_gate_mass: "lost gate mass", mean_square_dropped_mass: "square of lost gate mass", tile_utilisation: "utilisation",
+                                  speedup: "speed-up", end_to_end_speedup: "end-to-end speed-up"})[metric] ?? metric.replaceAll("_", " ");
 const formatRatio = (ratio) => (isNumber(ratio) ? `${ratio < 10 ? ratio.toFixed(2) : formatValue(ratio)}×` : "–");
 function formatInterval({value, low, high}, format) {
   return isNumber(low) && isNumber(high) ? `${format(value)} [${format(low)}, ${format(high)}]` : format(value);
@@ -31,13 +37,14 @@ function formatInterval({value, low, high}, format) {
 
 const sumOrNull = (...values) => (values.every(isNumber) ? values.reduce((a, b) => a + b) : null);
 
+const tileWords = (tile) => (tile === null ? "tiles by load" : `tile ${tile}`);
+
 // One strategy at one tile: a layer's record, or the network's where there are several layers.
 function settingOf(record, experiment) {
   const {timing} = record;
   const setting = {record, label: record.label, tile: record.tile ?? null, experiment, how: null, layerMs: null,
                    gemmMs: null, speedup: null};
-  const tileWords = setting.tile === null ? "own tiles" : `tile ${setting.tile}`;
-  setting.title = experiment.tiles.length > 1 ? `${record.label}, ${tileWords}` : record.label;
+  setting.title = experiment.tiles.length > 1 ? `${record.label}, ${tileWords(setting.tile)}` : record.label;
   if (timing) {
     const {layer_ms: layer, speedup} = timing;
     setting.how = timing.kind === "modelled" ? "modelled" : timing.cpu_reduced ? "reduced" : "measured";
@@ -93,6 +100,57 @@ function describeExperiment(data, source, result) {
   return experiment;
 }
 
+// The values of a config that tell experiments apart, by the path of each; a source of another kind is one value.
+function settingsOf({data, environment, source}) {
+  const found = new Map();
+  const walk = (path, value) => {
+    if (Array.isArray(value) || value === null || typeof value !== "object") found.set(path, Array.isArray(value) ? value.join(", ") : value);
+    else for (const [key, inner] of Object.entries(value)) walk(path ? `${path}/${key}` : key, inner);
+  };
+  const {name, description, documented, strategies, $schema, ...config} = data.config ?? {};
+  walk("", config);
+  found.set("device", data.model?.device ?? (environment.device === "cpu" ? environment.cpu : environment.device) ?? null);
+  found.set("file", source);
+  return found;
+}
+
+// The kind of a source, and what varies among the sources of its kind.
+function sourceWords({data}, experiments) {
+  const {kind, ...rest} = data.config?.router?.source ?? {};
+  const alike = experiments.map((other) => other.data.config?.router?.source ?? {}).filter((other) => other.kind === kind);
+  const words = Object.entries(rest).filter(([key, value]) => value !== null && typeof value !== "object" && alike.some((other) => other[key] !== value))
+    .map(([key, value]) => `${key.replaceAll("_", " ")} ${value}`);
+  return [kind, ...words].filter(Boolean).join(", ");
+}
+
+const baseName = ({data}) => String(data.name).replace(/ \([a-z_]+[/=].*\)$/s, "");  // without what a sweep adds
+
+// What differs between experiments, each {title, of(experiment), plain}: their names, or, of one sweep, the settings that
+// vary. The device and the file count where no setting does. `except` matches the paths that do not count.
+function differences(experiments, except = /^measure/) {
+  if (experiments.length < 2) return [];
+  if (distinct(experiments.map(baseName)).length > 1) return [{title: "Result", of: ({title}) => title, plain: true}];
+  const settings = new Map(experiments.map((experiment) => [experiment, settingsOf(experiment)]));
+  const paths = distinct([...settings.values()].flatMap((own) => [...own.keys()])).filter((path) => !except.test(path));
+  let varied = paths.filter((path) => distinct([...settings.values()].map((own) => own.get(path) ?? null)).length > 1);
+  if (varied.some((path) => path !== "file")) varied = varied.filter((path) => path !== "file");
+  const kinds = varied.includes("router/source/kind");
+  if (kinds) varied = varied.filter((path) => !path.startsWith("router/source/") || path === "router/source/kind");
+  const last = (path) => path.split("/").pop();
+  return varied.map((path) => {
+    if (path === "router/source/kind") return {title: "Source", of: (experiment) => sourceWords(experiment, experiments), plain: true};
+    const own = varied.filter((other) => last(other) === last(path)).length > 1 ? path : last(path);
+    const title = own.replaceAll("_", " ").replaceAll("/", " ");
+    return {title: title[0].toUpperCase() + title.slice(1), of: (experiment) => settings.get(experiment)?.get(path) ?? null, plain: path === "device" || path === "file"};
+  });
+}
+
+function differenceWords({title, of, plain}, experiment) {
+  const value = of(experiment);
+  if (value === null || value === "") return "";
+  return plain ? String(value) : `${title.toLowerCase()} ${value}`;
+}
+
 // Every experiment of every result, each with a title that no other has.
 function experimentsOf(documents) {
   const experiments = documents.flatMap(({source, result}) =>
@@ -103,6 +161,12 @@ function experimentsOf(documents) {
     if (same.length > 1) {
       same.forEach((experiment, i) => { experiment.title += apart ? ` (${experiment.source})` : ` #${i + 1}`; });
     }
+  }
+  const differing = differences(experiments);
+  for (const experiment of experiments) {
+    const words = differing.map((difference) => differenceWords(difference, experiment)).filter(Boolean).join(", ");
+    const only = !experiments.some((other) => other !== experiment && differing.every(({of}) => of(other) === of(experiment)));
+    experiment.short = words && only ? words : experiment.title;
   }
   return experiments;
 }
@@ -131,10 +195,12 @@ function qualityOf(settings) {
   const estimates = settings.map((setting) => setting.record.estimated_perplexity_change);
   if (settings.length > 0 && estimates.every((estimate) => isNumber(estimate?.value))) {
     const names = distinct(estimates.map((estimate) => estimate.calibration));
-    return {title: `estimated perplexity change (${names.join(", ")})`, values: estimates, format: formatPercent};
+    const halves = estimates.map(({low, high}) => (high - low) / 2).filter((half) => half > 0);
+    const error = halves.length ? Number(Math.min(...halves).toPrecision(1)) : null;
+    return {title: `estimated perplexity change (${names.join(", ")})`, values: estimates, format: formatLoss, error};
   }
   const metric = ["mean_square_dropped_mass", "dropped_gate_mass"].find(
     (name) => settings.some((setting) => isNumber(setting.record[name])));
   if (!metric) return null;
-  return {title: metric, values: settings.map((setting) => ({value: setting.record[metric]})), format: formatValue};
+  return {title: `${metricWords(metric)}, mean over tokens`, values: settings.map((setting) => ({value: setting.record[metric]})), format: formatValue};
 }

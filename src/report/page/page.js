@@ -1,15 +1,15 @@
-// The page: a summary, a table and every figure of every experiment, drawn from the results that the page carries.
+// The page: the answer, then every figure and table of every experiment, drawn from the results that the page carries.
 
 const FIGURES = [
-  {kind: "load", title: "Load per expert, before and after", wide: true, byLayer: true, draw: drawLoad,
-   about: "Experts sorted by their tokens before rounding (line); dashes are the rows after. Where loads differ much, tokens are logarithmic above one tile. Point at an expert for its numbers."},
-  {kind: "utilisation", title: "Utilisation and waste", draw: drawUtilisation,
-   about: "Counted: rows that count as a part of all rows of the tiles that are computed."},
   {kind: "pareto", title: "Time against quality", draw: drawPareto,
    about: "Lower and further left is better. The line joins what no other point beats in both."},
-  {kind: "tiles", title: "Tile sizes", draw: drawTileSizes, about: "Dashed marks are modelled: times of a GPU that is not there, or else the speed-up if time were proportional to tiles."},
   {kind: "timing", title: "Timing distributions", byLayer: true, draw: drawTiming,
    about: "Every sample, median and quartiles, or, dashed and hollow, a modelled time with its interval; the dashed diamond is the modelled floor of the two GEMMs, where the device has one."},
+  {kind: "utilisation", title: "Utilisation and waste", draw: drawUtilisation,
+   about: "Counted: rows that count as a part of all rows of the tiles that are computed."},
+  {kind: "tiles", title: "Tile sizes", draw: drawTileSizes, about: "Dashed marks are modelled: times of a GPU that is not there, or else the speed-up if time were proportional to tiles."},
+  {kind: "load", title: "Load per expert, before and after", wide: true, byLayer: true, draw: drawLoad,
+   about: "Experts sorted by their tokens before rounding (line); dashes are the rows after. Where loads differ much, tokens are logarithmic above one tile. Point at an expert for its numbers."},
   {kind: "documented", title: "Documented against measured", wide: true, draw: drawDocumented,
    about: "Circle: reproduced; diamond: differs; triangle: the documented figures disagree with each other."},
 ];
@@ -18,7 +18,7 @@ function captionOf(experiment, kind) {
   const hows = ["load", "utilisation", "documented"].includes(kind) ? [] : distinct(experiment.settings.map(({how}) => how)).filter(Boolean);
   const badges = hows.map((how) => html("span", {class: `badge ${how}`}, howWords({how, experiment})));
   const sums = experiment.isNetwork && ["utilisation", "pareto", "tiles"].includes(kind) ? `all ${experiment.layers.length} layers ` : "";
-  return html("figcaption", {}, html("strong", {}, experiment.title), sums, ...badges);
+  return html("figcaption", {}, sums, ...badges);
 }
 
 function makeFigure(experiment, {kind, byLayer, draw}) {
@@ -44,9 +44,10 @@ function groupWords(batches) {
   return `${batches.count} of ${formatValue(batches.tokens)} tokens; figures are of group ${batches.median_group}, which has the median of tiles`;
 }
 
-function makeCard(experiment) {
+// How an experiment was made, and what it warns of.
+function factsOf(experiment) {
   const {data, environment, tool} = experiment;
-  const facts = [
+  return [
     ["Routing", routingWords(experiment)],
     ["Load", data.routing?.[0]?.counts ? `${formatValue(experiment.load)} tokens per expert, from ${formatValue(data.routing[0].counts.min)} to ` +
       `${formatValue(data.routing[0].counts.max)}${data.routing.length > 1 ? ", first layer" : ""}` : ""],
@@ -60,15 +61,28 @@ function makeCard(experiment) {
     ["Made by", [tool.version && `tatr-sim ${tool.version}`, tool.git].filter(Boolean).join(", ")],
     ["File", experiment.source],
   ].filter(([, text]) => text);
+}
+
+function warningsOf({data, short}, named = false) {
   const warnings = distinct([...(data.warnings ?? []), ...data.strategies.flatMap(({label, warnings: own}) => (own ?? []).map((text) => `${label}: ${text}`))]);
-  return html("article", {class: "card"}, html("h3", {}, experiment.title),
-              html("dl", {}, ...facts.flatMap(([name, text]) => [html("dt", {}, name), html("dd", {}, text)])),
-              ...(data.error ? [html("p", {class: "error"}, `Not finished: ${data.error}`)] : []),
-              ...(warnings.length ? [html("details", {}, html("summary", {}, plural(warnings.length, "warning")), html("ul", {}, ...warnings.map((text) => html("li", {}, text))))] : []));
+  return [
+    ...(data.error ? [html("p", {class: "error"}, `${named ? `${short}: ` : ""}Not finished: ${data.error}`)] : []),
+    ...(warnings.length ? [html("details", {class: "warnings", ...(warnings.length < 3 ? {open: ""} : {})}, html("summary", {}, `${named ? `${short}: ` : ""}${plural(warnings.length, "warning")}`),
+                                html("ul", {}, ...warnings.map((text) => html("li", {}, text))))] : []),
+  ];
 }
 
 function section(title, about, ...content) {
   return html("section", {}, html("h2", {}, title), ...(about ? [html("p", {class: "about"}, about)] : []), ...content);
+}
+
+// Details that are made when they are opened first.
+function lazyDetails(summary, make, attributes = {}, open = false) {
+  const details = html("details", attributes, html("summary", {}, summary));
+  const fill = () => { if (details.childElementCount === 1) details.append(...make()); };
+  details.addEventListener("toggle", () => { if (details.open) fill(); });
+  if (open) { fill(); details.open = true; }
+  return details;
 }
 
 // What every modelled time may be off by.
@@ -77,29 +91,68 @@ function modelWords(experiments) {
   return distinct(models.map(({device, words}) => `${device}: ${words}`)).map((text) => html("p", {class: "about model"}, text));
 }
 
-function layerTables(experiments) {
-  return experiments.filter(({isNetwork}) => isNetwork).map((experiment) => html("details", {},
-    html("summary", {}, `${experiment.title}: each of ${experiment.layers.length} layers`),
-    settingsTable(experiment.title, experiment.layers.flatMap(experiment.layerSettings), false)));
+// All of one experiment but its answer. Figures that it has nothing for are named in one line.
+function experimentParts(experiment) {
+  const figures = FIGURES.map((figure) => ({...figure, node: makeFigure(experiment, figure)}));
+  const drawn = figures.filter(({node}) => node.querySelector("svg:not(.swatch)"));
+  const absent = figures.filter((figure) => !drawn.includes(figure));
+  return [
+    html("div", {class: "figures"}, ...drawn.map(({title, about, wide, node}) => html("section", {class: wide ? "wide" : ""}, html("h3", {}, title), html("p", {class: "about"}, about), node))),
+    ...absent.map(({title, node}) => html("p", {class: "absent"}, `${title}: `, node.querySelector(".absent").textContent)),
+    ...(experiment.data.documented?.length > 0 ? [lazyDetails("Documented figures, as a table", () => [documentedTable(experiment)])] : []),
+    lazyDetails("Every figure of each strategy", () => [settingsTable("", experiment.settings, [])], {class: "every"}),
+    ...(experiment.isNetwork ? [lazyDetails(`Each of ${experiment.layers.length} layers`, () => [settingsTable("", experiment.layers.flatMap(experiment.layerSettings), [])], {class: "layers"})] : []),
+    html("h3", {}, "How this was made"),
+    html("dl", {class: "facts"}, ...factsOf(experiment).flatMap(([name, text]) => [html("dt", {}, name), html("dd", {}, text)])),
+  ];
+}
+
+const answerOf = (experiment) => [
+  html("p", {class: "lead"}, ...answerWords(experiment)), answerTable(experiment.settings, []), ...whyNotEstimated(experiment.settings), ...modelWords([experiment]), ...warningsOf(experiment),
+];
+const RULES = "Tiles and utilisation are counted, exact on every machine. Rounding at serving time makes a token's output depend on its batch. Click a head to sort.";
+
+function onePage(experiment) {
+  const parts = [routingWords(experiment), ...timingWords(experiment)].filter(Boolean).join("; ");
+  return [
+    html("header", {}, html("h1", {}, experiment.title), ...(parts ? [html("p", {class: "about"}, parts)] : [])),
+    html("section", {id: "answer"}, ...answerOf(experiment), html("p", {class: "about"}, RULES)),
+    html("article", {}, ...experimentParts(experiment)),
+  ];
+}
+
+// Many experiments: an overview first, and each experiment's details when asked for.
+function manyPage(experiments) {
+  const names = distinct(experiments.map(baseName)), few = experiments.length <= FEW;
+  const articles = new Map(experiments.map((experiment, i) => [experiment, lazyDetails(
+    experiment.short, () => [html("article", {}, html("p", {class: "about"}, experiment.title), ...answerOf(experiment), ...experimentParts(experiment))], {class: "experiment", id: `experiment-${i + 1}`})]));
+  const list = html("details", {id: "experiments", ...(few ? {open: ""} : {})}, html("summary", {}, `Details of each of ${experiments.length} experiments`), ...articles.values());
+  const open = (experiment) => {
+    list.open = articles.get(experiment).open = true;
+    articles.get(experiment).scrollIntoView();
+  };
+  const speedups = drawSpeedups(experiments);
+  const about = "Panels hold experiments that differ in their load only. Dashed marks are modelled: times of a GPU that is not there, or else the speed-up if time were proportional to tiles.";
+  return [
+    html("header", {}, html("h1", {}, names.length > 3 ? `${experiments.length} experiments` : names.join(", ")),
+         html("p", {class: "about"}, [plural(experiments.length, "experiment"), ...distinct(experiments.map(routingWords)).slice(0, 1).filter((words) => words && experiments.every((other) => routingWords(other) === words))].join(" of "))),
+    html("section", {id: "answer"},
+         ...(few ? [answerTable(experiments.flatMap(({settings}) => settings), differences(experiments))] : [strategiesTable(experiments), experimentsTable(experiments, open)]),
+         ...whyNotEstimated(experiments.flatMap(({settings}) => settings)),
+         ...modelWords(experiments), ...(few ? experiments.flatMap((experiment) => warningsOf(experiment, true)) : []), html("p", {class: "about"}, RULES)),
+    ...(typeof speedups === "string" ? [html("p", {class: "absent"}, `Speed-up over tokens per expert: ${speedups}`)]
+      : [html("details", {id: "speedup", ...(speedups.viewBox.baseVal.height < 600 ? {open: ""} : {})}, html("summary", {}, "Speed-up over tokens per expert"), html("p", {class: "about"}, about),
+              html("figure", {"data-kind": "speedup"}, html("div", {class: "scroll"}, speedups)))]),
+    list,
+  ];
 }
 
 function buildPage(experiments) {
-  for (const {settings} of experiments) for (const {label} of settings) styleOf(label);  // in order of appearance
-  const several = experiments.length > 1;
-  const documented = experiments.filter(({data}) => data.documented?.length > 0);
-  const speedups = drawSpeedups(experiments);
-  return [
-    section("Results", "", html("div", {class: "grid"}, ...experiments.map(makeCard))),
-    section("Strategies", "Click a head to sort. Tiles and utilisation are counted, exact on every machine. Rounding at serving time makes a token's output depend on its batch.",
-            ...modelWords(experiments),
-            settingsTable(several ? "All results" : experiments[0]?.title ?? "No experiment", experiments.flatMap(({settings}) => settings), several),
-            ...layerTables(experiments)),
-    section("Speed-up over tokens per expert", "Panels hold experiments that differ in their load only. Dashed marks are modelled: times of a GPU that is not there, or else the speed-up if time were proportional to tiles.",
-            html("figure", {"data-kind": "speedup"}, html("div", {class: "scroll"}, typeof speedups === "string" ? html("p", {class: "absent"}, speedups) : speedups))),
-    ...FIGURES.map((figure) => section(figure.title, figure.about,
-      html("div", {class: figure.wide ? "stack" : "grid"}, ...experiments.map((experiment) => makeFigure(experiment, figure))),
-      ...(figure.kind === "documented" ? documented.map(documentedTable) : []))),
-  ];
+  styles = assignStyles(experiments.flatMap(({settings, data}) => [...data.strategies, ...settings.map(({record}) => record)].map(({label, name}) => [label, name])));
+  document.head.append(html("style", {}, colourRules()));
+  if (experiments.length === 0) return [html("h1", {}, "No experiment")];
+  document.title = `${distinct(experiments.map(baseName)).slice(0, 3).join(", ")} – tatr-sim`;
+  return experiments.length === 1 ? onePage(experiments[0]) : manyPage(experiments);
 }
 
 // The values of what the pointer is on.

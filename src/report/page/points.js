@@ -27,6 +27,21 @@ function timesOf(settings) {
           values: settings.map(({record}) => ({value: tileRowsOf(record)}))};
 }
 
+// Where the axis of lost quality turns from linear to logarithmic, and its ticks: at the estimate's error, within which a
+// difference says nothing; without an estimate at the power of ten below the smallest loss.
+function lossAxis(losses, error) {
+  const sizes = losses.map(Math.abs).filter((size) => size > 0), largest = Math.max(...sizes, error ?? 0) || 1;
+  const threshold = error ?? 10 ** Math.floor(Math.log10(Math.max(Math.min(...(sizes.length ? sizes : [1])), largest / 1e5)));
+  const steps = [];
+  const decade = 10 ** Math.floor(Math.log10(threshold));
+  const factors = !error || largest / threshold > 1e4 ? [1] : largest / threshold > 100 ? [1, 3] : [1, 2, 5];
+  for (let i = 0; i < 14; ++i) for (const factor of factors) steps.push(Number((factor * decade * 10 ** i).toPrecision(2)));
+  const beyond = steps.filter((step) => step > threshold * (error ? 1.6 : 0.999) && step <= largest * 1.001);
+  const positive = error ? [threshold, ...beyond] : beyond;
+  const negative = positive.map((step) => -step).filter((step) => step >= Math.min(...losses) * 1.001 || (error && step === -threshold));
+  return {threshold, isError: Boolean(error), ticks: [0, ...positive, ...negative]};
+}
+
 function drawPareto(experiment) {
   const {settings} = experiment, quality = qualityOf(settings), times = timesOf(settings);
   const points = !quality ? [] : settings.map((setting, i) => ({
@@ -39,16 +54,17 @@ function drawPareto(experiment) {
   const [from, to] = padded(points.flatMap(({span}) => finite([span.value, span.low, span.high])), 0.1);
   const x = linear(from, to, area.x, area.x + area.width);
   const losses = points.flatMap(({lossSpan: {value, low, high}}) => finite([value, low, high]));
-  const sizes = losses.map(Math.abs).filter((size) => size > 0);
-  const largest = sizes.length ? Math.max(...sizes) : 1;
-  const threshold = 10 ** Math.floor(Math.log10(Math.max(Math.min(...(sizes.length ? sizes : [1])), largest / 1e5)));
+  const {threshold, ticks, isError} = lossAxis(losses, quality.error);
   const warp = symlog(threshold);
-  const bend = linear(...padded([0, 1, ...losses.map(warp)], 0.06), area.y + area.height, area.y);
+  const bend = linear(...padded([0, isError ? -0.5 : 0, 1, ...losses.map(warp)], 0.06), area.y + area.height, area.y);
   const y = (loss) => bend(warp(loss));
-  const powers = Array.from({length: 12}, (_, i) => threshold * 10 ** i).filter((power) => power <= largest * 1.001);
-  const ticks = [0, ...powers, ...powers.map((power) => -power).filter((power) => power >= Math.min(...losses) * 1.001)];
   drawXAxis(svg, area, x, niceTicks(from, to, 7), formatValue, times.title);
-  drawYAxis(svg, area, y, ticks, quality.format, fit(`${quality.title} (0, then powers of ten)`, width - 24));
+  drawYAxis(svg, area, y, ticks, isError ? formatChange : quality.format, fit(`${quality.title}${isError ? ": linear within its error" : ""}`, width - 24));
+  if (isError) {
+    const top = y(threshold), foot = Math.min(y(-threshold), area.y + area.height);
+    svg.insertBefore(add(svg, "rect", {x: area.x, y: top, width: area.width, height: foot - top, class: "band",
+                                       "data-tip": `±${formatPercent(threshold)}: within the estimate's error`}), svg.firstChild);
+  }
   const front = paretoFront(points);
   add(svg, "path", {d: front.map(({time, loss}, i) => (i ? `H${x(time).toFixed(1)}V${y(loss).toFixed(1)}` : `M${x(time).toFixed(1)} ${y(loss).toFixed(1)}`)).join(""), class: "front"});
   for (const {setting, how, time, span, loss, lossSpan} of points) {
@@ -125,7 +141,7 @@ const extent = (points) => points.flatMap(({value, low, high}) => finite([value,
 function drawTileSizes(experiment) {
   const {settings, tiles} = experiment;
   if (settings.length === 0) return "The result holds no strategies.";
-  const tileWords = (tile) => (tile === null ? "own tiles" : `tile ${tile}`);
+  if (tiles.length === 1) return "All strategies have one tile.";
   const shares = seriesOf(settings, ({label}) => label, ({tile}) => tile, ({record, title}) =>
     (isNumber(record.tile_utilisation) ? [{value: record.tile_utilisation, how: "measured", tip: `${title}\nutilisation ${formatPercent(record.tile_utilisation)}`}] : []));
   const ratios = seriesOf(settings, ({label}) => label, ({tile}) => tile, speedupPoints);
@@ -136,7 +152,7 @@ function drawTileSizes(experiment) {
   svg.setAttribute("viewBox", `0 0 600 ${lower.y + (hows.length ? 172 : -25)}`);
   const used = padded([1, ...extent(allPoints(shares))], 0.06);
   const share = linear(...used, upper.y + upper.height, upper.y);
-  drawYAxis(svg, upper, share, niceTicks(...used, 5).filter((tick) => tick <= 1), formatPercent, "tile utilisation (counted)");
+  drawYAxis(svg, upper, share, niceTicks(...used, 5).filter((tick) => tick <= 1), formatPercent, "utilisation (counted)");
   drawCategories(svg, upper, tiles, shares, share, tileWords);
   if (hows.length === 0) return svg;
   const range = padded([1, ...extent(allPoints(ratios))], 0.06);
@@ -145,6 +161,15 @@ function drawTileSizes(experiment) {
   addLine(svg, lower.x, ratio(1), lower.x + lower.width, ratio(1), "reference");
   drawCategories(svg, lower, tiles, ratios, ratio, tileWords);
   return svg;
+}
+
+// What sets a panel apart from the others, of a setting of each: settings that vary but the load, and the tile.
+function panelTitles(settings) {
+  const experiments = distinct(settings.map(({experiment}) => experiment));
+  const differing = differences(experiments, /^(measure|router\/(tokens|experts|top_k)$)/);
+  const tiles = distinct(settings.map(({tile}) => tile)).length > 1;
+  return ({experiment, tile}) => [...differing.map((difference) => differenceWords(difference, experiment)), tiles ? tileWords(tile) : ""].filter(Boolean).join(", ") ||
+    [baseName(experiment), tileWords(tile)].join(", ");
 }
 
 // Speed-up over mean tokens per expert, for all experiments: one panel for those that differ in nothing else, and tile.
@@ -158,6 +183,7 @@ function drawSpeedups(experiments) {
     const key = `${setting.experiment.kin} ${setting.tile}`;
     panels.set(key, [...(panels.get(key) ?? []), setting]);
   }
+  const titleOf = panelTitles([...panels.values()].map(([setting]) => setting));
   const columns = Math.min(panels.size, 3), width = 1100, gap = 30, panelWidth = (width - gap * (columns - 1)) / columns;
   const svg = canvas(width, 100, "Speed-up over tokens per expert");
   const hows = distinct(settings.flatMap(speedupPoints).map(({how}) => how));
@@ -167,9 +193,9 @@ function drawSpeedups(experiments) {
     const area = {x: (i % columns) * (panelWidth + gap) + 50, y: top + Math.floor(i / columns) * 240, width: panelWidth - 54, height: 170};
     const range = padded([1, ...extent(own.flatMap(speedupPoints))], 0.06);
     const ratio = linear(...range, area.y + area.height, area.y);
-    const names = distinct(own.map(({experiment}) => experiment.data.name)).join(", ");
+    const title = titleOf(own[0]);
     drawYAxis(svg, area, ratio, niceTicks(...range, 5), formatRatio);
-    addText(svg, area.x, area.y - 8, fit(own[0].tile === null ? names : `${names}, tile ${own[0].tile}`, area.width, 600), "strong");
+    addText(svg, area.x, area.y - 8, fit(title, area.width, 600), "strong");
     addLine(svg, area.x, ratio(1), area.x + area.width, ratio(1), "reference");
     addText(svg, area.x + area.width / 2, area.y + area.height + 33, "tokens per expert (mean)", "middle");
     const loads = distinct(own.map(({experiment}) => experiment.load)).sort((a, b) => a - b);

@@ -18,12 +18,12 @@ function drawUtilisation(experiment) {
   const area = {x: left, y: 2, width: width - left - Math.max(...texts.map(textWidth)) - 10, height};
   const x = linear(0, 1, area.x, area.x + area.width);
   drawXAxis(svg, area, x, niceTicks(0, 1, 5), (share) => `${Math.round(100 * share)}%`, "rows of whole tiles that count (waste: hatched)");
-  settings.forEach(({record, title}, i) => {
+  settings.forEach(({record, title, label}, i) => {
     const used = record.tile_utilisation, y = 2 + i * rowHeight + 3, bar = rowHeight - 6;
     const tip = `${title}\nuseful ${formatPercent(used)}, wasted ${formatPercent(1 - used)}\n` +
       `${plural(record.rows, "row")} in ${plural(record.tiles, "tile")}`;
     if (used < 1) add(svg, "rect", {x: x(used), y, width: x(1) - x(used), height: bar, class: "waste", "data-tip": tip});
-    add(svg, "rect", {x: x(0), y, width: x(used) - x(0), height: bar, class: "useful", "data-tip": tip});
+    add(svg, "rect", {x: x(0), y, width: x(used) - x(0), height: bar, class: `useful ${colourOf(label)}`, "data-tip": tip});
     addText(svg, x(1) + 8, y + bar - 4, texts[i]);
   });
   return svg;
@@ -73,7 +73,7 @@ function drawTiming(experiment, layer) {
     const middle = 2 + (i + 0.5) * rowHeight;
     drawSamples(svg, setting, x, middle);
     if (!isNumber(floors[i])) return;
-    add(svg, "polygon", {points: SHAPES[3].map(([dx, dy]) => `${x(floors[i]) + 6 * dx},${middle + 6 * dy}`).join(" "), class: "mark modelled plain",
+    add(svg, "polygon", {points: SHAPES.D.map(([dx, dy]) => `${x(floors[i]) + 6 * dx},${middle + 6 * dy}`).join(" "), class: "mark modelled plain",
                          "data-tip": `${setting.title}, both GEMMs\nmodelled floor ${formatValue(floors[i])} ms\nmeasured ${formatValue(setting.gemmMs)} ms`});
   });
   if (!ratios) return svg;
@@ -81,7 +81,7 @@ function drawTiming(experiment, layer) {
   const ends = settings.flatMap(({speedup}) => (speedup ? finite([speedup.value, speedup.low, speedup.high]) : []));
   const [least, most] = padded([1, ...ends], 0.08);
   const ratio = linear(least, most, right.x, right.x + right.width);
-  drawXAxis(svg, right, ratio, niceTicks(least, most, 4), (value) => `${value}×`, settings.some(({how}) => how === "modelled") ? "speed-up, 90% of the model's cases" : "speed-up, 95% interval");
+  drawXAxis(svg, right, ratio, niceTicks(least, most, 4), (value) => `${value}×`, settings.some(({how}) => how === "modelled") ? "speed-up [90% of cases]" : "speed-up [95%]");
   settings.forEach((setting, i) => {
     const {speedup, label, how, title} = setting;
     if (!speedup) return;
@@ -92,7 +92,7 @@ function drawTiming(experiment, layer) {
   return svg;
 }
 
-const VERDICTS = {reproduced: 0, differs: 3, inconsistent: 2};  // the shape of each verdict's mark
+const VERDICTS = {reproduced: "o", differs: "D", inconsistent: "^"};  // the shape of each verdict's mark
 const isShare = (metric) => METRICS.some(({name, share}) => name === metric && share) || metric.endsWith("_change");
 
 function drawDocumented(experiment) {
@@ -104,7 +104,7 @@ function drawDocumented(experiment) {
   const svg = canvas(width, height + top + 44, `Documented against measured, ${experiment.title}`);
   const tiles = distinct(figures.map(({tile}) => tile)).length > 1;
   const left = drawRowNames(svg, figures.map(({strategy, metric, tile}) =>
-    `${strategy}, ${metric}${tiles && tile ? `, tile ${tile}` : ""}`), top, rowHeight, 340) + 12;
+    `${strategy}, ${metricWords(metric)}${tiles && tile ? `, tile ${tile}` : ""}`), top, rowHeight, 340) + 12;
   const format = (metric) => (isShare(metric) ? formatPercent : formatValue);
   const texts = figures.map(({metric, documented, measured, verdict}) => {
     const ours = verdict in VERDICTS ? format(metric)(measured) : "–";
@@ -120,7 +120,7 @@ function drawDocumented(experiment) {
   addText(svg, area.x + area.width + 12, top - 7, heading, "quiet");
   figures.forEach((figure, i) => {
     const y = top + (i + 0.5) * rowHeight;
-    const tip = `${figure.strategy}, ${figure.metric}\n${texts[i]}\n${figure.why ?? ""}\n${figure.source ?? ""}`;
+    const tip = `${figure.strategy}, ${metricWords(figure.metric)}\n${texts[i]}\n${figure.why ?? ""}\n${figure.source ?? ""}`;
     addText(svg, area.x + area.width + 12, y + 4, texts[i]).setAttribute("data-tip", tip);
     if (ratios[i] === null) return;
     addLine(svg, x(1), y, x(ratios[i]), y, `verdict ${figure.verdict}`);

@@ -104,22 +104,15 @@ const polygon = (corners, turn, radius = () => 1) => Array.from({length: corners
   const angle = ((i / corners) * 2 + turn) * Math.PI;
   return [radius(i) * Math.sin(angle), -radius(i) * Math.cos(angle)];
 });
-const SHAPES = [
-  polygon(24, 0), polygon(4, 0.25, () => 1.2), polygon(3, 0, () => 1.25), polygon(4, 0, () => 1.25),
-  polygon(3, 1, () => 1.25), polygon(10, 0, (i) => (i % 2 ? 0.55 : 1.4)), polygon(6, 0, () => 1.1),
-  polygon(8, 0, (i) => (i % 2 ? 0.5 : 1.3)),
-];
-const COLOURS = 7;  // Okabe and Ito's, without yellow, which is too light on white
-
-const styles = new Map([["none", 0]]);  // label → number; the same label looks the same in every figure
-function styleOf(label) {
-  if (!styles.has(label)) styles.set(label, styles.size);
-  return styles.get(label);
-}
-const colourOf = (label) => `c${styleOf(label) % COLOURS}`;
+const SHAPES = {  // by the letters that matplotlib has for them
+  o: polygon(24, 0), s: polygon(4, 0.25, () => 1.2), "^": polygon(3, 0, () => 1.25), D: polygon(4, 0, () => 1.25),
+  v: polygon(3, 1, () => 1.25), "*": polygon(10, 0, (i) => (i % 2 ? 0.55 : 1.4)), h: polygon(6, 0, () => 1.1),
+  P: polygon(8, 0, (i) => (i % 2 ? 0.5 : 1.3)),
+};
+const shapeOf = (label) => SHAPES[STRATEGY_STYLES[styleOf(label)].marker];
 
 function addMarker(svg, x, y, label, how, tip, size = 5) {
-  const points = SHAPES[styleOf(label) % SHAPES.length].map(([dx, dy]) => `${(x + size * dx).toFixed(1)},${(y + size * dy).toFixed(1)}`);
+  const points = shapeOf(label).map(([dx, dy]) => `${(x + size * dx).toFixed(1)},${(y + size * dy).toFixed(1)}`);
   return add(svg, "polygon", {points: points.join(" "), class: `mark ${how} ${colourOf(label)}`, ...(tip ? {"data-tip": tip} : {})});
 }
 

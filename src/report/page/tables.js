@@ -1,5 +1,6 @@
-// Tables whose heads sort them. A column is {title, value, text}: `value` of a row sorts, `text` shows; missing values
-// come last either way. A column may have a `help`.
+// Tables whose heads sort them. A column is {title, value, text, show}: `value` of a row sorts, `text` tells, `show` gives
+// nodes in its place; missing values come last either way. A column may have a `help`. What is the same in all rows is told
+// once above the table, unless the column is to `stay`.
 
 function compareValues(a, b, direction) {
   const missing = (value) => value === null || value === undefined;
@@ -7,17 +8,22 @@ function compareValues(a, b, direction) {
   return direction * (typeof a === "string" ? a.localeCompare(b, "en", {numeric: true}) : a - b);
 }
 
+const cellText = (row, {value, text}) => (text ? text(row) : String(value(row) ?? "–"));
+
 function makeTable(caption, columns, rows) {
-  const shown = columns.filter(({value}) => rows.some((row) => (value(row) ?? null) !== null));
+  const filled = columns.filter(({value}) => rows.some((row) => (value(row) ?? null) !== null));
+  const same = rows.length < 2 ? [] : filled.filter((column) => !column.stay && distinct(rows.map((row) => cellText(row, column))).length === 1);
+  const shown = filled.filter((column) => !same.includes(column));
   const body = html("tbody");
-  const cell = (row, {value, text}) => {
-    const shownText = text ? text(row) : String(value(row) ?? "–");
-    return html("td", {class: typeof value(row) !== "string" ? "number" : shownText.length > 24 ? "prose" : "word"}, shownText);
+  const cell = (row, column) => {
+    const text = cellText(row, column);
+    const kind = typeof column.value(row) !== "string" ? "number" : text.length > 24 ? "prose" : "word";
+    return html("td", {class: kind}, ...(column.show ? column.show(row) : [text]));
   };
   const fill = (sorted) => body.replaceChildren(...sorted.map((row) => html("tr", {}, ...shown.map((column) => cell(row, column)))));
   const heads = shown.map(({title, value, help}) => {
     const button = html("button", {type: "button", ...(help ? {title: help} : {})}, title);
-    const head = html("th", {scope: "col"}, button);
+    const head = html("th", {scope: "col", ...(rows.some((row) => typeof value(row) === "string") ? {} : {class: "number"})}, button);
     button.addEventListener("click", () => {
       const direction = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
       for (const other of heads) other.removeAttribute("aria-sort");
@@ -27,7 +33,10 @@ function makeTable(caption, columns, rows) {
     return head;
   });
   fill(rows);
-  return html("div", {class: "scroll"}, html("table", {}, html("caption", {}, caption), html("thead", {}, html("tr", {}, ...heads)), body));
+  const alike = same.flatMap((column, i) => [i ? " · " : "", html("span", {title: column.help ?? ""}, `${column.title.replace(/ \[.*/, "")} `, html("b", {}, cellText(rows[0], column)))]);
+  return html("div", {class: "table"}, ...(caption ? [html("p", {class: "about caption"}, caption)] : []),
+              ...(same.length ? [html("p", {class: "about same"}, "The same in all rows: ", ...alike)] : []),
+              html("div", {class: "scroll"}, html("table", {}, html("thead", {}, html("tr", {}, ...heads)), body)));
 }
 
 // A metric of the catalogue; its help is the head's tip.
@@ -37,44 +46,103 @@ function metricColumn(name, title) {
   return {title, help, value, text: (row) => format(value(row))};
 }
 
-// "CPU, reduced shape", or the modelled GPU with what casts doubt on it.
+// "measured", "CPU, reduced shape", or the modelled GPU with what casts doubt on it.
 function timesWords(setting) {
   if (setting.how === null) return null;
   return setting.how === "reduced" ? HOW_WORDS.reduced.split(":")[0] : howWords(setting);
 }
 
-function settingsTable(caption, settings, several) {
-  return makeTable(caption, [
-    ...(several ? [{title: "Result", value: ({experiment}) => experiment.title}] : []),
-    {title: "Strategy", value: ({label}) => label},
-    {title: "Tile", value: ({tile}) => tile, text: ({tile}) => (tile === null ? "by load" : String(tile))},
-    {title: "Layer", value: ({record, experiment}) => (experiment.layers.length > 1 ? record.layer : null)},
+// A strategy's marker, as in the figures.
+function swatch(label) {
+  const svg = canvas(14, 14, "");
+  svg.setAttribute("class", "swatch");
+  addMarker(svg, 7, 7, label, "measured", null, 4.6);
+  return svg;
+}
+
+// The interval that a speed-up has: of the model's cases, or of what was measured.
+function speedupTitle(settings) {
+  const hows = distinct(settings.filter(({speedup}) => isNumber(speedup?.low)).map(({how}) => how));
+  return `Speed-up${hows.length === 0 ? "" : hows.every((how) => how === "modelled") ? " [90% of cases]" : hows.includes("modelled") ? " [95%, modelled 90%]" : " [95%]"}`;
+}
+
+const perplexityColumn = {
+  title: "Perplexity (estimated)", help: "estimated change of the perplexity, with its interval",
+  value: ({record}) => record.estimated_perplexity_change?.value ?? null,
+  text: ({record}) => formatInterval(record.estimated_perplexity_change ?? {}, formatLoss),
+};
+
+const plainOf = (setting) => setting.experiment.settings.find(({record, tile}) => record.name === "none" && tile === setting.tile);
+
+// Tiles beside those of none at the same tile.
+function tilesText(setting) {
+  const plain = plainOf(setting), {tiles} = setting.record;
+  const change = plain && plain !== setting && plain.record.tiles > 0 ? ` (${formatChange(Math.round(1000 * (tiles / plain.record.tiles - 1)) / 1000)})` : "";
+  return `${formatValue(tiles)}${change}`;
+}
+
+const nameColumns = (differing) => [
+  ...differing.map(({title, of}) => ({title, value: ({experiment}) => of(experiment), stay: true})),
+  {title: "Strategy", value: ({label}) => label, show: ({label}) => [swatch(label), label], stay: true},
+  {title: "Tile", value: ({tile}) => tile ?? "by load", text: ({tile}) => (tile === null ? "by load" : String(tile))},
+];
+const speedupColumn = (settings) => ({title: speedupTitle(settings), value: ({speedup}) => speedup?.value ?? null, stay: true,
+                                      help: "time of the layer with none at the same tile over the strategy's",
+                                      text: ({speedup}) => formatInterval(speedup ?? {}, formatRatio)});
+const timesColumn = {title: "Times", value: timesWords, text: (setting) => timesWords(setting) ?? "–"};
+
+// Why estimates are missing.
+function whyNotEstimated(settings) {
+  const reasons = distinct(settings.map(({record}) => (record.estimated_perplexity_change ? null : record.why_not_estimated)).filter(Boolean));
+  return reasons.length ? [html("p", {class: "about"}, `Perplexity is not estimated: ${reasons.slice(0, 3).join("; ")}${reasons.length > 3 ? "; …" : ""}.`)] : [];
+}
+
+// The answer: what each strategy gains, and what it costs.
+function answerTable(settings, differing) {
+  return makeTable("", [
+    ...nameColumns(differing),
+    speedupColumn(settings),
+    {title: "By tiles (modelled)", help: "tiles of none over the strategy's: the speed-up if time were proportional to tiles",
+     value: ({modelled, speedup}) => (speedup ? null : modelled ?? null), text: ({modelled}) => formatRatio(modelled)},
+    {...metricColumn("tiles", "Tiles (against none)"), text: tilesText, stay: true},
+    {...metricColumn("dropped", "Dropped"), stay: true,
+     text: ({record}) => `${formatValue(record.dropped)}${record.dropped > 0 && isNumber(record.dropped_share) ? ` (${formatPercent(record.dropped_share)})` : ""}`},
+    perplexityColumn,
+    metricColumn("dropped_gate_mass", "Lost gate mass"),
     metricColumn("tile_utilisation", "Utilisation"),
-    ...METRICS.filter(({heading}) => heading).map(({name, heading}) => metricColumn(name, heading)),
-    metricColumn("mean_square_dropped_mass", "Mean square"),
-    {title: "Perplexity (estimated)", value: ({record}) => record.estimated_perplexity_change?.value ?? null,
-     text: ({record}) => formatInterval(record.estimated_perplexity_change ?? {}, formatPercent)},
+    timesColumn,
+  ], settings);
+}
+
+function settingsTable(caption, settings, differing) {
+  return makeTable(caption, [
+    ...nameColumns(differing),
+    {title: "Layer", value: ({record, experiment}) => (experiment.layers.length > 1 ? record.layer : null), stay: true},
+    metricColumn("tile_utilisation", "Utilisation"),
+    ...METRICS.filter(({heading}) => heading).map(({name, heading}) => metricColumn(name, name === "dropped_gate_mass" ? "Lost gate mass" : heading)),
+    metricColumn("mean_square_dropped_mass", "Its square"),
+    perplexityColumn,
     {title: "GEMM ms", value: ({gemmMs}) => gemmMs, text: ({gemmMs}) => formatValue(gemmMs)},
     {title: "Layer ms", value: ({layerMs}) => layerMs?.value ?? null, text: ({layerMs}) => formatValue(layerMs?.value)},
-    {title: "Speed-up [95%]", value: ({speedup}) => speedup?.value ?? null, text: ({speedup}) => formatInterval(speedup ?? {}, formatRatio)},
+    speedupColumn(settings),
     {title: "By tiles (modelled)", value: ({modelled}) => modelled ?? null, text: ({modelled}) => formatRatio(modelled)},
     {title: "End to end [95%]", value: ({record}) => record.timing?.end_to_end_speedup?.value ?? null,
      text: ({record}) => formatInterval(record.timing?.end_to_end_speedup ?? {}, formatRatio)},
     {title: "Useful TFLOP/s", value: ({record}) => record.timing?.useful_tflops ?? null, text: ({record}) => formatValue(record.timing?.useful_tflops)},
     {title: "Output error", value: ({record}) => record.timing?.output_error ?? null, text: ({record}) => formatValue(record.timing?.output_error)},
-    {title: "Times", value: timesWords, text: (setting) => timesWords(setting) ?? "–"},
+    timesColumn,
   ], settings);
 }
 
 function documentedTable(experiment) {
   const format = ({metric}, value) => (isShare(metric) ? formatPercent(value) : formatValue(value));
-  return makeTable(experiment.title, [
-    {title: "Strategy", value: ({strategy}) => strategy},
-    {title: "Figure", value: ({metric}) => metric},
+  return makeTable("", [
+    {title: "Strategy", value: ({strategy}) => strategy, stay: true},
+    {title: "Figure", value: ({metric}) => metricWords(metric), stay: true},
     {title: "Tile", value: ({tile}) => tile},
-    {title: "Documented", value: ({documented}) => documented, text: (row) => format(row, row.documented)},
-    {title: "Ours", value: ({measured}) => measured, text: (row) => format(row, row.measured)},
-    {title: "Verdict", value: ({verdict}) => String(verdict).replace("_", " ")},
+    {title: "Documented", value: ({documented}) => documented, text: (row) => format(row, row.documented), stay: true},
+    {title: "Ours", value: ({measured}) => measured, text: (row) => format(row, row.measured), stay: true},
+    {title: "Verdict", value: ({verdict}) => String(verdict).replace("_", " "), stay: true},
     {title: "Why", value: ({why}) => why},
     {title: "Source", value: ({source}) => source},
   ], experiment.data.documented);
