@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 cuda=OFF
 if nvidia-smi -L >/dev/null 2>&1; then cuda=ON; else echo "No GPU here: building without the CUDA back end"; fi
 # Without the tests, which need more packages and take longer to build.
-TATR_TARGET=tatr-sim scripts/build.sh release -DTATR_CUDA=$cuda -DBUILD_TESTING=OFF
+scripts/build.sh release -DTATR_CUDA=$cuda -DBUILD_TESTING=OFF
 mkdir -p results
 echo "Running configs/documented.json"
 echo

@@ -21,5 +21,6 @@ void add_compare(CLI::App& app, Action& action);
 void add_device(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
+void add_man(CLI::App& app, Action& action);
 
 }  // namespace tatr
