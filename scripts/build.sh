@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Configures and builds a preset: build.sh PRESET [CMAKE_OPTION…]. Installs the packages that it needs first. With
-# TATR_TARGET, only those targets are built.
+# TATR_TARGET, only those targets are built; with the option -DBUILD_TESTING=OFF nothing for tests is installed or looked for.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 preset=${1:-release}
 shift || true
-scripts/install_packages.sh
+what=()
+case " $* " in *" -DBUILD_TESTING=OFF "*) what=(--program) ;; esac
+scripts/install_packages.sh "${what[@]}"
 # nvcc is often installed but not on the PATH.
 if ! command -v nvcc >/dev/null && [ -x /usr/local/cuda/bin/nvcc ]; then export PATH=$PATH:/usr/local/cuda/bin; fi
 # Debian's Python, for which the packages are, though another may come first on the PATH.
@@ -23,7 +25,7 @@ export CCACHE_SLOPPINESS=pch_defines,time_macros  # else nothing with precompile
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 echo "Building preset '$preset' in $folder/ (a first build takes some minutes)"
-if ! { cmake --preset "$preset" "${generator[@]}" "${launcher[@]}" "${python[@]}" "$@" && cmake --build "$folder" --parallel "$(nproc)" --target ${TATR_TARGET:-all}; } >"$log" 2>&1; then
+if ! { cmake --preset "$preset" "${generator[@]}" "${launcher[@]}" "${python[@]}" -DBUILD_TESTING=ON "$@" && cmake --build "$folder" --parallel "$(nproc)" --target ${TATR_TARGET:-all}; } >"$log" 2>&1; then
   echo "The build failed; the end of its log:" >&2
   tail -n 40 "$log" >&2
   exit 3

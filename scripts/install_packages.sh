@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Installs what building and testing need, and the packages named as arguments, from Debian or Ubuntu. Does nothing where all of
-# it is there.
+# Installs what building and testing need, from Debian or Ubuntu: install_packages.sh [--program] [PACKAGE…]. With --program, only what
+# the program itself is built from; packages that are named come with either. Does nothing where all of it is there.
 set -euo pipefail
 
-packages=(g++ cmake ninja-build make git python3 python3-numpy libcli11-dev libfmt-dev nlohmann-json3-dev libvalijson-dev
-  libarchive-dev zlib1g-dev libopenblas-dev libthrust-dev catch2 zsh "$@")
+packages=(g++ cmake ninja-build git libcli11-dev libfmt-dev nlohmann-json3-dev libvalijson-dev libarchive-dev zlib1g-dev
+  libopenblas-dev libthrust-dev)
+if [ "${1:-}" = --program ]; then shift; else packages+=(make python3 python3-numpy catch2 zsh groff-base mandoc); fi
+packages+=("$@")
 
 missing=()
 for package in "${packages[@]}"; do

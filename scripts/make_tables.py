@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the README's tables of measured GPU figures from docs/results/*.json.
+"""Makes the documents' tables of measured GPU figures from docs/results/*.json.
 
-    scripts/make_tables.py             writes the tables into README.md
-    scripts/make_tables.py --check     fails (exit 1) where README.md and the data differ
+    scripts/make_tables.py             writes the tables into README.md and docs/*.md
+    scripts/make_tables.py --check     fails (exit 1) where the documents and the data differ
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME.json says where its figures come from and holds them,
 each with the digits that were printed. A cell is a template over a row's keys: {tiles}; [value, low, high] is shown with its
@@ -71,22 +71,26 @@ def rendered(name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where README.md and the data differ")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where the documents and the data differ")
     check = parser.parse_args().check
-    readme = ROOT / "README.md"
-    old = readme.read_text()
-    names = [match[2] for match in BLOCK.finditer(old)]
+    pages = {path: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+    names = [match[2] for page in pages.values() for match in BLOCK.finditer(page)]
     files = sorted(path.stem for path in (ROOT / "docs/results").glob("*.json"))
-    if sorted(names) != files or old.count("<!-- table:") != len(names):
-        print(f"README.md has the tables {sorted(names)}, docs/results/ the files {files}", file=sys.stderr)
+    if sorted(names) != files or sum(page.count("<!-- table:") for page in pages.values()) != len(names):
+        print(f"the documents have the tables {sorted(names)}, docs/results/ the files {files}", file=sys.stderr)
         return 1
-    new = BLOCK.sub(lambda match: match[1] + rendered(match[2]) + match[4], old)
-    if not check:
-        readme.write_text(new)
-    elif new != old:
-        sys.stdout.writelines(difflib.unified_diff(old.splitlines(True), new.splitlines(True), "README.md", "docs/results"))
+    differ = False
+    for path, old in pages.items():
+        new = BLOCK.sub(lambda match: match[1] + rendered(match[2]) + match[4], old)
+        if not check and new != old:
+            path.write_text(new)
+        elif new != old:
+            differ = True
+            name = str(path.relative_to(ROOT))
+            sys.stdout.writelines(difflib.unified_diff(old.splitlines(True), new.splitlines(True), name, "docs/results"))
+    if differ:
         return 1
-    print(f"{len(names)} tables of README.md {'are those of' if check else 'made from'} docs/results/")
+    print(f"{len(names)} tables of the documents {'are those of' if check else 'made from'} docs/results/")
     return 0
 
 

@@ -4,14 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/build.sh release -DTATR_CUDA=ON
-scripts/install_packages.sh dpkg-dev file
+scripts/build.sh release -DTATR_CUDA=ON -DBUILD_TESTING=OFF
+scripts/install_packages.sh --program dpkg-dev file
 (cd build && cpack >/dev/null)
 package=$(ls -t build/tatr-sim_*.deb | head -n 1)
 echo "Built $package"
 [ "${1:-}" = --try ] || exit 0
 
-scripts/install_packages.sh debootstrap
+scripts/install_packages.sh --program debootstrap
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 chmod 755 "$root"

@@ -23,5 +23,6 @@ void add_device(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
 void add_init(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
+void add_man(CLI::App& app, Action& action);
 
 }  // namespace tatr

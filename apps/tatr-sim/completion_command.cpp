@@ -17,7 +17,7 @@ namespace {
 constexpr const char* kLowerCase = "abcdefghijklmnopqrstuvwxyz";
 
 std::vector<const CLI::App*> commands_of(const CLI::App& app) {
-  return app.get_subcommands([](const CLI::App* command) { return !command->get_name().empty(); });
+  return app.get_subcommands([](const CLI::App* command) { return !command->get_group().empty(); });
 }
 
 /// "bash zsh" for the type name "bash|zsh"; empty where it is no list of words.

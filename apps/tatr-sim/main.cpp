@@ -80,7 +80,7 @@ tatr::ExitCode start(int argc, char** argv) {
   tatr::Action action;
   for (const auto add : {tatr::add_run, tatr::add_advise, tatr::add_init, tatr::add_show, tatr::add_compare,
                          tatr::add_report, tatr::add_merge, tatr::add_validate, tatr::add_schema, tatr::add_device,
-                         tatr::add_list, tatr::add_completion}) {
+                         tatr::add_list, tatr::add_completion, tatr::add_man}) {
     add(app, action);
   }
   std::vector<std::string> words = tatr::command_words(app, argc, argv);

@@ -7,4 +7,6 @@ namespace tatr {
 const char* program_version() { return TATR_VERSION; }
 const char* program_commit() { return TATR_GIT; }
 
+const char* program_date() { return TATR_DATE; }
+
 }  // namespace tatr

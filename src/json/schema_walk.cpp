@@ -95,6 +95,7 @@ class Walker {
 
   Problem check(const json& reference, const json& value, const Place& place) const;
   void fill(const json& reference, json& value) const;
+  std::string describe(const json& reference) const;
 
  private:
   const json& resolve(const json& schema) const;
@@ -102,7 +103,6 @@ class Walker {
   bool accepts_type(const json& schema, const json& value) const;
   bool matches(const json& schema, const json& value) const { return !check(schema, value, {}); }
 
-  std::string describe(const json& reference) const;
   std::string describe_type(const json& schema, const std::string& type) const;
   void collect_words(const json& reference, std::vector<std::string>& words) const;
   SchemaProblem refuse(const json& schema, const json& value, const Place& place) const;
@@ -376,6 +376,8 @@ std::size_t distance(const std::string& a, const std::string& b) {
 Problem find_problem(const json& schema, const json& document) { return Walker(schema).check(schema, document, {}); }
 
 void fill_defaults(const json& schema, json& document) { Walker(schema).fill(schema, document); }
+
+std::string schema_in_words(const json& root, const json& part) { return Walker(root).describe(part); }
 
 std::string child_pointer(const std::string& pointer, const std::string& key) {
   std::string printable = brief_json(key);  // escapes control characters, adds quotes

@@ -22,6 +22,9 @@ std::optional<SchemaProblem> find_problem(const nlohmann::json& schema, const nl
 /// where the schema says number. The document must be valid.
 void fill_defaults(const nlohmann::json& schema, nlohmann::json& document);
 
+/// What values a part of the schema `root` allows: "an integer from 1 to 8".
+std::string schema_in_words(const nlohmann::json& root, const nlohmann::json& part);
+
 /// `pointer` with one more key or index, escaped and safe to print.
 std::string child_pointer(const std::string& pointer, const std::string& key);
 

@@ -84,7 +84,7 @@ std::string not_calibrated(const CalibrationCover& covers, const RouterConfig& r
 }
 
 /// What no measurement had though the formula reaches it: left out of the fit, strategies are estimated about as well
-/// as settings of a strategy are (README).
+/// as settings of a strategy are (docs/quality.md).
 std::vector<std::string> beyond_measurements(const Calibration& calibration, const RouterConfig& router,
                                              const StrategyConfig& strategy, std::size_t layers) {
   const std::vector<std::string>& measured = calibration.covers.strategies;

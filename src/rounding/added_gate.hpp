@@ -1,5 +1,5 @@
 // The gate of an added row: what a token weighs at an expert that it did not choose. Decides nothing of which tokens
-// are added: their order is by p. The options and why there are two: README, "What the words mean".
+// are added: their order is by p. The options and why there are two: docs/strategies.md.
 #pragma once
 
 #include <cstdint>

@@ -12,7 +12,7 @@
 
 namespace tatr {
 
-/// T tokens, K choices each; see README, "What the words mean".
+/// T tokens, K choices each; see docs/figures.md.
 struct RoundingMetrics {
   Known known = Known::kScores;  // of the routing: metrics that need more (RoundingMetric::needs) have no value
   std::int64_t tile = 0;         // 0: each expert has its own (dynamic)

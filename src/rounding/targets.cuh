@@ -1,4 +1,4 @@
-// The strategies: how many rows of its ranking each expert gets. Meaning and source of each rule: README, "Strategies".
+// The strategies: how many rows of its ranking each expert gets. Meaning and source of each rule: docs/strategies.md.
 #pragma once
 
 #include <algorithm>

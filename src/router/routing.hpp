@@ -1,5 +1,5 @@
 // From router logits to top-k routing. Decides which experts each token goes to and with what gate; knows nothing of
-// tiles. The rules (selection, ties, gates) are those of README, section "What the words mean".
+// tiles. The rules (selection, ties, gates) are those of docs/figures.md, "Routing".
 #pragma once
 
 #include <cstdint>

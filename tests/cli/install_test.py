@@ -1,14 +1,19 @@
-"""What `cmake --install` puts where, and shell completion as the shells run it.
+"""What `cmake --install` puts where and that it works from there; man pages; shell completion as the shells run it.
 
 usage: install_test.py PROGRAM SOURCE_DIR CMAKE BUILD_DIR
 """
 
+import importlib.util
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import unittest
 
-from program import ProgramTest, run
+from documents import broken_links
+from program import ProgramTest, SOURCE, TINY, run
 
 CMAKE, BUILD = sys.argv[3:5]
 
@@ -44,6 +49,67 @@ class Install(ProgramTest):
                                 capture_output=True, text=True)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual((self.path / "share/doc/tatr-sim/README.md").exists(), True)
+
+    def test_every_installed_config_names_a_schema_that_is_there(self):
+        configs = [path for path in self.path.glob("share/tatr-sim/configs/**/*.json") if "$schema" in json.loads(path.read_text())]
+        self.assertGreater(len(configs), 10)
+        for path in configs:
+            self.assertTrue((path.parent / json.loads(path.read_text())["$schema"]).exists(), path)
+
+    def test_links_of_installed_documents_lead_somewhere(self):
+        folder = self.path / "share/doc/tatr-sim"
+        self.assertEqual(broken_links(folder), [])
+        self.assertEqual({path.name for path in folder.glob("docs/*.md")}, {path.name for path in (SOURCE / "docs").glob("*.md")})
+
+    def script(self, name, *arguments):
+        """An installed script, run by the Python of this test; None where it says that it lacks a module."""
+        path = self.path / "share/tatr-sim/scripts" / name
+        self.assertTrue(os.access(path, os.X_OK), path)
+        result = subprocess.run([sys.executable, path, *map(str, arguments)], capture_output=True, text=True, cwd=self.path)
+        if name == "plot.py" and importlib.util.find_spec("matplotlib") is None:
+            self.skipTest("no matplotlib here")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        return result
+
+    def test_the_installed_scripts_run_from_there(self):
+        self.script("convert_trace.py", "--help")
+        if importlib.util.find_spec("numpy") is not None:  # by the measurements that are installed with it
+            share = self.path / "share/tatr-sim"
+            self.script("calibrate.py", "--others", share / "src/quality/other_models.json", "--check",
+                        share / "src/quality/default_calibration.json")
+        config, shards = self.path / "tiny.json", self.path / "shards"
+        config.write_text(json.dumps(TINY))
+        environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "1", "TATR_SIM": str(self.path / "bin/tatr-sim")}
+        subprocess.run([self.path / "share/tatr-sim/scripts/slurm_array.sh", shards, config, "--device", "cpu"], check=True,
+                       capture_output=True, env=environment)
+        self.assertTrue((shards / "shard-1.jsonl").exists())
+        self.script("plot.py", shards / "shard-1.jsonl", "--kind", "load", "--out", self.path / "load.png")
+        self.assertTrue((self.path / "load.png").exists())
+
+    def test_man_pages(self):
+        pages = {path.name: path.read_text() for path in self.path.glob("share/man/man*/*")}
+        commands = re.findall(r"^([a-z]+)$|^  ([a-z]+) {2,}", run("--help").stdout.split("ubcommands")[1].split("Examples:")[0], re.MULTILINE)
+        names = {a or b for a, b in commands}
+        self.assertLessEqual({"run", "advise", "merge"}, names)
+        self.assertEqual(set(pages), {"tatr-sim.1", "tatr-sim-config.5", *(f"tatr-sim-{name}.1" for name in names)})
+        for name in names:  # every option of --help
+            for option in re.findall(r"^ +(?:-\w,)?(--[a-z-]+)", run(name, "--help").stdout, re.MULTILINE):
+                self.assertIn("\\fB" + option.replace("-", "\\-") + "\\fR", pages[f"tatr-sim-{name}.1"])
+        for key in ("/router/top_k", "/layer/hidden", "/router/source/exponent", "/strategies/*/threshold"):
+            self.assertIn(key.replace("-", "\\-"), pages["tatr-sim-config.5"])
+        self.assertEqual(run("man", "run").stdout, pages["tatr-sim-run.1"])
+        wrong = run("man", "rum")
+        self.assertEqual((wrong.returncode, len(wrong.stderr.splitlines())), (2, 1), wrong.stderr)
+
+    def test_man_pages_are_right_to_those_who_print_them(self):
+        pages = sorted(self.path.glob("share/man/man*/*"))
+        tools = [tool for tool in (["mandoc", "-Tlint", "-Wwarning"], ["groff", "-man", "-ww", "-Tutf8", "-z"]) if shutil.which(tool[0])]
+        if not tools:
+            self.skipTest("neither mandoc nor groff here")
+        for tool in tools:
+            for page in pages:
+                result = subprocess.run([*tool, page], capture_output=True, text=True)
+                self.assertEqual((result.returncode, result.stdout + result.stderr), (0, ""), f"{tool[0]} {page.name}")
 
     def complete_in_bash(self, *words):
         script = self.path / "share/bash-completion/completions/tatr-sim"

@@ -257,7 +257,7 @@ TEST_CASE("how far the default calibration reaches: two models that it was not f
     held[model].first +=
         measured >= std::log1p(quality.post_hoc->low) && measured <= std::log1p(quality.post_hoc->high);
   }
-  CHECK(held["256-top8"] == std::pair{42, 62});  // README says these figures
+  CHECK(held["256-top8"] == std::pair{42, 62});  // docs/quality.md says these figures
   CHECK(held["64-top2"] == std::pair{9, 56});
 }
 
