@@ -13,6 +13,7 @@
 #include "core/error.hpp"
 #include "core/format.hpp"
 #include "core/interrupt.hpp"
+#include "core/threads.hpp"
 #include "output.hpp"
 #include "wishes.hpp"
 
@@ -91,6 +92,7 @@ tatr::ExitCode start(int argc, char** argv) {
     app.exit(error);  // --help, --version
     return tatr::ExitCode::kDone;
   }
+  if (app.get_subcommands().front()->get_option_no_throw("--threads") != nullptr) tatr::let_idle_threads_sleep(argv);
   tatr::watch_for_interrupts();
   tatr::set_report_width(tatr::width_of(stdout));
   try {

@@ -26,6 +26,7 @@
 #include "experiment/runner.hpp"
 #include "experiment/settings.hpp"
 #include "experiment/trace_checks.hpp"
+#include "forecast.hpp"
 #include "json/json_text.hpp"
 #include "model/modelled_device.hpp"
 #include "output.hpp"
@@ -182,9 +183,21 @@ std::string lines_summary(const RunArguments& arguments, const RunState& state, 
       done.moved > 0 ? fmt::format("; {} stale moved to {}", done.moved, stale_path(arguments.jsonl)) : "");
 }
 
+/// Before work, what it will take where that is long.
+void tell_forecast(const RunArguments& arguments, const RunPlan& plan, Progress& progress) {
+  if (arguments.quiet || !arguments.devices.empty()) return;
+  progress.show("estimating how long this will take");
+  std::vector<ExperimentConfig> configs;
+  for (std::size_t i = 0; i < plan.configs.size(); ++i) {
+    if (plan.done.count(i) == 0) configs.push_back(plan.configs[i]);
+  }
+  const std::string said = forecast(configs, *make_system(arguments.device), plan.options.model);
+  progress.clear();
+  fmt::print(stderr, "{}", said);
+}
+
 /// Results line by line as they end.
-ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> configs) {
-  Progress progress;
+ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> configs, Progress& progress) {
   RunPlan plan;
   plan.configs = without_repeats(std::move(configs));
   plan.options = run_options(arguments);
@@ -215,6 +228,7 @@ ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> 
   plan.state_words = [&](const RunState& state) {
     return state.interrupted ? "; " + lines_summary(arguments, state, done) + "; --resume goes on" : std::string();
   };
+  tell_forecast(arguments, plan, progress);
   const RunResult result = run_all(plan);
   if (!arguments.quiet && !result.state.interrupted) {
     fmt::print(prints_to_stdout(arguments) ? stdout : stderr, "{}\n", lines_summary(arguments, result.state, done));
@@ -245,12 +259,11 @@ std::string last_words(const RunArguments& arguments) {
 }
 
 /// Results together at the end: text, one JSON document, tables.
-ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig> configs) {
+ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig> configs, Progress& progress) {
   if (arguments.dry_run) {
     print_plan(configs, *make_system(arguments.device), model_choice(arguments.device));
     return ExitCode::kDone;
   }
-  Progress progress;
   RunPlan plan;
   plan.configs = std::move(configs);
   plan.options = run_options(arguments);
@@ -271,6 +284,7 @@ ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig>
                        state.finished == 1 ? "is" : "are",
                        state.finished > 0 && json ? " and in " + arguments.json : "");
   };
+  tell_forecast(arguments, plan, progress);
   const RunResult result = run_all(plan);
   if (!arguments.quiet && arguments.report.is_text() && result.state.finished > 0) {
     print_all(last_words(arguments), stream);
@@ -295,11 +309,14 @@ std::optional<std::string> data_of(const RunArguments& arguments) {
 
 ExitCode run(const RunArguments& arguments) {
   if (const auto data = data_of(arguments)) return run_data(*data, arguments.overrides, arguments.save_config);
+  Progress progress(arguments.quiet);
+  progress.show("reading configs and what they name");
   std::vector<ExperimentConfig> configs = read_configs(arguments);
   check_outputs(arguments, configs);
   if (!arguments.dry_run) check_sources(configs);
-  if (arguments.jsonl.empty() || arguments.dry_run) return run_report(arguments, std::move(configs));
-  return run_lines(arguments, std::move(configs));
+  progress.clear();
+  if (arguments.jsonl.empty() || arguments.dry_run) return run_report(arguments, std::move(configs), progress);
+  return run_lines(arguments, std::move(configs), progress);
 }
 
 /// What replaces the text on standard output is what --json - or --csv - writes there.

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/steps.hpp"
 #include "router/known.hpp"
 #include "router/routing_input.hpp"
 
@@ -31,7 +32,7 @@ struct SourceShape {
 struct SourceRequest {
   const RouterConfig& router;  // with the shape that a file has
   std::uint64_t seed = 0;      // of the first group; group g has seed + g
-  std::function<void(const std::string&)> progress = [](const std::string&) {};  // may throw
+  std::function<void(const Doing&)> progress = [](const Doing&) {};  // may throw
 };
 
 /// One group of one layer.
