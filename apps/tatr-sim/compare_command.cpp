@@ -7,20 +7,27 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "analysis/compare.hpp"
+#include "analysis/history.hpp"
 #include "commands.hpp"
 #include "core/output_file.hpp"
+#include "json/json_text.hpp"
 #include "output.hpp"
+#include "records/result_file.hpp"
 #include "report/compare_text.hpp"
+#include "report/history_text.hpp"
 
 namespace tatr {
 
 namespace {
 
 struct CompareArguments {
-  std::string base, next, markdown;
+  std::vector<std::string> results;  // BASE NEW…; with a history, all are added to it
+  std::string markdown, history, commit;
   std::vector<std::string> thresholds;
   bool strict = false, all = false, show_thresholds = false;
 };
@@ -50,45 +57,134 @@ void print_thresholds(const CompareThresholds& thresholds) {
   }
 }
 
+/// Text to standard output, unless the Markdown goes there.
+void print_report(const CompareArguments& arguments, std::optional<OutputFile>& markdown, const std::string& text,
+                  const std::string& as_markdown) {
+  if (arguments.markdown != "-") print_all(text, stdout);
+  if (markdown) markdown->commit(as_markdown);
+}
+
+/// A result on standard input can be read once only.
+void check_stdin(const std::vector<std::string>& results) {
+  if (std::count(results.begin(), results.end(), "-") > 1) {
+    throw UsageError("more than one result is - (standard input); give the others a file");
+  }
+}
+
+/// BASE beside each of the others.
+ExitCode compare_files(const CompareArguments& arguments, const CompareThresholds& thresholds) {
+  ResultFile base(arguments.results.front());
+  check_apart({arguments.markdown}, arguments.results);
+  std::optional<OutputFile> markdown;
+  if (!arguments.markdown.empty()) markdown.emplace(arguments.markdown);
+  ExperimentSource base_source = source_of(base);
+  base_source.name = "BASE (" + arguments.results.front() + ")";
+  std::vector<NamedComparison> results;
+  for (std::size_t i = 1; i < arguments.results.size(); ++i) {
+    ResultFile next(arguments.results[i]);
+    ExperimentSource source = source_of(next);
+    source.name = "NEW (" + arguments.results[i] + ")";
+    results.push_back({arguments.results[i], compare_results(base_source, source, thresholds, arguments.all)});
+  }
+  const CompareTextOptions options{arguments.strict, arguments.all};
+  print_report(arguments, markdown, comparisons_text(results, options), comparisons_markdown(results, options));
+  const Comparison& worst = results[worst_of(results, arguments.strict)].comparison;
+  return regressed(worst, arguments.strict) ? ExitCode::kVerification : ExitCode::kDone;
+}
+
+/// The lines of results that the history does not hold yet. Nothing is written before all are read.
+std::vector<std::string> new_lines(const CompareArguments& arguments, History& history) {
+  std::vector<std::string> lines;
+  for (const std::string& path : arguments.results) {
+    ResultFile file(path);
+    for (std::size_t i = 0; i < file.keys().size(); ++i) {
+      std::string line = history_line(file.load(i).document, arguments.commit);
+      const char* why = nullptr;
+      if (line.empty()) {
+        why = "has no measured times with a yardstick";
+      } else if (history.has(line)) {
+        why = "is in the history already";
+      }
+      if (why != nullptr) {
+        fmt::print(stderr, "{}: experiment {} {}: left out\n", file.place(i), brief_json(file.keys()[i].name), why);
+        continue;
+      }
+      history.add(line, path);
+      lines.push_back(std::move(line));
+    }
+  }
+  return lines;
+}
+
+/// Adds results to a file of lines, if there are any, and tells what changed over all of it.
+ExitCode show_history(const CompareArguments& arguments, const CompareThresholds& thresholds) {
+  if (arguments.results.empty()) open_text_file(arguments.history);  // there is nothing to show of a new one
+  check_apart({arguments.markdown, arguments.history}, arguments.results);
+  std::optional<OutputFile> markdown;
+  if (!arguments.markdown.empty()) markdown.emplace(arguments.markdown);
+  LineFile file(arguments.history);
+  History history;
+  std::size_t number = 0;
+  file.recover([&](std::string_view line) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) return;
+    history.add(line, fmt::format("{} (line {})", arguments.history, number));
+  });
+  for (std::string& line : new_lines(arguments, history)) file.append(std::move(line));
+  const std::vector<HistoryOfExperiment> experiments = history.analyse(thresholds);
+  if (experiments.empty()) throw InputError(arguments.history, "holds no results, and none could be added");
+  print_report(arguments, markdown, history_text(experiments, arguments.all),
+               history_markdown(experiments, arguments.all));
+  return slowed_lately(experiments) ? ExitCode::kVerification : ExitCode::kDone;
+}
+
 ExitCode compare(const CompareArguments& arguments) {
   CompareThresholds thresholds;
   for (const std::string& text : arguments.thresholds) set_threshold(text, thresholds);
   if (arguments.show_thresholds) {
     print_thresholds(thresholds);
-    if (arguments.base.empty()) return ExitCode::kDone;
+    if (arguments.results.empty() && arguments.history.empty()) return ExitCode::kDone;
   }
-  if (arguments.next.empty()) throw UsageError("compare needs two results: BASE NEW (see tatr-sim compare --help)");
-  ResultFile base(arguments.base), next(arguments.next);
-  check_apart({arguments.markdown}, {arguments.base, arguments.next});
-  std::optional<OutputFile> markdown;
-  if (!arguments.markdown.empty()) markdown.emplace(arguments.markdown);
-  const Comparison comparison = compare_results(source_of(base), source_of(next), thresholds, arguments.all);
-  const CompareTextOptions options{arguments.strict, arguments.all};
-  if (arguments.markdown != "-") {
-    print_all(comparison_text(comparison, options), stdout);
+  check_stdin(arguments.results);
+  if (!arguments.history.empty()) return show_history(arguments, thresholds);
+  if (arguments.results.size() < 2) {
+    throw UsageError("compare needs two results or more: BASE NEW (see tatr-sim compare --help)");
   }
-  if (markdown) markdown->commit(comparison_markdown(comparison, options));
-  return regressed(comparison, arguments.strict) ? ExitCode::kVerification : ExitCode::kDone;
+  return compare_files(arguments, thresholds);
 }
 
 }  // namespace
 
 void add_compare(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<CompareArguments>();
-  CLI::App* command = app.add_subcommand("compare", "Compare two results and find regressions");
-  command->add_option("BASE", arguments->base, "Result of the base: JSON, or JSON Lines")->type_name("FILE");
-  command->add_option("NEW", arguments->next, "Result of the change")->type_name("FILE");
+  CLI::App* command = app.add_subcommand("compare", "Compare results with a base and find regressions");
+  command
+      ->add_option(
+          "RESULT", arguments->results,
+          "BASE NEW…: the base, and results of changes (JSON or JSON Lines); with --history, what to add to it")
+      ->type_name("FILE");
+  CLI::Option* history =
+      command
+          ->add_option("--history", arguments->history,
+                       "Add the results to this file of lines, and show over commits where times changed")
+          ->type_name("FILE");
+  command
+      ->add_option("--commit", arguments->commit,
+                   "What to call the results in the history (default: tatr-sim's commit)")
+      ->type_name("NAME")
+      ->needs(history);
   command->add_option("--markdown", arguments->markdown, "Write the report as Markdown; - is stdout, without the text")
       ->type_name("FILE");
-  command->add_flag("--strict", arguments->strict, "Ambiguous and missing are regressions too");
+  command->add_flag("--strict", arguments->strict, "Ambiguous and missing are regressions too")->excludes(history);
   command->add_flag("--all", arguments->all, "List every metric, not only what is not the same");
   command->add_option("--threshold", arguments->thresholds, "Override a threshold: --threshold layer_margin=0.05")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   command->add_flag("--show-thresholds", arguments->show_thresholds, "Print what verdicts are decided by");
   command->footer(
-      "Exit codes: 0 no regression found; 1 regression; 2 a result cannot be read, or nothing in common;\n"
-      "  3 another device or schema version. Faster is never a regression.");
+      "Exit codes: 0 no regression found; 1 regression, of several results in any, of a history a slow-down within\n"
+      "  the newest 10 results; 2 a result cannot be read, or nothing in common; 3 another device or schema version.\n"
+      "  Faster is never a regression.");
   command->callback([arguments, &action] { action = [arguments] { return compare(*arguments); }; });
 }
 

@@ -171,51 +171,13 @@ void compare_routing(const json& base, const json& next, std::vector<MetricChang
   }
 }
 
-/// 0: each expert has its own.
-std::int64_t tile_of(const json& strategy) {
-  return strategy["tile"].is_null() ? 0 : strategy["tile"].get<std::int64_t>();
-}
-
 StrategyKey key_of(const json& strategy) { return {strategy["layer"], strategy["label"], tile_of(strategy)}; }
-
-/// `none` of each layer and tile.
-class NoneIndex {
- public:
-  explicit NoneIndex(const json& strategies) {
-    for (const json& strategy : strategies) {
-      if (strategy["name"] != "none") continue;
-      const std::int64_t layer = strategy["layer"];
-      first_.emplace(layer, &strategy);
-      beside_.emplace(std::pair(layer, tile_of(strategy)), &strategy);
-    }
-  }
-
-  /// Of the same layer and tile, or of the first tile for a strategy with its own; null where there is none.
-  const json* beside(const json& strategy) const {
-    const std::int64_t layer = strategy["layer"], tile = tile_of(strategy);
-    return tile == 0 ? found(first_, layer) : found(beside_, {layer, tile});
-  }
-
- private:
-  template <class Map>
-  static const json* found(const Map& map, const typename Map::key_type& key) {
-    const auto entry = map.find(key);
-    return entry == map.end() ? nullptr : entry->second;
-  }
-
-  std::map<std::int64_t, const json*> first_;
-  std::map<std::pair<std::int64_t, std::int64_t>, const json*> beside_;
-};
 
 /// Traces and calibrations that held something else; results of versions that did not record them say nothing.
 void note_inputs(const json& base, const json& next, ExperimentComparison& comparison) {
   if (base.contains("inputs") && next.contains("inputs")) {
     note_setup(base["inputs"], next["inputs"], {"trace", "calibration"}, comparison);
   }
-}
-
-bool is_modelled(const json& strategy) {
-  return !strategy["timing"].is_null() && strategy["timing"].value("kind", "") == "modelled";
 }
 
 /// Modelled times follow from config, model and program, so that any difference is a change.

@@ -23,6 +23,7 @@ struct CompareThresholds {
   double gemm_margin = 0.03;
   double stage_margin = 0.30;
   double false_alarm = 0.1;
+  double history_false_alarm = 0.05;
   double least_ms = 0.01;
   double least_samples = 8;
   double mean_tolerance = 1e-9;
@@ -35,12 +36,14 @@ struct ThresholdField {
   const char* meaning;
 };
 
-inline constexpr std::array<ThresholdField, 8> kThresholdFields = {{
+inline constexpr std::array<ThresholdField, 9> kThresholdFields = {{
     {"layer_margin", &CompareThresholds::layer_margin, "of layer_ms over its yardstick"},
     {"gemm_margin", &CompareThresholds::gemm_margin, "of up_ms and down_ms"},
     {"stage_margin", &CompareThresholds::stage_margin,
      "of other times on a GPU, paced by memory and launches, not by the yardstick's clock"},
     {"false_alarm", &CompareThresholds::false_alarm, "chance that noise alone calls any time of an experiment slower"},
+    {"history_false_alarm", &CompareThresholds::history_false_alarm,
+     "chance that noise alone marks a change anywhere in the history of an experiment"},
     {"least_ms", &CompareThresholds::least_ms, "shorter times are not judged: events resolve about 0.001 ms"},
     {"least_samples", &CompareThresholds::least_samples, "fewer are ambiguous"},
     {"mean_tolerance", &CompareThresholds::mean_tolerance, "relative, of means over tokens; integers must be equal"},

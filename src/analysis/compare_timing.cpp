@@ -85,7 +85,7 @@ std::optional<double> samples_to_tell(const Interval& ratio, const Interval& sur
   const double far = std::abs(std::log(ratio.value)), edge = std::log(1 + margin);
   double times = half_width(ratio) / std::abs(far - edge);
   if (far > edge) times = std::max(times, half_width(sure) / far);
-  const double needed = samples * std::max(times * times, 1.0);
+  const double needed = std::max(samples * times * times, samples + 1);
   return std::isfinite(needed) && needed <= kMostSamples ? std::optional(std::ceil(needed)) : std::nullopt;
 }
 
@@ -150,6 +150,45 @@ void judge_series(MetricChange& change, const StrategyPair& pair, const Yardstic
 }
 
 }  // namespace
+
+std::int64_t tile_of(const json& strategy) {
+  return strategy["tile"].is_null() ? 0 : strategy["tile"].get<std::int64_t>();
+}
+
+bool is_modelled(const json& strategy) {
+  return !strategy["timing"].is_null() && strategy["timing"].value("kind", "") == "modelled";
+}
+
+NoneIndex::NoneIndex(const json& strategies) {
+  for (const json& strategy : strategies) {
+    if (strategy["name"] != "none") continue;
+    const std::int64_t layer = strategy["layer"];
+    first_.emplace(layer, &strategy);
+    beside_.emplace(std::pair(layer, tile_of(strategy)), &strategy);
+  }
+}
+
+const json* NoneIndex::beside(const json& strategy) const {
+  const auto found = [](const auto& map, const auto& key) -> const json* {
+    const auto entry = map.find(key);
+    return entry == map.end() ? nullptr : entry->second;
+  };
+  const std::int64_t layer = strategy["layer"], tile = tile_of(strategy);
+  return tile == 0 ? found(first_, layer) : found(beside_, std::pair(layer, tile));
+}
+
+std::vector<Quotient> quotients_of(const json& strategy, const json* none) {
+  std::vector<Quotient> quotients;
+  if (strategy["timing"].is_null() || is_modelled(strategy)) return quotients;
+  const Yardstick yardstick = yardstick_of({strategy, strategy, none, none});
+  if (yardstick.name.empty()) return quotients;
+  for (const char* metric : {"layer_ms", "up_ms", "down_ms"}) {
+    const std::vector<double> times = series_of(strategy, metric), ratios = divided(times, yardstick.base);
+    if (ratios.empty()) continue;
+    quotients.push_back({metric, yardstick.name, quantile(ratios, 0.5), quantile(times, 0.5), ratios.size()});
+  }
+  return quotients;
+}
 
 TimeRules rules_for(const json& strategies, bool on_cpu, const CompareThresholds& thresholds) {
   std::size_t judged = 0;

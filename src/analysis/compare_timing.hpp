@@ -1,13 +1,34 @@
 // The part of a comparison that judges times.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "analysis/compare.hpp"
 
 namespace tatr {
+
+/// 0: each expert has its own.
+std::int64_t tile_of(const nlohmann::json& strategy);
+
+bool is_modelled(const nlohmann::json& strategy);
+
+/// `none` of each layer and tile.
+class NoneIndex {
+ public:
+  explicit NoneIndex(const nlohmann::json& strategies);  // which must outlive it
+
+  /// Of the same layer and tile, or of the first tile for a strategy with its own; null where there is none.
+  const nlohmann::json* beside(const nlohmann::json& strategy) const;
+
+ private:
+  std::map<std::int64_t, const nlohmann::json*> first_;
+  std::map<std::pair<std::int64_t, std::int64_t>, const nlohmann::json*> beside_;
+};
 
 /// Both results of one strategy, and of the `none` it stands beside (null: none); all as in result.schema.json.
 struct StrategyPair {
@@ -36,6 +57,16 @@ struct YardstickChange {
   std::string name;
   Interval ratio;
 };
+
+/// The median of a time over its yardstick.
+struct Quotient {
+  std::string metric, yardstick;
+  double value = 0, median_ms = 0;
+  std::size_t samples = 0;
+};
+
+/// Of the layer and its GEMMs, as one run measured them; nothing of what is modelled, not timed or without a yardstick.
+std::vector<Quotient> quotients_of(const nlohmann::json& strategy, const nlohmann::json* none);
 
 /// Of the yardstick that divides this pair's times; absent without one.
 std::optional<YardstickChange> yardstick_change(const StrategyPair& pair);

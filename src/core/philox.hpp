@@ -25,7 +25,8 @@ enum class Stream : std::uint32_t {
   kTopicCentre = 8,
   kTopicMap = 9,
   kInitialWeight = 10,
-  kCounts = 11
+  kCounts = 11,
+  kPermutation = 12
 };
 
 TATR_HD inline PhiloxCounter philox(std::uint64_t key, PhiloxCounter counter) {

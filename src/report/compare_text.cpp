@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string_view>
 
 #include "core/format.hpp"
+#include "report/markdown.hpp"
 
 namespace tatr {
 namespace {
@@ -129,22 +129,6 @@ std::string title_of(const ExperimentComparison& experiment) {
 constexpr const char* kShownNote = "Figures that do not follow from the same inputs: side by side, not judged.";
 constexpr const char* kTimesNote =
     "NEW / BASE: of times over the yardstick of the same round. Times in ms are shown, not judged.";
-
-/// Text from a file, safe inside a table cell or a line of Markdown.
-std::string markdown_text(const std::string& text) {
-  std::string safe;
-  for (const char c : printable(text)) {
-    if (std::string_view("|<>&*_`[]#@\\~").find(c) != std::string_view::npos) safe += '\\';
-    safe += c;
-  }
-  return safe;
-}
-
-std::string markdown_row(const std::vector<std::string>& cells) {
-  std::string line = "|";
-  for (const std::string& cell : cells) line += " " + cell + " |";
-  return line + "\n";
-}
 
 std::string markdown_experiment(const ExperimentComparison& experiment, const CompareTextOptions& options) {
   std::string text = "\n#### " + markdown_text(title_of(experiment)) + "\n\n";
@@ -273,6 +257,79 @@ std::string comparison_markdown(const Comparison& comparison, const CompareTextO
     text += markdown_experiment(experiment, options);
   }
   for (const std::string& note : comparison.notes) text += "\n- " + markdown_text(note) + "\n";
+  return text;
+}
+
+namespace {
+
+const std::vector<std::string> kResultHeads = {"NEW",       "Slower",  "Changed", "Faster",
+                                               "Ambiguous", "Missing", "Same",    "Most NEW / BASE of layer_ms"};
+
+/// "1.051 (nearest, tile 128, layer 0)" of the layer time that grew most.
+std::string most_of(const Comparison& comparison) {
+  const MetricChange* most = nullptr;
+  for (const ExperimentComparison& experiment : comparison.experiments) {
+    for (const MetricChange& metric : experiment.metrics) {
+      if (metric.metric != "layer_ms" || !metric.time || !metric.time->ratio) continue;
+      if (most == nullptr || metric.time->ratio->value > most->time->ratio->value) most = &metric;
+    }
+  }
+  return most == nullptr ? kAbsent : fmt::format("{:.3f} ({})", most->time->ratio->value, place_of(*most));
+}
+
+std::vector<std::string> result_row(const NamedComparison& result) {
+  std::vector<std::string> row = {result.file};
+  for (const Change change :
+       {Change::kSlower, Change::kChanged, Change::kFaster, Change::kAmbiguous, Change::kMissing, Change::kSame}) {
+    row.push_back(format_count(static_cast<std::int64_t>(result.comparison.count(change))));
+  }
+  row.push_back(most_of(result.comparison));
+  return row;
+}
+
+std::string worst_line(const std::vector<NamedComparison>& results, bool strict) {
+  const NamedComparison& worst = results[worst_of(results, strict)];
+  return fmt::format("worst of {}: {}: {}", results.size(), worst.file, outcome_line(worst.comparison, strict));
+}
+
+}  // namespace
+
+std::size_t worst_of(const std::vector<NamedComparison>& results, bool strict) {
+  const auto badness = [&](const NamedComparison& result) {
+    if (regressed(result.comparison, false)) return 2;
+    return regressed(result.comparison, strict) ? 1 : 0;
+  };
+  const auto worst = std::max_element(results.begin(), results.end(),
+                                      [&](const auto& a, const auto& b) { return badness(a) < badness(b); });
+  return static_cast<std::size_t>(worst - results.begin());
+}
+
+std::string comparisons_text(const std::vector<NamedComparison>& results, const CompareTextOptions& options) {
+  if (results.size() == 1) return comparison_text(results[0].comparison, options);
+  std::string text;
+  Table table(kResultHeads);
+  for (std::size_t column = 1; column < kResultHeads.size(); ++column) table.keep(column);
+  for (const NamedComparison& result : results) {
+    text += "NEW: " + printable(result.file) + "\n\n" + comparison_text(result.comparison, options) + "\n";
+    std::vector<std::string> row = result_row(result);
+    row[0] = shorten(row[0], 30);
+    table.add_row(row);
+  }
+  return text + table.render() + printable(worst_line(results, options.strict)) + "\n";
+}
+
+std::string comparisons_markdown(const std::vector<NamedComparison>& results, const CompareTextOptions& options) {
+  if (results.size() == 1) return comparison_markdown(results[0].comparison, options);
+  std::string text = "## tatr-sim: " + markdown_text(worst_line(results, options.strict)) + "\n\n";
+  text += markdown_row(kResultHeads) + "|:--|--:|--:|--:|--:|--:|--:|:--|\n";
+  for (const NamedComparison& result : results) {
+    std::vector<std::string> row = result_row(result);
+    for (std::string& cell : row) cell = markdown_text(cell);
+    text += markdown_row(row);
+  }
+  for (const NamedComparison& result : results) {
+    text += "\n## " + markdown_text(result.file) + "\n\n" + comparison_markdown(result.comparison, options);
+  }
   return text;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "analysis/compare.hpp"
 
@@ -17,6 +18,19 @@ std::string comparison_text(const Comparison& comparison, const CompareTextOptio
 
 /// The same in GitHub's Markdown, the outcome first.
 std::string comparison_markdown(const Comparison& comparison, const CompareTextOptions& options);
+
+/// One of several results that are compared with one base.
+struct NamedComparison {
+  std::string file;
+  Comparison comparison;
+};
+
+/// The index of the worst: a regression before what --strict refuses before none; the first of equals.
+std::size_t worst_of(const std::vector<NamedComparison>& results, bool strict);
+
+/// Each in turn, and then a table of all with the worst outcome.
+std::string comparisons_text(const std::vector<NamedComparison>& results, const CompareTextOptions& options);
+std::string comparisons_markdown(const std::vector<NamedComparison>& results, const CompareTextOptions& options);
 
 /// "no regression: 412 same, 1 faster", or "regression: …"; or, where some times or all could not be judged, or nothing
 /// is there to be judged, that.
