@@ -31,7 +31,7 @@ def fail(code, message):
 def find_python():
     """A Python that has matplotlib: on the PATH, or the distribution's. None if there is none."""
     for python in dict.fromkeys(filter(None, (shutil.which("python3"), "/usr/bin/python3", "/usr/local/bin/python3"))):
-        if os.path.realpath(python) == os.path.realpath(sys.executable) or not os.access(python, os.X_OK):
+        if os.path.abspath(python) == os.path.abspath(sys.executable) or not os.access(python, os.X_OK):
             continue
         if subprocess.run([python, "-c", "import matplotlib"], capture_output=True).returncode == 0:
             return python

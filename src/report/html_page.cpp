@@ -73,7 +73,8 @@ void write_page(const PageResults& results, const std::function<void(std::string
   };
   replace("{{style}}", {kPageStyle});
   replace("{{results}}", {"[", results.text(), "]"});
-  replace("{{script}}", {"const METRICS = ", inert_json(metrics_json()), ";\n", "const STRATEGY_STYLES = ", kPageColours, ";\n", kPageScript});
+  replace("{{script}}", {"const METRICS = ", inert_json(metrics_json()), ";\n",
+                         "const STRATEGY_STYLES = ", kPageColours, ";\n", kPageScript});
   write(rest);
 }
 

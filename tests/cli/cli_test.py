@@ -167,7 +167,7 @@ class Cli(ProgramTest):
         lines = json.dumps(json.loads(one.read_text())) + "\n"
         page = self.path / "page.html"
         result = run("report", one, "-", "--html", page, stdin=lines * 2)
-        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", f"Wrote {page}: 3 experiments\n"))
         self.assertEqual(page.read_text().count('"source":"'), 3)
         self.assertIn("standard input (line 2)", page.read_text())
         self.assertTrue(run("report", one, "--html", "-").stdout.startswith("<!doctype html>"))

@@ -3,6 +3,7 @@
 usage: plot_test.py PROGRAM SOURCE_DIR [unittest arguments]
 """
 
+import copy
 import json
 import os
 import subprocess
@@ -23,7 +24,9 @@ from sample_results import LABEL, MARKUP, make_results
 sys.path.insert(0, str(SOURCE / "scripts"))
 from plot import free_name  # noqa: E402
 from plot_figures import FIGURES, KINDS, NothingToDraw, draw_speedup, plt  # noqa: E402
-from plot_results import read_experiments  # noqa: E402
+from plot_colours import STYLES
+from plot_results import quality_of, read_experiments  # noqa: E402
+from plot_style import colour_of, give_styles  # noqa: E402
 
 
 def plot(*arguments, text=""):
@@ -120,6 +123,70 @@ class Plot(unittest.TestCase):
             pixels = matplotlib.image.imread(picture)
             self.assertGreater((pixels[..., :3] != pixels[0, 0, :3]).any(axis=2).mean(), 0.005, picture)
         self.assertTrue((self.path / "one.svg").read_text().rstrip().endswith("</svg>"))
+
+    def test_a_pdf_has_a_page_for_each_picture(self):
+        text = json.dumps(self.results["timed"])
+        out = self.path / "all.pdf"
+        result = plot("--out", out, text=text)
+        self.assertEqual((result.returncode, result.stdout), (0, f"{out}\n"), result.stderr)
+        self.assertEqual(out.read_bytes().count(b"/Type /Page "), len(KINDS) - 1)  # none documented
+        before = out.read_bytes()
+        result = plot("--kind", "documented", "--out", out, text=text)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertEqual(out.read_bytes(), before)
+        self.assertEqual(list(self.path.glob("*.part")), [])
+
+    def test_a_python_without_matplotlib_gives_way_to_one_with_it(self):
+        bare = self.path / "bare"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+        text, out = json.dumps(self.results["lone"]), self.path / "other.png"
+        command = [bare / "bin/python3", SOURCE / "scripts/plot.py", "--kind", "load", "--out", out]
+        path = f"{bare / 'bin'}:/usr/bin:/bin"
+        if os.path.realpath(sys.executable) == os.path.realpath("/usr/bin/python3"):
+            result = subprocess.run(command, input=text, capture_output=True, text=True, env={**os.environ, "PATH": path})
+            self.assertEqual((result.returncode, result.stdout), (0, f"{out}\n"), result.stderr)
+        result = subprocess.run(command, input=text, capture_output=True, text=True, env={**os.environ, "PATH": path, "TATR_PLOT_PYTHON": "tried"})
+        self.assert_fails(result, 3, "has no matplotlib", "python3-matplotlib")
+
+    def test_letters_that_no_font_has_are_told(self):
+        result = copy.deepcopy(self.results["lone"])
+        result["experiments"][0]["name"] = "\ue000\u8def"
+        done = plot("--kind", "load", "--out", self.path / "wide.png", text=json.dumps(result))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertIn("\ue000", done.stderr)
+        self.assertIn("fonts-noto-cjk", done.stderr)
+
+    def test_colours_belong_to_strategies(self):
+        experiments = read_experiments([("timed", self.results["timed"])])
+        give_styles(experiments)
+        self.assertEqual(colour_of("down"), STYLES["down"]["light"])
+        other = copy.deepcopy(self.results["timed"])
+        other["experiments"][0]["strategies"].reverse()
+        give_styles(read_experiments([("other", other)]))
+        self.assertEqual(colour_of("down"), STYLES["down"]["light"])
+
+    def test_panels_are_titled_by_what_differs(self):
+        many = copy.deepcopy(self.results["timed"])
+        [experiment] = many["experiments"]
+        many["experiments"] = []
+        for sigma in (0.5, 2):
+            own = copy.deepcopy(experiment)
+            own["name"] = f"sweep (router/source/sigma={sigma})"
+            own["config"]["router"]["source"] = {"kind": "lognormal", "sigma": sigma}
+            many["experiments"].append(own)
+        figure = draw_speedup(read_experiments([("many", many)]))
+        titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
+        self.assertEqual(titles, [f"sigma {sigma}, tile {tile}" for sigma in (0.5, 2) for tile in experiment["config"]["tile"]])
+        plt.close(figure)
+
+    def test_perplexity_is_linear_within_its_error(self):
+        [experiment] = read_experiments([("modelled", self.results["gpu"])])
+        error = quality_of(experiment.settings)[3]
+        self.assertGreater(error, 0)
+        figure = FIGURES["pareto"](experiment, 0)
+        self.assertEqual(figure.axes[0].get_yaxis().get_transform().linthresh, error)
+        plt.close(figure)
 
     def test_the_same_result_gives_the_same_picture(self):
         text = json.dumps(self.results["timed"])
