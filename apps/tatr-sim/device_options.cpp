@@ -27,7 +27,7 @@ void add_device_options(CLI::App& command, DeviceOptions& options) {
   command.add_option("--device", options.device, "auto (a GPU, or a model of one), cpu, cuda, cuda:N or model:NAME")
       ->type_name("auto|cpu|cuda")
       ->check(check_device);
-  command.add_option("--threads", options.threads, "CPU threads (default: all cores)")
+  command.add_option("--threads", options.threads, "CPU threads (default: the cores this process may use)")
       ->type_name("N")
       ->check(CLI::Range(1, 4096).description(""));
   command

@@ -12,7 +12,7 @@ namespace tatr {
 
 struct DeviceOptions {
   std::string device = "auto";
-  int threads = 0;  // 0: all cores
+  int threads = 0;  // 0: as many as the machine gives
 };
 
 /// Adds --device, --threads and --device-timeout; `options` must outlive the command.

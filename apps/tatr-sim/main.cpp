@@ -12,6 +12,7 @@
 #include "commands.hpp"
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
+#include "core/threads.hpp"
 #include "output.hpp"
 
 namespace {
@@ -87,6 +88,7 @@ tatr::ExitCode start(int argc, char** argv) {
     app.exit(error);  // --help, --version
     return tatr::ExitCode::kDone;
   }
+  if (app.get_subcommands().front()->get_option_no_throw("--threads") != nullptr) tatr::let_idle_threads_sleep(argv);
   tatr::watch_for_interrupts();
   return action();
 }

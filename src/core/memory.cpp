@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "core/control_groups.hpp"
+
 namespace tatr {
 
 namespace {
@@ -41,32 +43,13 @@ std::size_t left_in_group(const std::string& folder, const char* limit_name, con
   return *limit - std::min(*limit, held);
 }
 
-/// The least that the group `path` and those above it leave, below `root`.
-std::size_t left_in_groups(const std::string& root, std::string path, bool version_2) {
-  std::size_t left = kUnlimited;
-  while (true) {
-    left = std::min(left, version_2 ? left_in_group(root + path, "memory.max", "memory.current", "inactive_file")
-                                    : left_in_group(root + path, "memory.limit_in_bytes", "memory.usage_in_bytes",
-                                                    "total_inactive_file"));
-    if (path.empty() || path == "/") return left;
-    path.erase(path.rfind('/'));
-  }
-}
-
-/// Lines of /proc/self/cgroup are ID:CONTROLLERS:PATH; version 2 has ID 0 and no controllers. In a container the path
-/// may be one that it does not see, while its own group is the root.
 std::size_t left_in_own_groups(const std::string& proc, const std::string& cgroup) {
   std::size_t left = kUnlimited;
-  std::ifstream file(proc + "/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",",
-                      path = line.substr(second + 1);
-    if (controllers == ",,") left = std::min(left, left_in_groups(cgroup, path, true));
-    if (controllers.find(",memory,") != std::string::npos)
-      left = std::min(left, left_in_groups(cgroup + "/memory", path, false));
-  }
+  for_each_own_group(proc, cgroup, "memory", [&](const std::string& folder, bool is_version_2) {
+    left = std::min(left, is_version_2 ? left_in_group(folder, "memory.max", "memory.current", "inactive_file")
+                                       : left_in_group(folder, "memory.limit_in_bytes", "memory.usage_in_bytes",
+                                                       "total_inactive_file"));
+  });
   return left;
 }
 

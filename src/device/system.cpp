@@ -1,7 +1,5 @@
 #include "device/system.hpp"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +7,7 @@
 #include "core/error.hpp"
 #include "core/integer_math.hpp"
 #include "core/memory.hpp"
+#include "core/threads.hpp"
 
 namespace tatr {
 
@@ -39,7 +38,7 @@ class RecordedFunction final : public Recording {
 
 class CpuSystem final : public System {
  public:
-  explicit CpuSystem(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {}
+  explicit CpuSystem(int threads) : threads_(threads > 0 ? threads : usable_threads()) {}
 
   bool is_cuda() const override { return false; }
   std::string name() const override { return "cpu"; }

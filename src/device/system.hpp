@@ -80,7 +80,7 @@ class System {
   std::size_t peak_bytes_ = 0;
 };
 
-/// The CPU. `threads` 0: all cores.
+/// The CPU. `threads` 0: as many as the machine gives (core/threads.hpp).
 std::unique_ptr<System> make_cpu_system(int threads = 0);
 
 /// GPU `index`. Throws EnvironmentError if this build has no CUDA, or there is no such GPU, or its driver is too old.

@@ -1,0 +1,74 @@
+#include "core/threads.hpp"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "catch.hpp"
+
+using namespace tatr;
+namespace fs = std::filesystem;
+
+namespace {
+
+class Files {
+ public:
+  Files() : root_(fs::temp_directory_path() / ("tatr-threads-" + std::to_string(getpid()))) {}
+  ~Files() { fs::remove_all(root_); }
+  void write(const std::string& path, const std::string& text) const {
+    fs::create_directories((root_ / path).parent_path());
+    std::ofstream(root_ / path) << text;
+  }
+  int cores() const { return cores_of_groups(root_ / "proc", root_ / "cgroup", 7); }
+
+ private:
+  fs::path root_;
+};
+
+}  // namespace
+
+TEST_CASE("the least CPU time of a control group of version 2 and those above it counts, in whole cores") {
+  const Files files;
+  CHECK(files.cores() == 7);  // no groups
+  files.write("proc/self/cgroup", "0::/jobs/one\n");
+  files.write("cgroup/jobs/one/cpu.max", "max 100000\n");
+  CHECK(files.cores() == 7);
+  files.write("cgroup/jobs/one/cpu.max", "350000 100000\n");
+  CHECK(files.cores() == 3);
+  files.write("cgroup/jobs/cpu.max", "20000 10000\n");
+  CHECK(files.cores() == 2);
+  files.write("cgroup/cpu.max", "5000 10000\n");  // half a core is one thread
+  CHECK(files.cores() == 1);
+}
+
+TEST_CASE("a control group of version 1 that sets no quota sets no limit") {
+  const Files files;
+  files.write("proc/self/cgroup", "2:memory:/\n1:cpu,cpuacct:/jobs\n");
+  files.write("cgroup/cpu/jobs/cpu.cfs_quota_us", "-1\n");
+  files.write("cgroup/cpu/jobs/cpu.cfs_period_us", "100000\n");
+  CHECK(files.cores() == 7);
+  files.write("cgroup/cpu/jobs/cpu.cfs_quota_us", "400000\n");
+  CHECK(files.cores() == 4);
+}
+
+TEST_CASE("threads are as many as OMP_NUM_THREADS says, else as the cores that the process may use") {
+  const char* const own = std::getenv("OMP_NUM_THREADS");
+  const std::string before = own != nullptr ? own : "";
+  setenv("OMP_NUM_THREADS", "3,2", 1);
+  CHECK(usable_threads() == 3);
+  unsetenv("OMP_NUM_THREADS");
+  cpu_set_t all, one;
+  REQUIRE(sched_getaffinity(0, sizeof all, &all) == 0);
+  CPU_ZERO(&one);
+  for (int core = 0; core < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++core) {
+    if (CPU_ISSET(core, &all)) CPU_SET(core, &one);
+  }
+  CHECK(usable_threads() <= CPU_COUNT(&all));
+  REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+  CHECK(usable_threads() == 1);
+  sched_setaffinity(0, sizeof all, &all);
+  if (!before.empty()) setenv("OMP_NUM_THREADS", before.c_str(), 1);
+}
