@@ -96,6 +96,66 @@ off_t size_of(int descriptor) {
   return fstat(descriptor, &status) == 0 ? status.st_size : 0;
 }
 
+constexpr const char* kPartial = ".partial-";
+
+/// Whether `name` is that of a temporary file of `file`: its name, kPartial, digits.
+bool is_partial_of(const std::string& file, const std::string& name) {
+  const std::string head = file + kPartial;
+  return name.size() > head.size() && name.compare(0, head.size(), head) == 0 &&
+         name.find_first_not_of("0123456789", head.size()) == std::string::npos;
+}
+
+/// Locks a temporary file for as long as it is written. The kernel lets go of the lock when the process ends, however
+/// it does: what is not locked is left over. File systems that cannot lock are trusted: false only where another
+/// process holds it.
+bool lock_partial(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK; }
+
+/// Whether the name still leads to the open file, which another process may have taken for left over.
+bool is_still(const std::string& path, int descriptor) {
+  struct stat named {
+  }, opened{};
+  return stat(path.c_str(), &named) == 0 && fstat(descriptor, &opened) == 0 && named.st_ino == opened.st_ino &&
+         named.st_dev == opened.st_dev;
+}
+
+/// Creates a temporary file that this process holds the lock of, or -1 with errno.
+int create_partial(const std::string& path) {
+  for (int tries = 0; tries < 1000; ++tries) {
+    const int descriptor = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor < 0) return -1;
+    if (lock_partial(descriptor) && is_still(path, descriptor)) {
+      if (ftruncate(descriptor, 0) == 0) return descriptor;
+      const int reason = errno;
+      close(descriptor);
+      errno = reason;
+      return -1;
+    }
+    close(descriptor);  // removed between its opening and its lock; or another process is looking whose it is
+    usleep(1000);
+  }
+  errno = EBUSY;  // another process of this number, on another machine or in another container
+  return -1;
+}
+
+/// Removes the temporary files that processes left of `path` when they were killed, but none that is being written.
+/// Where locks are not known to hold (network file systems of old), nothing is removed.
+void remove_left_over(const std::string& path) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::path(path).parent_path();
+  const std::string file = fs::path(path).filename().string();
+  std::error_code error;
+  for (fs::directory_iterator entry(folder.empty() ? "." : folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (!is_partial_of(file, entry->path().filename().string())) continue;
+    const std::string left = entry->path().string();
+    const int descriptor = open(left.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor < 0) continue;
+    if (is_regular(descriptor) && flock(descriptor, LOCK_EX | LOCK_NB) == 0 && is_still(left, descriptor))
+      unlink(left.c_str());
+    close(descriptor);
+  }
+}
+
 /// A new name lasts once its folder is on the disk, too. Folders that cannot be opened or synced are trusted.
 void sync_folder_of(const std::string& path) {
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
@@ -138,8 +198,9 @@ OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
     if (descriptor_ < 0) fail("written");
     return;
   }
-  temporary_ = path_ + ".partial-" + std::to_string(getpid());
-  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  remove_left_over(path_);
+  temporary_ = path_ + kPartial + std::to_string(getpid());
+  descriptor_ = create_partial(temporary_);
   if (descriptor_ < 0) {
     temporary_.clear();
     fail("created");
@@ -148,10 +209,11 @@ OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
 }
 
 OutputFile::~OutputFile() {
+  if (!temporary_.empty()) {
+    unlink(temporary_.c_str());  // while it is locked
+    partial_files.remove(temporary_);
+  }
   if (descriptor_ >= 0 && descriptor_ != STDOUT_FILENO) close(descriptor_);
-  if (temporary_.empty()) return;
-  unlink(temporary_.c_str());
-  partial_files.remove(temporary_);
 }
 
 void OutputFile::fail(const char* doing) const { fail_at(path_, doing, errno); }
@@ -171,6 +233,7 @@ void OutputFile::commit() {
   if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("replaced");
   partial_files.remove(temporary_);
   temporary_.clear();
+  flock(descriptor_, LOCK_UN);  // whoever appends to it next has a lock of its own
   sync_folder_of(path_);
 }
 

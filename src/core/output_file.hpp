@@ -17,7 +17,8 @@ void check_apart(const std::vector<std::string>& outputs, const std::vector<std:
 
 class OutputFile {
  public:
-  /// Creates the temporary file at once, so that a folder that is missing or read-only fails before work starts.
+  /// Creates the temporary file at once, so that a folder that is missing or read-only fails before work starts; and
+  /// removes those that runs to the same file left when they were killed, but none that is still being written.
   /// "-" is stdout; a device or pipe is written directly.
   explicit OutputFile(std::string path);
   ~OutputFile();

@@ -98,6 +98,22 @@ class Output(ProgramTest):
                     self.assertEqual(seeds, list(range(len(seeds))))
                     self.assertGreater(len(seeds), 0)
 
+    def test_what_a_killed_run_leaves_goes_at_the_next_start(self):
+        folder = self.path / "out"
+        folder.mkdir()
+        killed, other = self.start(SLOW, "--json", folder / "r.json"), self.start(SLOW, "--json", folder / "r.json")
+        partial = [folder / f"r.json.partial-{process.pid}" for process in (killed, other)]
+        self.wait_for(lambda: all(path.exists() for path in partial), other)
+        killed.kill()
+        killed.communicate(timeout=60)
+        self.assertTrue(partial[0].exists())
+        self.assertEqual(run("run", self.write(TINY), "--device", "cpu", "--json", folder / "r.json").returncode, 0)
+        self.assertEqual(sorted(folder.iterdir()), [folder / "r.json", partial[1]])  # the other is still at work
+        other.kill()
+        other.communicate(timeout=60)
+        self.assertEqual(run("run", self.write(TINY), "--device", "cpu", "--json", folder / "r.json").returncode, 0)
+        self.assertEqual(list(folder.iterdir()), [folder / "r.json"])
+
     def test_no_output_takes_the_place_of_another_file(self):
         config, result, lines = self.write(TINY), self.path / "result.json", self.path / "lines.jsonl"
         self.assertEqual(run("run", config, "--device", "cpu", "--json", result).returncode, 0)

@@ -1,6 +1,10 @@
 // Files that survive: whole or not there, and line by line.
 #include "core/output_file.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -51,6 +55,27 @@ std::vector<std::string> lines_of(LineFile& file) {
 }
 
 }  // namespace
+
+TEST_CASE("an output file removes what killed runs left of it, but nothing that is written or is not its own",
+          "[output]") {
+  const Folder folder;
+  const OutputFile other(folder / "b");
+  const std::string left = folder / "a.partial-99999999", locked = folder / "a.partial-99999998";
+  const std::string named = folder / "a.partial-notes", foreign = folder / "aa.partial-1";
+  for (const std::string& path : {left, locked, named, foreign}) std::ofstream(path) << "x";
+  const int writer = open(locked.c_str(), O_WRONLY);
+  REQUIRE(flock(writer, LOCK_EX | LOCK_NB) == 0);
+  {
+    OutputFile file(folder / "a");
+    CHECK_FALSE(fs::exists(left));
+    for (const std::string& path : {locked, named, foreign}) CHECK(fs::exists(path));
+    CHECK(folder.entries() == 5);
+  }
+  close(writer);
+  OutputFile(folder / "a").commit("whole");
+  CHECK_FALSE(fs::exists(locked));
+  CHECK(content(folder / "a") == "whole");
+}
 
 TEST_CASE("an output file replaces the old one only when it is whole", "[output]") {
   const Folder folder;
