@@ -1,10 +1,57 @@
-"""What the GPU benchmarks share: building the code that they time, and timing it beside PyTorch."""
+"""What the GPU benchmarks share: building the code that they time, timing it beside PyTorch, and saying how far they are."""
 import os
 import random
 import subprocess
+import sys
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class Heartbeat:
+    """Says on stderr what is under way, for how long and, from whole steps that are done, the time left: on a terminal a line that
+    is written anew each second, elsewhere a line every `every_s`. From a thread of its own: whoever times something only calls
+    next(), between what it times. A context manager."""
+
+    def __init__(self, total, every_s=20.0):
+        self.total, self.done, self.what, self.start = total, -1, "", time.monotonic()
+        self.terminal = sys.stderr.isatty()
+        self.every_s = 1.0 if self.terminal else every_s
+        self.ends, self.thread = threading.Event(), threading.Thread(target=self._run, daemon=True)
+
+    def next(self, what):
+        """The next step begins."""
+        self.done, self.what = self.done + 1, what
+
+    def words(self):
+        spent = time.monotonic() - self.start
+        text = f"{self.what} ({min(self.done + 1, self.total)} of {self.total}), {spent:.0f} s"
+        if 0 < self.done < self.total:
+            left = spent / self.done * (self.total - self.done)
+            text += f", about {left:.0f} s left" if left < 100 else f", about {left / 60:.0f} min left"
+        return text
+
+    def _run(self):
+        while not self.ends.wait(self.every_s):
+            if self.what:
+                sys.stderr.write(f"\r\033[K{self.words()}" if self.terminal else self.words() + "\n")
+                sys.stderr.flush()
+
+    def clear(self):
+        """Before text: the line goes."""
+        if self.terminal:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ends.set()
+        self.thread.join()
+        self.clear()
 
 
 def build(path, sources, options=(), libraries=()):

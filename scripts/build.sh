@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Configures and builds a preset: build.sh PRESET [CMAKE_OPTION…]. Installs the packages that it needs first. With
-# TATR_TARGET, only those targets are built.
+# TATR_TARGET, only those targets are built. Says how far it is and the time left (scripts/follow.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/follow.sh
 
 preset=${1:-release}
 shift || true
@@ -23,7 +24,11 @@ export CCACHE_SLOPPINESS=pch_defines,time_macros  # else nothing with precompile
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 echo "Building preset '$preset' in $folder/ (a first build takes some minutes)"
-if ! { cmake --preset "$preset" "${generator[@]}" "${launcher[@]}" "${python[@]}" "$@" && cmake --build "$folder" --parallel "$(nproc)" --target ${TATR_TARGET:-all}; } >"$log" 2>&1; then
+build() {
+  cmake --preset "$preset" "${generator[@]}" "${launcher[@]}" "${python[@]}" "$@" &&
+    cmake --build "$folder" --parallel "$(nproc)" --target ${TATR_TARGET:-all}
+}
+if ! follow "Building" "$log" build "$@"; then
   echo "The build failed; the end of its log:" >&2
   tail -n 40 "$log" >&2
   exit 3
