@@ -148,7 +148,7 @@ ExitCode advise_on(const AdviseArguments& arguments) {
   check_apart({arguments.json}, {arguments.config, arguments.calibration, read != nullptr ? *read : ""});
   std::optional<OutputFile> json;
   if (!arguments.json.empty()) json.emplace(arguments.json);
-  Progress progress;
+  Progress progress(arguments.quiet);
   options.progress = [&](const std::string& doing) { progress.show(doing); };
   RunRecord record = start_record(describe_environment(*system));
   record.experiments.push_back(run_experiment(config, *system, options));

@@ -37,7 +37,7 @@ void print_device(const GpuModel& gpu) {
 
 ExitCode measure(const DeviceArguments& arguments) {
   OutputFile file(arguments.out);
-  Progress progress;
+  Progress progress(/*quiet=*/false);
   const auto system = make_system(arguments.device);
   const GpuModel gpu = measure_gpu(*system, [&](const std::string& doing) { progress.show(doing); });
   progress.clear();

@@ -1,14 +1,51 @@
 #include "progress.hpp"
 
 #include <fmt/format.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <cmath>
+#include <algorithm>
+#include <csignal>
+#include <cstdint>
 #include <cstdio>
+#include <functional>
+#include <system_error>
 
 #include "core/format.hpp"
+#include "core/steps.hpp"
 
 namespace tatr {
+
+namespace {
+
+/// Columns of the terminal: a line that breaks cannot be written anew.
+std::size_t terminal_width() {
+  winsize size{};
+  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? std::max<std::size_t>(size.ws_col, 20) : kReportWidth;
+}
+
+std::string time_spent_words(double seconds) {
+  if (seconds < 100.0) return fmt::format("{:.0f} s", seconds);
+  return fmt::format("{:.0f} min", seconds / 60.0);
+}
+
+/// Signals are for the threads that there were before.
+std::thread make_thread_without_signals(const std::function<void()>& body) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread made;
+  try {
+    made = std::thread(body);
+  } catch (const std::system_error&) {  // no thread to be had: nothing is said
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return made;
+}
+
+}  // namespace
 
 std::string progress_bar(std::size_t done, std::size_t total, double seconds) {
   constexpr std::size_t kWidth = 10;
@@ -16,26 +53,82 @@ std::string progress_bar(std::size_t done, std::size_t total, double seconds) {
   std::string bar =
       fmt::format("[{:=<{}}{:<{}}] {} of {}", "", filled, filled < kWidth ? ">" : "", kWidth - filled, done, total);
   if (done == 0) return bar;
-  const double left = std::ceil(seconds / static_cast<double>(done) * static_cast<double>(total - done));
-  if (left < 100.0) return bar + fmt::format(", about {:.0f} s left", left);
-  if (left < 100.0 * 60.0) return bar + fmt::format(", about {:.0f} min left", left / 60.0);
-  return bar + fmt::format(", about {:.1f} h left", left / 3600.0);
+  return bar + ", " + time_left_words(seconds / static_cast<double>(done) * static_cast<double>(total - done));
 }
 
-Progress::Progress() : terminal_(isatty(STDERR_FILENO) == 1), start_(std::chrono::steady_clock::now()) {}
+double next_log_line(double seconds) {
+  constexpr double kFirst = 20.0, kMinute = 60.0, kHour = 3600.0;
+  if (seconds < kFirst) return kFirst;
+  const double step = seconds < kHour ? kMinute : 10 * kMinute;
+  return (static_cast<double>(static_cast<std::int64_t>(seconds / step)) + 1.0) * step;
+}
+
+Progress::Progress(bool quiet) : terminal_(isatty(STDERR_FILENO) == 1), start_(std::chrono::steady_clock::now()) {
+  if (!quiet) thread_ = make_thread_without_signals([this] { run(); });
+}
+
+Progress::~Progress() {
+  clear();
+  {
+    const std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Progress::set_total(std::size_t experiments) {
+  const std::lock_guard lock(mutex_);
+  total_ = experiments;
+}
+
+void Progress::finish_one() {
+  const std::lock_guard lock(mutex_);
+  ++done_;
+}
 
 void Progress::show(const std::string& doing) {
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  if (!terminal_ || seconds < 1.0) return;
-  const std::string place = total_ > 1 ? progress_bar(done_, total_, seconds) : fmt::format("[{:.0f} s]", seconds);
-  fmt::print(stderr, "\r\033[K{}", shorten(place + " " + doing, kReportWidth - 1));
-  std::fflush(stderr);
-  shown_ = true;
+  const std::lock_guard lock(mutex_);
+  doing_ = doing;
 }
 
-void Progress::clear_line() {
-  if (shown_) fmt::print(stderr, "\r\033[K");
+void Progress::clear() {
+  const std::lock_guard lock(mutex_);
+  doing_.clear();
+  if (!shown_) return;
+  fmt::print(stderr, "\r\033[K");
+  std::fflush(stderr);
   shown_ = false;
+}
+
+void Progress::run() {
+  std::unique_lock lock(mutex_);
+  double due = terminal_ ? 1.0 : next_log_line(0.0);
+  while (!ends_) {
+    wake_.wait_until(lock, start_ + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                                        std::chrono::duration<double>(due)));
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    if (ends_ || seconds < due) continue;
+    print();
+    due = terminal_ ? seconds + 1.0 : next_log_line(seconds);
+  }
+}
+
+void Progress::print() {
+  if (doing_.empty()) return;
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  const std::string spent = time_spent_words(seconds);
+  const std::string place =
+      total_ > 1 ? progress_bar(done_, total_, seconds) : fmt::format("[{}]", time_spent_words(seconds));
+  if (terminal_) {
+    fmt::print(stderr, "\r\033[K{}", shorten(place + " " + doing_, terminal_width() - 1));
+    shown_ = true;
+  } else if (total_ > 1) {
+    fmt::print(stderr, "tatr-sim: {} so far: {} {}\n", spent, place, doing_);
+  } else {
+    fmt::print(stderr, "tatr-sim: {} so far: {}\n", spent, doing_);
+  }
+  std::fflush(stderr);
 }
 
 }  // namespace tatr

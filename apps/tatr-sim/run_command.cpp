@@ -25,6 +25,7 @@
 #include "experiment/runner.hpp"
 #include "experiment/settings.hpp"
 #include "experiment/trace_checks.hpp"
+#include "forecast.hpp"
 #include "json/json_text.hpp"
 #include "model/modelled_device.hpp"
 #include "output.hpp"
@@ -188,9 +189,21 @@ std::string lines_summary(const RunArguments& arguments, const RunState& state, 
                      others > 0 ? fmt::format("; the file keeps {} of other names", others) : "");
 }
 
+/// Before work, what it will take where that is long.
+void tell_forecast(const RunArguments& arguments, const RunPlan& plan, Progress& progress) {
+  if (arguments.quiet || !arguments.devices.empty()) return;
+  progress.show("estimating how long this will take");
+  std::vector<ExperimentConfig> configs;
+  for (std::size_t i = 0; i < plan.configs.size(); ++i) {
+    if (plan.done.count(i) == 0) configs.push_back(plan.configs[i]);
+  }
+  const std::string said = forecast(configs, *make_system(arguments.device), plan.options.model);
+  progress.clear();
+  fmt::print(stderr, "{}", said);
+}
+
 /// Results line by line as they end.
-ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> configs) {
-  Progress progress;
+ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> configs, Progress& progress) {
   RunPlan plan;
   plan.configs = without_repeats(std::move(configs));
   plan.options = run_options(arguments);
@@ -222,6 +235,7 @@ ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> 
     return state.interrupted ? "; " + lines_summary(arguments, state, done.others) + "; --resume goes on"
                              : std::string();
   };
+  tell_forecast(arguments, plan, progress);
   const RunResult result = run_all(plan);
   if (!arguments.quiet && !result.state.interrupted) {
     fmt::print(prints_to_stdout(arguments) ? stdout : stderr, "{}\n",
@@ -231,12 +245,11 @@ ExitCode run_lines(const RunArguments& arguments, std::vector<ExperimentConfig> 
 }
 
 /// Results together at the end: text, one JSON document, tables.
-ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig> configs) {
+ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig> configs, Progress& progress) {
   if (arguments.dry_run) {
     print_plan(configs, *make_system(arguments.device), model_choice(arguments.device));
     return ExitCode::kDone;
   }
-  Progress progress;
   RunPlan plan;
   plan.configs = std::move(configs);
   plan.options = run_options(arguments);
@@ -257,6 +270,7 @@ ExitCode run_report(const RunArguments& arguments, std::vector<ExperimentConfig>
                        state.finished == 1 ? "is" : "are",
                        state.finished > 0 && json ? " and in " + arguments.json : "");
   };
+  tell_forecast(arguments, plan, progress);
   return run_all(plan).code;
 }
 
@@ -277,11 +291,14 @@ std::optional<std::string> data_of(const RunArguments& arguments) {
 
 ExitCode run(const RunArguments& arguments) {
   if (const auto data = data_of(arguments)) return run_data(*data, arguments.overrides, arguments.save_config);
+  Progress progress(arguments.quiet);
+  progress.show("reading configs and what they name");
   std::vector<ExperimentConfig> configs = read_configs(arguments);
   check_outputs(arguments, configs);
   if (!arguments.dry_run) check_sources(configs);
-  if (arguments.jsonl.empty() || arguments.dry_run) return run_report(arguments, std::move(configs));
-  return run_lines(arguments, std::move(configs));
+  progress.clear();
+  if (arguments.jsonl.empty() || arguments.dry_run) return run_report(arguments, std::move(configs), progress);
+  return run_lines(arguments, std::move(configs), progress);
 }
 
 /// How long to measure, as overrides that any --set of the user's own goes before. They are part of the config and of

@@ -64,7 +64,7 @@ ExitCode run_data(const std::string& path, const std::vector<std::string>& overr
   const DataReading reading = read_data(path, overrides);
   const auto system = make_cpu_system();
   check_memory(reading.config, *system);
-  Progress progress;
+  Progress progress(/*quiet=*/false);
   RunOptions options;
   options.progress = [&](const std::string& doing) { progress.show(doing); };
   const ExperimentRecord experiment = run_experiment(reading.config, *system, options);

@@ -145,12 +145,21 @@ void LayerTimer::verify_rounding(std::size_t index) {
 }
 
 void LayerTimer::sample() {
-  request_.progress("timing");
+  request_.progress({"timing", "warming up: "});
   const auto watch = make_stopwatch(system_);
   const auto monitor = system_.is_cuda() ? make_device_monitor(system_.index()) : nullptr;
   const auto read_state = [&] { return monitor ? monitor->read() : DeviceState{}; };
   DeviceState before;
-  series_ = sample_interleaved(candidates_, rules_of(request_.config.measure), *watch, [&] { before = read_state(); });
+  const SamplingRules rules = rules_of(request_.config.measure);
+  std::optional<Steps> rounds;
+  const auto when_warm = [&] {
+    before = read_state();
+    rounds.emplace(static_cast<std::size_t>(rules.most_rounds));
+  };
+  series_ = sample_interleaved(candidates_, rules, *watch, when_warm, [&] {
+    rounds->next();
+    request_.progress({"timing", rounds->words()});
+  });
   const DeviceState after = read_state();
   sm_clock_mhz_ = after.sm_clock_mhz;
   power_w_ = after.power_w;

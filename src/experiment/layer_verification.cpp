@@ -17,8 +17,10 @@ VerifiedLayer::VerifiedLayer(const TimingRequest& request, System& system)
 
 void VerifiedLayer::verify() {
   std::optional<std::size_t> none;  // its rows are the same at every tile
+  Steps checked(passes_.size());
   for (std::size_t i = 0; i < passes_.size(); ++i) {
-    request_.progress("checking the outputs of " + name_of(request_.settings[i]));
+    checked.next();
+    request_.progress({"checking the outputs of " + name_of(request_.settings[i]), checked.words()});
     ForwardPass& pass = *passes_[i];
     tatr::verify(pass);
     if (!none && request_.settings[i].strategy->kind == StrategyKind::kNone) none = i;
@@ -28,8 +30,10 @@ void VerifiedLayer::verify() {
   }
   if (!none) return;
   OutputReference reference(layer_, *passes_[*none], request_.rounded[*none].dispatch);
+  Steps compared(passes_.size());
   for (std::size_t i = 0; i < passes_.size(); ++i) {
-    request_.progress("comparing the outputs of " + name_of(request_.settings[i]));
+    compared.next();
+    request_.progress({"comparing the outputs of " + name_of(request_.settings[i]), compared.words()});
     output_errors_[i] = reference.compare(*passes_[i], request_.rounded[i].dispatch);
   }
 }

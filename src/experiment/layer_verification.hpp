@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/steps.hpp"
 #include "experiment/settings.hpp"
 #include "layer/output_error.hpp"
 #include "records/records.hpp"
@@ -23,7 +24,7 @@ struct TimingRequest {
   const std::vector<Setting>& settings;
   const std::vector<Rounded>& rounded;  // by setting
   std::int64_t layer;
-  std::function<void(const std::string&)> progress;
+  std::function<void(const Doing&)> progress;
 };
 
 class VerifiedLayer {

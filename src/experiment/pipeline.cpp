@@ -16,6 +16,7 @@
 #include "core/interrupt.hpp"
 #include "core/memory.hpp"
 #include "core/statistics.hpp"
+#include "core/steps.hpp"
 #include "experiment/export.hpp"
 #include "experiment/layer_modelling.hpp"
 #include "experiment/layer_timing.hpp"
@@ -110,6 +111,7 @@ class Pipeline {
     const SourceShape shape = source_->shape();
     groups_ = shape.groups;
     record_.reading = shape.reading;
+    parts_ = Steps(layers_.size() * groups_);
     for (const std::string& note : shape.notes) record_.warnings.push_back(note);
     groups_ == 1 ? run_layers() : run_batches();
     record_.trace_digest = source_->digest();
@@ -191,8 +193,11 @@ class Pipeline {
   RoutedGroup read_group(std::size_t layer, std::size_t group) {
     place_ = layers_.size() > 1 ? fmt::format("layer {} of {}: ", layer + 1, layers_.size()) : "";
     if (groups_ > 1) place_ += fmt::format("group {} of {}: ", group + 1, groups_);
+    parts_.next();
+    const std::string left = parts_.left();
+    place_with_time_ = left.empty() ? place_ : place_.substr(0, place_.size() - 2) + ", " + left + ": ";
     tell("routing");
-    const GroupRequest request{config_, settings_, system_, [this](const std::string& doing) { tell(doing); }};
+    const GroupRequest request{config_, settings_, system_, [this](const Doing& doing) { tell(doing); }};
     return round_group(request, source_->read(system_, layer, group), static_cast<std::int64_t>(layer),
                        static_cast<std::int64_t>(group));
   }
@@ -235,7 +240,7 @@ class Pipeline {
 
   std::vector<LayerTiming> times_of(RoutedGroup& group) {
     const TimingRequest request{group.config, settings_, group.rounded, group.layer,
-                                [this](const std::string& doing) { tell(doing); }};
+                                [this](const Doing& doing) { tell(doing); }};
     if (modelled_.gpu) {
       return ModelledLayer(request, *asked_.layer, *modelled_.gpu, system_, group.known == Known::kScores).run();
     }
@@ -264,10 +269,9 @@ class Pipeline {
   }
 
   /// What is being done, to the user and to what watches over it; stops where the user wants it.
-  void tell(const std::string& doing) const {
-    const std::string text = config_.name + ": " + place_ + doing;
-    set_activity(text);
-    options_.progress(text);
+  void tell(const Doing& doing) const {
+    set_activity(config_.name + ": " + place_ + doing.what);
+    options_.progress(fmt::format("{}: {}{}{}", config_.name, place_with_time_, doing.steps, doing.what));
     stop_if_interrupted();
   }
 
@@ -278,12 +282,14 @@ class Pipeline {
   const RunOptions& options_;
   std::vector<std::optional<WaveShape>> waves_;  // by strategy
   std::vector<Setting> settings_;                // of the resolved config
-  SourceRequest source_request_{config_.router, config_.seed, [this](const std::string& doing) { tell(doing); }};
+  SourceRequest source_request_{config_.router, config_.seed, [this](const Doing& doing) { tell(doing); }};
   std::unique_ptr<RoutingSource> source_;
   std::vector<std::string> layers_;  // names of tensors
   std::size_t groups_ = 1;
   ExperimentRecord record_;
-  std::string place_;  // "layer 2 of 16: "
+  std::string place_;            // "layer 2 of 16: "
+  std::string place_with_time_;  // "layer 2 of 16, about 3 min left: "
+  Steps parts_{0};               // layers and their groups
 };
 
 }  // namespace

@@ -31,8 +31,10 @@ void check_computable(const ExpertCounts& known, const ExperimentConfig& config)
 std::vector<Rounded> round_all(const GroupRequest& request, std::int64_t group,
                                const std::function<Rounded(const RoundingCase&)>& round, std::int64_t layer) {
   std::vector<Rounded> rounded;
+  Steps rounded_so_far(request.settings.size());
   for (const Setting& setting : request.settings) {
-    request.progress(name_of(setting));
+    rounded_so_far.next();
+    request.progress({name_of(setting), rounded_so_far.words()});
     rounded.push_back(
         round({*setting.strategy, setting.tile, request.config.seed + static_cast<std::uint64_t>(group), layer}));
   }

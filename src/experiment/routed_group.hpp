@@ -29,7 +29,7 @@ struct GroupRequest {
   const ExperimentConfig& config;
   const std::vector<Setting>& settings;  // of the config
   System& system;
-  std::function<void(const std::string&)> progress;
+  std::function<void(const Doing&)> progress;
 };
 
 /// Takes over what was read. Group `group` draws with the config's seed + group. Throws ConfigError where counts are no

@@ -42,7 +42,8 @@ bool precise_enough(const std::vector<Series>& series, double width) {
 }  // namespace
 
 std::vector<Series> sample_interleaved(const std::vector<Candidate>& candidates, const SamplingRules& rules,
-                                       Stopwatch& watch, const std::function<void()>& when_warm) {
+                                       Stopwatch& watch, const std::function<void()>& when_warm,
+                                       const std::function<void()>& before_round) {
   double warm_ms = 0.0;
   for (int round = 0; round < rules.most_warm_up_rounds && (round == 0 || warm_ms < rules.least_warm_up_ms); ++round) {
     for (const Candidate& candidate : candidates) {
@@ -55,6 +56,7 @@ std::vector<Series> sample_interleaved(const std::vector<Candidate>& candidates,
   for (std::size_t i = 0; i < candidates.size(); ++i) series[i].stage_ms.resize(candidates[i].stages.size());
   for (int round = 0; round < rules.most_rounds; ++round) {
     if (round >= rules.least_rounds && precise_enough(series, rules.enough_width)) break;
+    before_round();
     for (std::size_t i = 0; i < candidates.size(); ++i) {
       const std::vector<double> stages = run_once(candidates[i], rules.cold_caches, watch);
       for (std::size_t s = 0; s < stages.size(); ++s) series[i].stage_ms[s].push_back(stages[s]);

@@ -50,11 +50,12 @@ struct SamplingRules {
   int most_warm_up_rounds = 50;
 };
 
-/// Warms up, calls `when_warm`, then samples A B C A B C … until the rules say stop. Every candidate has as many
-/// samples as there were rounds. A DeviceTimeoutError names the candidate and the stage that the device is in.
+/// Warms up, calls `when_warm`, then samples A B C A B C … until the rules say stop, and calls `before_round` before
+/// each A. Every candidate has as many samples as there were rounds. A DeviceTimeoutError names the candidate and the
+/// stage that the device is in.
 std::vector<Series> sample_interleaved(
     const std::vector<Candidate>& candidates, const SamplingRules& rules, Stopwatch& watch,
-    const std::function<void()>& when_warm = [] {});
+    const std::function<void()>& when_warm = [] {}, const std::function<void()>& before_round = [] {});
 
 /// How far the machine's speed moved over the rounds: the 9th decile of their times over the 1st, less 1. Every
 /// candidate of a round counts. 0 without rounds.

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/steps.hpp"
 #include "router/known.hpp"
 #include "router/routing_input.hpp"
 
@@ -29,9 +30,9 @@ struct SourceShape {
 
 /// What a source is made for.
 struct SourceRequest {
-  const RouterConfig& router;  // with the shape that a file has
-  std::uint64_t seed = 0;      // of the first group; group g has seed + g
-  std::function<void(const std::string&)> progress = [](const std::string&) {};  // may throw
+  const RouterConfig& router;                                        // with the shape that a file has
+  std::uint64_t seed = 0;                                            // of the first group; group g has seed + g
+  std::function<void(const Doing&)> progress = [](const Doing&) {};  // may throw
 };
 
 /// One group of one layer.

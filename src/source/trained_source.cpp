@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "source/routing_source.hpp"
@@ -12,9 +14,12 @@ class TrainedRouterSource final : public DrawnSource {
   explicit TrainedRouterSource(const SourceRequest& request) : DrawnSource(request) {}
 
   SourceRead read(System& system, std::size_t, std::size_t group) override {
-    const std::string steps = std::to_string(request_.router.source.trained()->steps);
+    const auto total = request_.router.source.trained()->steps;
+    Steps steps(static_cast<std::size_t>(total));
     TrainedRouter trained = train_router(system, request_.router, request_.seed + group, [&](std::int64_t step) {
-      request_.progress("training, step " + std::to_string(step + 1) + " of " + steps);
+      steps.next();
+      const std::string left = steps.left();
+      request_.progress({fmt::format("training, step {} of {}", step + 1, total), left.empty() ? left : left + ": "});
     });
     task_loss_ = trained.task_loss;
     return {LogitInput{std::move(trained.logits)}, request_.router.tokens};

@@ -142,3 +142,10 @@ TEST_CASE("the bar tells what is done and the time left", "[progress]") {
   CHECK(progress_bar(50, 200, 36000.0) == "[==>       ] 50 of 200, about 30.0 h left");
   CHECK(progress_bar(200, 200, 60.0) == "[==========] 200 of 200, about 0 s left");
 }
+
+TEST_CASE("a log gets a line at 20 s, each minute, and after an hour each ten", "[progress]") {
+  CHECK(next_log_line(0.0) == 20.0);
+  CHECK(next_log_line(20.001) == 60.0);
+  CHECK(next_log_line(60.001) == 120.0);
+  CHECK(next_log_line(3600.001) == 4200.0);
+}

@@ -65,6 +65,14 @@ TEST_CASE("candidates are interleaved, each behind a flush, after a warm-up that
   CHECK(series[1].total_ms == std::vector<double>{5, 5});
 }
 
+TEST_CASE("each round is announced before it, and none of the warm-up") {
+  FakeWatch watch;
+  sample_interleaved(
+      {work(watch, 'A', {3}), work(watch, 'B', {5})}, rules(2, 2), watch, [&] { watch.log += '|'; },
+      [&] { watch.log += '.'; });
+  CHECK(watch.log == "fAfB|.fAfB.fAfB");
+}
+
 TEST_CASE("warm caches are not flushed") {
   FakeWatch watch;
   SamplingRules warm = rules(1, 1);

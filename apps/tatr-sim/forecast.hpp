@@ -1,0 +1,20 @@
+// What a run will take, said on stderr before it begins, where that is long.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "device/system.hpp"
+#include "experiment/modelled_gpu.hpp"
+#include "options/options.hpp"
+
+namespace tatr {
+
+/// Lines to print before experiments run on a system: about how long, where that is over a minute; and how to have it
+/// quicker, where a CPU computes a whole layer for as long. Nothing for a GPU.
+std::string forecast(const std::vector<ExperimentConfig>& configs, System& system, const ModelChoice& choice);
+
+/// "about 4 min", "about 3.1 h"
+std::string about(double seconds);
+
+}  // namespace tatr
