@@ -27,8 +27,8 @@ void for_each_own_group(const std::string& proc, const std::string& cgroup, cons
     const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",",
                       path = line.substr(second + 1);
     if (controllers == ",,") visit_upwards(cgroup, path, true, visit);
-    if (controllers.find("," + controller + ",") != std::string::npos)
-      visit_upwards(cgroup + "/" + controller, path, false, visit);
+    if (controllers.find("," + controller + ",") == std::string::npos) continue;
+    visit_upwards(std::string(cgroup).append("/").append(controller), path, false, visit);
   }
 }
 

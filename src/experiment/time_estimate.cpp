@@ -5,8 +5,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <tuple>
 
+#include "core/error.hpp"
+#include "experiment/memory_estimate.hpp"
 #include "experiment/settings.hpp"
 #include "gemm/registry.hpp"
 #include "source/routing_source.hpp"
@@ -23,6 +26,18 @@ std::int64_t probed_rows(const ExperimentConfig& config) {
   const std::int64_t rows =
       config.router.tokens * config.router.top_k / std::max<std::int64_t>(config.router.experts, 1);
   return std::clamp<std::int64_t>(rows, 1, 512);
+}
+
+/// Whether the checks before work let it through; what they say is told when its turn comes.
+bool will_run(const ExperimentConfig& config, const std::optional<GpuModel>& gpu, const System& cpu) {
+  try {
+    const ExperimentConfig computed = gpu ? computed_beside(config, *gpu) : config;
+    check_settings(computed, cpu.device());
+    check_memory(computed, cpu);
+    return config.router.tokens <= kMaxTokens;  // of counts there may be more, without a layer
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 }  // namespace
@@ -43,8 +58,8 @@ double probe_layer_rate(System& cpu, const ExperimentConfig& config) {
   using Clock = std::chrono::steady_clock;
   GroupedGemmProblem problem;
   problem.experts = 1;
-  problem.n = std::min<std::int64_t>(2 * config.layer->cpu_intermediate, 4096);
-  problem.k = std::min<std::int64_t>(config.layer->cpu_hidden, 8192);
+  problem.n = std::min<std::int64_t>(2 * config.layer->cpu_intermediate, 2048);
+  problem.k = std::min<std::int64_t>(config.layer->cpu_hidden, 4096);
   problem.rows_bound = probed_rows(config);
   const auto values = [&](std::int64_t count) {
     return Buffer<float>(cpu, std::vector<float>(static_cast<std::size_t>(count), 0.5f));
@@ -76,7 +91,8 @@ std::vector<double> estimate_seconds(const std::vector<ExperimentConfig>& config
   std::vector<double> seconds, flops;
   double all = 0.0;
   for (const ExperimentConfig& config : configs) {
-    flops.push_back(estimate_layer_flops(config, modelled_gpu(config, choice).gpu.has_value()));
+    const std::optional<GpuModel> gpu = modelled_gpu(config, choice).gpu;
+    flops.push_back(will_run(config, gpu, cpu) ? estimate_layer_flops(config, gpu.has_value()) : 0.0);
     all += flops.back();
   }
   for (std::size_t i = 0; i < configs.size(); ++i) {

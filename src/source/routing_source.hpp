@@ -30,8 +30,8 @@ struct SourceShape {
 
 /// What a source is made for.
 struct SourceRequest {
-  const RouterConfig& router;  // with the shape that a file has
-  std::uint64_t seed = 0;      // of the first group; group g has seed + g
+  const RouterConfig& router;                                        // with the shape that a file has
+  std::uint64_t seed = 0;                                            // of the first group; group g has seed + g
   std::function<void(const Doing&)> progress = [](const Doing&) {};  // may throw
 };
 

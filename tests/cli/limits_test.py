@@ -82,7 +82,8 @@ class Limits(ProgramTest):
 
     def interrupted(self, *arguments, number=signal.SIGTERM, wait=1.0):
         """Return code, stderr and the seconds from the signal to the end."""
-        process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([PROGRAM, *map(str, arguments), "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   text=True)  # without what the run will take
         time.sleep(wait)
         process.send_signal(number)
         start = time.monotonic()
