@@ -434,7 +434,7 @@ std::string output_wish(const std::string& text) {
   const fs::path folder = fs::path(path).parent_path();
   std::error_code error;
   if (!folder.empty() && !fs::exists(folder, error)) {
-    return fmt::format("{}; no such folder: mkdir -p {} makes it", text, shell_word(folder.string()));
+    return fmt::format("{} (no such folder: mkdir -p {} makes it)", text, shell_word(folder.string()));
   }
   if (fs::is_directory(path, error)) {
     return fmt::format("{}; it is a folder; expected a file, such as {}", text,
