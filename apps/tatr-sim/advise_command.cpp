@@ -279,9 +279,7 @@ ExitCode advise_on(const AdviseArguments& arguments) {
 void add_advise(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<AdviseArguments>();
   CLI::App* command = app.add_subcommand("advise", "Say which strategy and tile to use under a limit");
-  command
-      ->add_option("CONFIG", arguments->config,
-                   "Experiment file: its router and layer; its tiles and strategies are tried among others")
+  command->add_option("CONFIG", arguments->config, "Experiment file; its tiles and strategies are tried among others")
       ->type_name("FILE")
       ->required();
   command->add_option("--max-perplexity", arguments->max_perplexity, "Highest estimated perplexity change: 0.1%")
@@ -300,7 +298,7 @@ void add_advise(CLI::App& app, Action& action) {
       ->add_option("--calibration", arguments->calibration, "Estimate perplexity by this file of scripts/calibrate.py")
       ->type_name("FILE");
   command->add_flag("--uncalibrated", arguments->uncalibrated,
-                    "Name settings that the estimate of perplexity is not calibrated on, too, marked *");
+                    "Name settings beyond the estimate's calibration, too, marked *");
   command->add_flag("--details", arguments->details, "The whole Pareto front, and what was left out and why");
   add_device_options(*command, arguments->device);
   command->add_option("--set", arguments->overrides, "Override a value of the config: --set /router/tokens=1024")

@@ -344,12 +344,9 @@ ExitCode init(const InitArguments& arguments) {
 void add_init(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<InitArguments>();
   CLI::App* command = app.add_subcommand("init", "Write a config to begin with, plain or for a model");
-  command
-      ->add_option("--from", arguments->from,
-                   "A model of tatr-sim list configs (qwen3_30b_a3b, …), or a model's config.json of Hugging Face")
+  command->add_option("--from", arguments->from, "A shipped model (olmoe, …), or a config.json of Hugging Face")
       ->type_name("FILE");
-  command
-      ->add_option("--out", arguments->out, "The new file (default: the model's name, or experiment.json); - is stdout")
+  command->add_option("--out", arguments->out, "The new file (default: named after the model); - is stdout")
       ->type_name("FILE");
   command->footer("Refuses to replace a file. What the model's file does not say is told on the terminal.");
   command->callback([arguments, &action] { action = [arguments] { return init(*arguments); }; });

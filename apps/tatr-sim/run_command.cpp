@@ -381,7 +381,7 @@ void add_run(CLI::App& app, Action& action) {
       ->add_option("--calibration", arguments->calibration, "Estimate perplexity by this file of scripts/calibrate.py")
       ->type_name("FILE");
   command->add_flag("--dry-run", arguments->dry_run,
-                    "Print the effective config as JSON, on stderr the memory it needs; run nothing");
+                    "Print the effective config, on stderr its memory; run nothing");
   command
       ->add_option("--save-config", arguments->save_config,
                    "Of router data in place of a config: write a config for it")

@@ -434,14 +434,14 @@ std::string output_wish(const std::string& text) {
   const fs::path folder = fs::path(path).parent_path();
   std::error_code error;
   if (!folder.empty() && !fs::exists(folder, error)) {
-    return fmt::format("{}: no such folder: {}; mkdir -p {} makes it", path, folder.string(),
-                       shell_word(folder.string()));
+    return fmt::format("{} (no such folder: mkdir -p {} makes it)", text, shell_word(folder.string()));
   }
   if (fs::is_directory(path, error)) {
-    return fmt::format("{}: is a folder; expected a file, such as {}", path, (fs::path(path) / "result.json").string());
+    return fmt::format("{}; it is a folder; expected a file, such as {}", text,
+                       (fs::path(path) / "result.json").string());
   }
   return text.find("Not a directory") != std::string::npos
-             ? path + ": is a file; expected a folder, or a name for a new one"
+             ? text + "; it is a file; expected a folder, or a name for a new one"
              : "";
 }
 

@@ -207,9 +207,8 @@ std::string front_text(const Advice& advice, bool details) {
   const std::vector<AdviceChoice> rows = shown_front(advice, details);
   std::size_t all = 0;
   for (const AdviceChoice& choice : advice.front) all += choice.calibrated || advice.names_uncalibrated ? 1 : 0;
-  std::string text =
-      fmt::format("Pareto Front (of {} settings none is cheaper and as good{}):\n", advice.candidates,
-                  rows.size() < all ? fmt::format("; {} of {} rows", rows.size(), all) : "");
+  std::string text = fmt::format("Pareto Front (of {} settings none is cheaper and as good{}):\n", advice.candidates,
+                                 rows.size() < all ? fmt::format("; {} of {} rows", rows.size(), all) : "");
   Table table({"Strategy", "Tile", "Tiles", kCostHeads[static_cast<std::size_t>(advice.cost)], "Speed-up",
                "Perplexity [90%]", advice.quality == AdviceQuality::kDroppedShare ? "Dropped" : "Lost mass"});
   for (const AdviceChoice& choice : rows) {
@@ -230,18 +229,21 @@ std::string tried_words(const Advice& advice, const ExperimentRecord& experiment
                      options.left_out.empty() ? "" : "; left out: " + options.left_out);
 }
 
+std::string shape_words(const ExperimentRecord& experiment) {
+  const RoutingRecord& routing = experiment.routing.front();
+  std::string words = fmt::format("{} experts, top-{}, {} tokens a group", format_count(routing.experts),
+                                  experiment.config.router.top_k, format_count(routing.tokens));
+  if (experiment.routing.size() > 1) words += fmt::format(", {} layers", experiment.routing.size());
+  if (const auto& layer = experiment.config.layer)
+    words += fmt::format("; layer {} x {}", layer->hidden, layer->intermediate);
+  return words;
+}
+
 /// What the answer rests on, a line each.
 std::string assumed_text(const Advice& advice, const ExperimentRecord& experiment, const AdviceTextOptions& options) {
   const auto line = [](const std::string& words) { return wrap("- " + words, 2, 2); };
-  const RouterConfig& router = experiment.config.router;
-  const RoutingRecord& routing = experiment.routing.front();
-  std::string layer = fmt::format("{} experts, top-{}, {} tokens a group", format_count(routing.experts), router.top_k,
-                                  format_count(routing.tokens));
-  if (experiment.routing.size() > 1) layer += fmt::format(", {} layers", experiment.routing.size());
-  if (experiment.config.layer) {
-    layer += fmt::format("; layer {} x {}", experiment.config.layer->hidden, experiment.config.layer->intermediate);
-  }
-  std::string text = line(layer) + line(cost_words(advice, experiment));
+  std::string text = experiment.routing.empty() ? "" : line(shape_words(experiment));
+  text += line(cost_words(advice, experiment));
   if (advice.in_ms()) text += line("rounding is in the time; routing is not, for it is the same for all");
   if (!advice.in_ms())
     text += line("no overheads: neither routing nor rounding is counted; computed on " + options.computed_on);
@@ -254,7 +256,8 @@ std::string assumed_text(const Advice& advice, const ExperimentRecord& experimen
         experiment.calibration->name));
     const std::size_t beyond = advice.beyond;
     if (!advice.names_uncalibrated && beyond > 0) {
-      text += line(fmt::format("{} settings beyond that calibration are not named (--uncalibrated)", beyond));
+      text +=
+          line(fmt::format("not named, for they are beyond that calibration: {} settings (--uncalibrated)", beyond));
     }
     if (!advice.not_estimated.empty()) {
       text += line(fmt::format("{} of {} settings have no estimate and are left out ({})", advice.not_estimated.size(),

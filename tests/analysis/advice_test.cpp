@@ -224,19 +224,27 @@ TEST_CASE("an estimate beyond its calibration never wins in silence", "[report][
   CHECK(labels(advice.front) == std::vector<std::string>{"tiles", "nearest", "none"});  // it hides neither
   CHECK(advice.verdict.find("tiles at tile 8") == std::string::npos);
   CHECK(advice.beyond >= 1);
-  CHECK(candidates.advise(perplexity(0.001), true)
-            .verdict.find("beyond its calibration tiles at tile 8 would be better") != std::string::npos);
   const std::string text = advice_text(advice, candidates.experiment(), {});
   CHECK(text.find("Use: nearest") != std::string::npos);
-  CHECK(text.find("  tiles *") != std::string::npos);
-  CHECK(text.find("*: not calibrated, never advised: budget among tiles (tiles)") != std::string::npos);
+  CHECK(text.find("  tiles ") == std::string::npos);
+  CHECK(text.find("beyond that calibration: 1 settings") != std::string::npos);
   const auto json = advice_json(advice, candidates.experiment());
   CHECK(json["uncalibrated"]["estimate_beyond"][0] == "budget among tiles");
   CHECK(json["certain"] == true);
 
+  const Advice named = candidates.advise(perplexity(0.001), true);  // where it is asked for
+  CHECK(named.best->network->label == "nearest");
+  CHECK(named.verdict.find("beyond its calibration tiles at tile 8 would be better") != std::string::npos);
+  AdviceTextOptions details;
+  details.details = true;
+  const std::string marked = advice_text(named, candidates.experiment(), details);
+  CHECK(marked.find("  tiles *") != std::string::npos);
+  CHECK(marked.find("*: not calibrated, never advised: budget among tiles (tiles)") != std::string::npos);
+
   AdviceLimits time;
   time.time_share = 0.8;  // only "tiles" is as cheap
-  const Advice only = candidates.advise(time);
+  CHECK(advice_text(candidates.advise(time), candidates.experiment(), {}).find("tiles, tile 8") == std::string::npos);
+  const Advice only = candidates.advise(time, true);
   CHECK(!only.best.has_value());
   CHECK(!only.certain);
   CHECK(!only.worth_it);
@@ -267,7 +275,10 @@ TEST_CASE("without any estimate nothing is advised, and the reasons are told", "
   CHECK(!advice.certain);
   CHECK(!advice.worth_it);
   CHECK(advice.verdict.find("No advice: none of the 2 settings that round has an estimate (out of range)") == 0);
-  CHECK(advice_text(advice, candidates.experiment(), {}).find("- out of range (nearest, down)") != std::string::npos);
+  AdviceTextOptions details;
+  details.details = true;
+  CHECK(advice_text(advice, candidates.experiment(), details).find("- out of range (nearest, down)") !=
+        std::string::npos);
   CHECK(advice_json(advice, candidates.experiment())["not_estimated"][1]["why"] == "out of range");
   AdviceLimits mass;
   mass.dropped_mass = 0.05;

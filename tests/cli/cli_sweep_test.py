@@ -155,7 +155,7 @@ class SmallSweep(Sweep):
         torn = self.path / "torn.jsonl"
         torn.write_text(good.read_text() + good.read_text()[:100])
         self.assert_fails(run("merge", torn), 2, "torn.jsonl (line 2)", "not valid JSON")
-        self.assert_fails(run("merge", self.write("config.json", TINY)), 2, "config.json", "schema_version")
+        self.assert_fails(run("merge", self.write("config.json", TINY)), 2, "config.json", "is a config, no result")
         self.assert_fails(run("merge", self.path / "none.jsonl"), 2, "none.jsonl", "no such file")
 
     def test_a_result_file_is_not_written_over_or_mixed_up(self):

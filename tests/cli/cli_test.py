@@ -34,7 +34,7 @@ class Cli(ProgramTest):
         self.assertRegex(run("--version").stdout, r"^tatr-sim \d+\.\d+\.\d+ \(.+\), back ends: .*openblas")
 
     def test_usage_errors(self):
-        self.assert_fails(run(), 2, "subcommand")
+        self.assert_fails(run(), 2, "no command")
         self.assert_fails(run("walk"), 2)
         self.assert_fails(run("run"), 2, "CONFIG")
         self.assert_fails(run("run", self.config(), "--device", "gpu"), 2, "gpu", "auto")
@@ -175,7 +175,7 @@ class Cli(ProgramTest):
     def test_report_refuses_what_is_no_result_and_leaves_the_old_page(self):
         page, broken = self.path / "page.html", self.path / "broken.json"
         page.write_text("old")
-        self.assert_fails(run("report", self.config(), "--html", page), 2, "config.json", "schema_version")
+        self.assert_fails(run("report", self.config(), "--html", page), 2, "config.json", "is a config, no result")
         broken.write_text('{"schema_version": "1.0", "experiments": [{"name": "x", "strategies": [{"name": "none", "label": 3}]}]}')
         self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/experiments/0/strategies/0/label", "3")
         broken.write_text('{"schema_version": "3.0", "experiments": []}')
@@ -457,7 +457,7 @@ class Cli(ProgramTest):
         self.assert_fails(run("compare"), 2, "BASE NEW")
         self.assert_fails(run("compare", base), 2, "BASE NEW")
         self.assert_fails(run("compare", base, self.path / "none.json"), 2, "none.json", "no such file")
-        self.assert_fails(run("compare", base, self.config()), 2, "config.json", "schema_version")
+        self.assert_fails(run("compare", base, self.config()), 2, "config.json", "is a config, no result")
         self.assert_fails(run("compare", base, new, "--threshold", "margin=1"), 2, "layer_margin")
         self.assert_fails(run("compare", base, new, "--threshold", "layer_margin=wide"), 2, "wide")
         self.assert_fails(run("compare", base, self.edited(new, lambda d: d.update(schema_version="0.9"))), 3, "0.9", "1.0")
