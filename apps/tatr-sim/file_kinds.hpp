@@ -30,7 +30,4 @@ FileKind kind_of_file(const std::string& path);
 /// Files that a path which is not there may have meant, as one would write them, the likeliest first.
 std::vector<std::string> near_files(const std::string& path);
 
-/// The word as a shell takes it.
-std::string shell_word(const std::string& word);
-
 }  // namespace tatr

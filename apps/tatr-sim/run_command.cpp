@@ -380,8 +380,7 @@ void add_run(CLI::App& app, Action& action) {
   command
       ->add_option("--calibration", arguments->calibration, "Estimate perplexity by this file of scripts/calibrate.py")
       ->type_name("FILE");
-  command->add_flag("--dry-run", arguments->dry_run,
-                    "Print the effective config, on stderr its memory; run nothing");
+  command->add_flag("--dry-run", arguments->dry_run, "Print the effective config, on stderr its memory; run nothing");
   command
       ->add_option("--save-config", arguments->save_config,
                    "Of router data in place of a config: write a config for it")

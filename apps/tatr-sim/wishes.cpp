@@ -12,6 +12,7 @@
 #include "file_kinds.hpp"
 #include "json/schema_walk.hpp"
 #include "model/gpu_model.hpp"
+#include "output.hpp"
 #include "shipped_configs.hpp"
 
 namespace tatr {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/format.hpp"
-#include "report/overview.hpp"
+#include "report/first_screen.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {

@@ -88,7 +88,8 @@ TEST_CASE("a device that fails stops all of them and costs no result", "[runner]
   Lines lines(60, 2, path);
   const std::vector<std::string> devices = {"cpu"}, models(lines.plan.configs.size());
   lines.plan.done =
-      read_done(lines.file, path, {lines.plan.configs, devices, models, default_calibration()}, {}).configs;
+      read_done(lines.file, path, {lines.plan.configs, devices, models, default_calibration()}, Stale::kRefuse, {})
+          .configs;
   CHECK(lines.plan.done.size() == finished);
   CHECK(run_all(lines.plan).code == ExitCode::kDone);
   CHECK(hashes(read(path)).size() == 60);

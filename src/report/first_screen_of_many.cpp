@@ -11,7 +11,7 @@
 #include "core/format.hpp"
 #include "model/modelled_device.hpp"
 #include "records/metric_catalogue.hpp"
-#include "report/overview.hpp"
+#include "report/first_screen.hpp"
 
 namespace tatr {
 namespace {

@@ -1,5 +1,5 @@
 // The first screen of an experiment: what each strategy buys, what it costs, and a verdict in a sentence.
-#include "report/overview.hpp"
+#include "report/first_screen.hpp"
 
 #include <fmt/format.h>
 
