@@ -161,7 +161,7 @@ void add_compare(CLI::App& app, Action& action) {
   command
       ->add_option(
           "RESULT", arguments->results,
-          "BASE NEW…: the base, and results of changes (JSON or JSON Lines); with --history, what to add to it")
+          "BASE NEW…: a base and changes; with --history, what to add")
       ->type_name("FILE");
   CLI::Option* history =
       command
