@@ -39,7 +39,8 @@ class Copy:
         tools = pathlib.Path(folder) / "tools"
         tools.mkdir()
         (tools / "python3").symlink_to(sys.executable)  # the one that has the modules
-        self.environment = {**os.environ, "PATH": f"{self.path}/build:{tools}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": ""}
+        # Threads that spin while they wait would hinder each other where other tests run beside this one.
+        self.environment = {**os.environ, "PATH": f"{self.path}/build:{tools}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": "", "OMP_WAIT_POLICY": "passive"}
 
     def run(self, script):
         return subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=self.path, env=self.environment, text=True,
