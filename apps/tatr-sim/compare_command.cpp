@@ -166,7 +166,7 @@ void add_compare(CLI::App& app, Action& action) {
   CLI::Option* history =
       command
           ->add_option("--history", arguments->history,
-                       "Add the results to this file of lines, and show over commits where times changed")
+                       "Add the results to this file; show where times changed")
           ->type_name("FILE");
   command
       ->add_option("--commit", arguments->commit,

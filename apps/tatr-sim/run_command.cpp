@@ -360,7 +360,7 @@ void add_run(CLI::App& app, Action& action) {
   resume->needs(jsonl);
   command
       ->add_flag("--keep-stale", arguments->keep_stale,
-                 "With --resume: move stale results to FILE.stale.jsonl, run those anew")
+                 "With --resume: move stale results to FILE.stale.jsonl")
       ->needs(resume);
   command->add_option("--devices", arguments->devices, "all: spread the experiments over all GPUs of this machine")
       ->type_name("all")
