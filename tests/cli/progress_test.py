@@ -101,6 +101,7 @@ class Progress(ProgramTest):
 
     def test_idle_threads_sleep_unless_the_user_says_how_they_wait(self):
         self.assertIn("OMP_WAIT_POLICY=passive", self.environment_of())
+        self.assertIn("GOMP_SPINCOUNT=1000", self.environment_of())
         own = self.environment_of(OMP_WAIT_POLICY="active", OPENBLAS_THREAD_TIMEOUT="20")
         self.assertIn("OMP_WAIT_POLICY=active", own)
         self.assertIn("OPENBLAS_THREAD_TIMEOUT=20", own)

@@ -54,6 +54,19 @@ TEST_CASE("a control group of version 1 that sets no quota sets no limit") {
   CHECK(files.cores() == 4);
 }
 
+TEST_CASE("idle cores are counted by the ticks of those that may be used") {
+  const std::string before =
+      "cpu  100 0 0 100 0 0 0 0\ncpu0 50 0 0 50 0 0 0 0 0 0\ncpu1 50 0 0 50 0 0 0 0 0 0\nintr 5\n";
+  const std::string after =
+      "cpu  107 0 0 105 0 0 0 0\ncpu0 56 0 0 50 0 0 0 0 0 0\ncpu1 51 0 0 53 2 0 0 0 0 0\nintr 9\n";
+  const auto all = [](int) { return true; };
+  CHECK(idle_cores(before, after, all) == Approx(5.0 / 6));  // none of core 0, five ticks of six of core 1
+  CHECK(idle_cores(before, after, [](int core) { return core == 0; }) == 0);
+  CHECK(idle_cores(before, after, [](int core) { return core == 7; }) < 0);
+  CHECK(idle_cores(before, before, all) < 0);  // no time has gone by
+  CHECK(idle_cores("", "nothing of the kind\n", all) < 0);
+}
+
 TEST_CASE("threads are as many as OMP_NUM_THREADS says, else as the cores that the process may use") {
   const char* const own = std::getenv("OMP_NUM_THREADS");
   const std::string before = own != nullptr ? own : "";
