@@ -158,15 +158,10 @@ ExitCode compare(const CompareArguments& arguments) {
 void add_compare(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<CompareArguments>();
   CLI::App* command = app.add_subcommand("compare", "Compare results with a base and find regressions");
-  command
-      ->add_option(
-          "RESULT", arguments->results,
-          "BASE NEW…: a base and changes; with --history, what to add")
+  command->add_option("RESULT", arguments->results, "BASE NEW…: a base and changes; with --history, what to add")
       ->type_name("FILE");
   CLI::Option* history =
-      command
-          ->add_option("--history", arguments->history,
-                       "Add the results to this file; show where times changed")
+      command->add_option("--history", arguments->history, "Add the results to this file; show where times changed")
           ->type_name("FILE");
   command
       ->add_option("--commit", arguments->commit,

@@ -358,9 +358,7 @@ void add_run(CLI::App& app, Action& action) {
   CLI::Option* resume = command->add_flag("--resume", arguments->resume,
                                           "Go on with the file of --jsonl: skip the configs that it holds");
   resume->needs(jsonl);
-  command
-      ->add_flag("--keep-stale", arguments->keep_stale,
-                 "With --resume: move stale results to FILE.stale.jsonl")
+  command->add_flag("--keep-stale", arguments->keep_stale, "With --resume: move stale results to FILE.stale.jsonl")
       ->needs(resume);
   command->add_option("--devices", arguments->devices, "all: spread the experiments over all GPUs of this machine")
       ->type_name("all")
