@@ -15,7 +15,18 @@ function rangeText(values, format) {
   return low === high ? low : `${format(median(values))}, ${low} to ${high}`;
 }
 
-// One sentence: the fastest strategy, and the fastest whose loss the estimate cannot tell from none.
+// The limit and the rule of the text report's verdict (src/analysis/worth.hpp).
+const PERPLEXITY_LIMIT = 0.001;
+
+// The fastest that is surely faster than none and whose estimate surely keeps the limit. Where any estimate is covered by its
+// calibration, others do not count.
+function fastestWithin(ahead) {
+  const estimated = ahead.filter(({record, speedup}) => speedup.low > 1 && record.estimated_perplexity_change);
+  const covered = estimated.filter(({record}) => !record.estimate_beyond?.length);
+  return (covered.length > 0 ? covered : estimated).find(({record}) => record.estimated_perplexity_change.high <= PERPLEXITY_LIMIT);
+}
+
+// The fastest strategy, and the fastest within the limit of quality.
 function answerWords({settings}) {
   const ahead = settings.filter(({record, speedup}) => record.name !== "none" && speedup).sort((a, b) => b.speedup.value - a.speedup.value);
   const costs = ({record}) => {
@@ -24,10 +35,11 @@ function answerWords({settings}) {
   };
   const gain = (setting) => [html("b", {}, `${setting.title}, ${formatInterval(setting.speedup, formatRatio)}`), ` (${timesWords(setting)}), ${costs(setting)}`];
   if (ahead.length > 0) {
-    const harmless = ahead.find(({record}) => record.estimated_perplexity_change?.low <= 0);
+    const within = fastestWithin(ahead);
+    const beyond = within?.record.estimate_beyond?.length ? "; its calibration does not cover it" : "";
     if (ahead[0].speedup.value <= 1) return ["No strategy is faster than none. Nearest to it: ", ...gain(ahead[0]), "."];
     return ["Fastest: ", ...gain(ahead[0]), ". ",
-            ...(harmless && harmless !== ahead[0] && harmless.speedup.value > 1 ? ["Fastest whose estimate does not tell a loss from 0: ", ...gain(harmless), "."] : [])];
+            ...(within && within !== ahead[0] ? ["Fastest within +0.1 % of perplexity: ", ...gain(within), beyond, "."] : [])];
   }
   const fewest = settings.filter((setting) => setting.record.name !== "none" && plainOf(setting) && isNumber(setting.record.tiles))
     .sort((a, b) => a.record.tiles / plainOf(a).record.tiles - b.record.tiles / plainOf(b).record.tiles)[0];
