@@ -22,7 +22,7 @@ const PERPLEXITY_LIMIT = 0.001;
 // calibration, others do not count.
 function fastestWithin(ahead) {
   const estimated = ahead.filter(({record, speedup}) => speedup.low > 1 && record.estimated_perplexity_change);
-  const covered = estimated.filter(({record}) => !record.estimate_beyond?.length);
+  const covered = estimated.filter(({record}) => !isBeyond(record));
   return (covered.length > 0 ? covered : estimated).find(({record}) => record.estimated_perplexity_change.high <= PERPLEXITY_LIMIT);
 }
 
@@ -36,7 +36,7 @@ function answerWords({settings}) {
   const gain = (setting) => [html("b", {}, `${setting.title}, ${formatInterval(setting.speedup, formatRatio)}`), ` (${timesWords(setting)}), ${costs(setting)}`];
   if (ahead.length > 0) {
     const within = fastestWithin(ahead);
-    const beyond = within?.record.estimate_beyond?.length ? "; its calibration does not cover it" : "";
+    const beyond = within && isBeyond(within.record) ? "; its calibration does not cover it" : "";
     if (ahead[0].speedup.value <= 1) return ["No strategy is faster than none. Nearest to it: ", ...gain(ahead[0]), "."];
     return ["Fastest: ", ...gain(ahead[0]), ". ",
             ...(within && within !== ahead[0] ? ["Fastest within +0.1 % of perplexity: ", ...gain(within), beyond, "."] : [])];

@@ -66,10 +66,15 @@ function speedupTitle(settings) {
   return `Speed-up${hows.length === 0 ? "" : hows.every((how) => how === "modelled") ? " [90% of cases]" : hows.includes("modelled") ? " [95%, modelled 90%]" : " [95%]"}`;
 }
 
+// Whether an estimate is of a setting that no measurement of its calibration had.
+function isBeyond(record) {
+  return Boolean(record.estimated_perplexity_change && record.name !== "none" && record.estimate_beyond?.length);
+}
+
 const perplexityColumn = {
   title: "Perplexity (estimated)", help: "estimated change of the perplexity, with its interval",
   value: ({record}) => record.estimated_perplexity_change?.value ?? null,
-  text: ({record}) => formatInterval(record.estimated_perplexity_change ?? {}, formatLoss),
+  text: ({record}) => formatInterval(record.estimated_perplexity_change ?? {}, formatLoss) + (isBeyond(record) ? "*" : ""),
 };
 
 const plainOf = (setting) => setting.experiment.settings.find(({record, tile}) => record.name === "none" && tile === setting.tile);
@@ -94,7 +99,10 @@ const timesColumn = {title: "Times", value: timesWords, text: (setting) => times
 // Why estimates are missing.
 function whyNotEstimated(settings) {
   const reasons = distinct(settings.map(({record}) => (record.estimated_perplexity_change ? null : record.why_not_estimated)).filter(Boolean));
-  return reasons.length ? [html("p", {class: "about"}, `Perplexity is not estimated: ${reasons.slice(0, 3).join("; ")}${reasons.length > 3 ? "; …" : ""}.`)] : [];
+  const beyond = distinct(settings.filter(({record}) => isBeyond(record)).flatMap(({record}) => record.estimate_beyond));
+  const list = (items) => items.slice(0, 3).join("; ") + (items.length > 3 ? "; …" : "");
+  return [...(reasons.length ? [html("p", {class: "about"}, `Perplexity is not estimated: ${list(reasons)}.`)] : []),
+          ...(beyond.length ? [html("p", {class: "about"}, `*: beyond what the estimate is calibrated on: ${list(beyond)}.`)] : [])];
 }
 
 // The answer: what each strategy gains, and what it costs.
