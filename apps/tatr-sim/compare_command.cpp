@@ -177,8 +177,8 @@ void add_compare(CLI::App& app, Action& action) {
       ->allow_extra_args(false);
   command->add_flag("--show-thresholds", arguments->show_thresholds, "Print what verdicts are decided by");
   command->footer(
-      "Exit codes: 0 no regression found; 1 regression (of several results: in any; of a history: a slow-down\n"
-      "  within the newest 10); 2 a result cannot be read, or nothing in common; 3 another device or version.\n"
+      "Exit codes: 0 no regression found; 1 regression (of several results: in any; of a history: within\n"
+      "  the newest 10); 2 a result cannot be read, or nothing in common; 3 another device or version.\n"
       "  Faster is never a regression.");
   command->callback([arguments, &action] { action = [arguments] { return compare(*arguments); }; });
 }

@@ -179,11 +179,11 @@ std::unique_ptr<System> make_cuda_system(int index) {
   if (status == cudaErrorInsufficientDriver) {
     throw EnvironmentError("cuda:" + std::to_string(index) + ": the GPU driver is older than CUDA " +
                            std::to_string(CUDART_VERSION / 1000) +
-                           " needs (or absent); update it, or use --device cpu");
+                           " needs (or absent); update it, or use --device model:h100 or --device cpu");
   }
   if (status != cudaSuccess || count == 0) {
     throw EnvironmentError("cuda:" + std::to_string(index) + ": no usable GPU (" + cudaGetErrorString(status) +
-                           "); use --device cpu");
+                           "); use --device model:h100 or --device cpu");
   }
   if (index < 0 || index >= count) {
     throw EnvironmentError("cuda:" + std::to_string(index) + ": there is no such GPU; this machine has " +
