@@ -80,9 +80,11 @@ bool is_long_enough(const std::vector<double>& samples, std::string_view metric,
 double half_width(const Interval& interval) { return 0.5 * std::log(interval.high / interval.low); }
 
 /// About how many samples would tell, where `samples` do not: intervals shrink with their square root, and must fit
-/// between the ratio and its margin, or where the ratio is beyond it between the ratio and 1.
+/// between the ratio and its margin, or where the ratio is beyond it between the ratio and 1. Nothing tells a ratio
+/// that lies on its margin.
 std::optional<double> samples_to_tell(const Interval& ratio, const Interval& sure, double margin, double samples) {
   const double far = std::abs(std::log(ratio.value)), edge = std::log(1 + margin);
+  if (far == edge) return std::nullopt;
   double times = half_width(ratio) / std::abs(far - edge);
   if (far > edge) times = std::max(times, half_width(sure) / far);
   const double needed = std::max(samples * times * times, samples + 1);
