@@ -60,6 +60,7 @@ DeviceInfo kernel_device(const GpuModel& gpu) {
 
 ExperimentConfig computed_beside(const ExperimentConfig& config, const GpuModel& gpu) {
   ExperimentConfig computed = config;
+  if (config.router.source.counts() != nullptr) computed.layer.reset();
   if (computed.layer) {
     computed.layer->backend = "auto";
     computed.layer->autotune = false;

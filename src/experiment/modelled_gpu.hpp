@@ -35,7 +35,7 @@ ModelledGpu modelled_gpu(const ExperimentConfig& config, const ModelChoice& choi
 DeviceInfo kernel_device(const GpuModel& gpu);
 
 /// What is computed beside the model: the same on any back end there is, as it comes, and with the multiprocessors of
-/// the modelled GPU for waves.
+/// the modelled GPU for waves. Of counts no layer: whose rows they are is not known.
 ExperimentConfig computed_beside(const ExperimentConfig& config, const GpuModel& gpu);
 
 }  // namespace tatr

@@ -82,7 +82,7 @@ Computed computed_of(const ExperimentConfig& asked, const RunOptions& options) {
   Computed computed{asked, modelled_gpu(asked, options.model)};
   if (!computed.modelled.gpu) return computed;
   computed.config = computed_beside(asked, *computed.modelled.gpu);
-  if (!options.verify_modelled || asked.router.source.counts() != nullptr) computed.config.layer.reset();
+  if (!options.verify_modelled) computed.config.layer.reset();
   return computed;
 }
 

@@ -29,12 +29,11 @@ std::int64_t probed_rows(const ExperimentConfig& config) {
 }
 
 /// Whether the checks before work let it through; what they say is told when its turn comes.
-bool will_run(const ExperimentConfig& config, const std::optional<GpuModel>& gpu, const System& cpu) {
+bool will_run(const ExperimentConfig& computed, const System& cpu) {
   try {
-    const ExperimentConfig computed = gpu ? computed_beside(config, *gpu) : config;
     check_settings(computed, cpu.device());
     check_memory(computed, cpu);
-    return config.router.tokens <= kMaxTokens;  // of counts there may be more, without a layer
+    return computed.router.tokens <= kMaxTokens;  // of counts there may be more, without a layer
   } catch (const Error&) {
     return false;
   }
@@ -92,7 +91,8 @@ std::vector<double> estimate_seconds(const std::vector<ExperimentConfig>& config
   double all = 0.0;
   for (const ExperimentConfig& config : configs) {
     const std::optional<GpuModel> gpu = modelled_gpu(config, choice).gpu;
-    flops.push_back(will_run(config, gpu, cpu) ? estimate_layer_flops(config, gpu.has_value()) : 0.0);
+    const ExperimentConfig computed = gpu ? computed_beside(config, *gpu) : config;
+    flops.push_back(will_run(computed, cpu) ? estimate_layer_flops(computed, gpu.has_value()) : 0.0);
     all += flops.back();
   }
   for (std::size_t i = 0; i < configs.size(); ++i) {

@@ -73,6 +73,14 @@ class Progress(ProgramTest):
         less = re.search(r"--set '(/layer/cpu=[^']+)'", offer).group(1)
         self.assertEqual(run("run", config, "--set", less, "--dry-run", "--device", "cpu").returncode, 0)
 
+    def test_counts_beside_a_model_compute_nothing_and_say_nothing(self):
+        (self.path / "counts.json").write_text(json.dumps([2048] * 64))
+        config = self.write({**WHOLE, "router": {"top_k": 8, "source": {"kind": "counts", "file": "counts.json"}},
+                             "strategies": ["none", "down"]})
+        result = run("run", config, "--device", "model:h100")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertIn("Modelled speed-up", result.stdout)
+
     def test_a_short_run_and_a_quiet_one_say_nothing(self):
         result = run("run", self.write({**TINY, "layer": {"hidden": 16, "intermediate": 16}, "measure": {"samples": 10}}),
                      "--device", "cpu")
