@@ -15,6 +15,7 @@
 #include "analysis/advice.hpp"
 #include "commands.hpp"
 #include "config/read.hpp"
+#include "core/format.hpp"
 #include "core/output_file.hpp"
 #include "device_options.hpp"
 #include "experiment/data_reading.hpp"

@@ -4,12 +4,20 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <vector>
 
 #include "core/error.hpp"
 
 namespace tatr {
 
 using Action = std::function<ExitCode()>;
+
+/// The commands that --help lists.
+inline std::vector<const CLI::App*> shown_commands(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App* command) { return !command->get_group().empty(); });
+}
+
+inline bool is_flag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
 
 void add_run(CLI::App& app, Action& action);
 void add_advise(CLI::App& app, Action& action);

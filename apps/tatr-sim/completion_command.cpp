@@ -16,10 +16,6 @@ namespace {
 
 constexpr const char* kLowerCase = "abcdefghijklmnopqrstuvwxyz";
 
-std::vector<const CLI::App*> commands_of(const CLI::App& app) {
-  return app.get_subcommands([](const CLI::App* command) { return !command->get_group().empty(); });
-}
-
 /// "bash zsh" for the type name "bash|zsh"; empty where it is no list of words.
 std::string words_of(const CLI::Option& option) {
   std::string words = option.get_type_name();
@@ -27,8 +23,6 @@ std::string words_of(const CLI::Option& option) {
   std::replace(words.begin(), words.end(), '|', ' ');
   return words;
 }
-
-bool is_flag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
 
 std::vector<std::string> names_of(const CLI::Option& option) {
   std::vector<std::string> names;
@@ -59,7 +53,7 @@ std::string bash_script(const CLI::App& app) {
     }
     options += fmt::format("      {}) COMPREPLY=($(compgen -W \"{}\" -- \"$word\")) ;;\n", name, names);
   };
-  for (const CLI::App* command : commands_of(app)) {
+  for (const CLI::App* command : shown_commands(app)) {
     commands += (commands.empty() ? "" : " ") + command->get_name();
     add(*command, command->get_name());
   }
@@ -135,7 +129,7 @@ std::string zsh_arguments(const CLI::App& app, const std::string& indent) {
 
 std::string zsh_script(const CLI::App& app) {
   std::string commands, cases;
-  for (const CLI::App* command : commands_of(app)) {
+  for (const CLI::App* command : shown_commands(app)) {
     commands += fmt::format(" {}\\:\"{}\"", command->get_name(), zsh_text(command->get_description(), ":\"()"));
     cases += fmt::format("    {}) _arguments{} ;;\n", command->get_name(), zsh_arguments(*command, "      "));
   }

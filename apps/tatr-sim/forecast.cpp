@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/error.hpp"
+#include "core/steps.hpp"
 #include "experiment/settings.hpp"
 #include "experiment/time_estimate.hpp"
 
@@ -32,12 +33,6 @@ std::string offer(const ExperimentConfig& config, double seconds, bool modelled)
 }
 
 }  // namespace
-
-std::string about(double seconds) {
-  if (seconds < 100.0) return fmt::format("about {:.0f} s", seconds);
-  if (seconds < 100.0 * 60.0) return fmt::format("about {:.0f} min", seconds / 60.0);
-  return fmt::format("about {:.1f} h", seconds / 3600.0);
-}
 
 std::string forecast(const std::vector<ExperimentConfig>& configs, System& system, const ModelChoice& choice) {
   if (system.is_cuda()) return {};

@@ -14,7 +14,4 @@ namespace tatr {
 /// quicker, where a CPU computes a whole layer for as long. Nothing for a GPU.
 std::string forecast(const std::vector<ExperimentConfig>& configs, System& system, const ModelChoice& choice);
 
-/// "about 4 min", "about 3.1 h"
-std::string about(double seconds);
-
 }  // namespace tatr

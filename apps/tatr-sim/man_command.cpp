@@ -14,6 +14,7 @@
 
 #include "commands.hpp"
 #include "config/experiment_schema.hpp"
+#include "core/format.hpp"
 #include "core/output_file.hpp"
 #include "core/version.hpp"
 #include "json/json_text.hpp"
@@ -27,22 +28,11 @@ using Ordered = nlohmann::ordered_json;
 
 // --- roff ---
 
-/// One character of UTF-8 text from `at` on, which moves behind it.
-char32_t next_character(const std::string& text, std::size_t& at) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
-  const unsigned char first = byte(at);
-  const int more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : first >= 0xC0 ? 1 : 0;
-  char32_t code = more == 0 ? first : first & (0x3FU >> static_cast<unsigned>(more));
-  for (int i = 1; i <= more; ++i) code = (code << 6U) | (byte(at + static_cast<std::size_t>(i)) & 0x3FU);
-  at += static_cast<std::size_t>(more) + 1;
-  return code;
-}
-
 /// The text in ASCII, with nothing that roff takes for its own.
 std::string escaped(const std::string& text) {
   std::string result;
-  for (std::size_t at = 0; at < text.size();) {
-    const char32_t code = next_character(text, at);
+  for (std::size_t at = 0, bytes = 0; at < text.size(); at += bytes) {
+    const std::uint32_t code = code_point(text, at, bytes);
     if (code == U'\\') {
       result += "\\e";
     } else if (code == U'-') {
@@ -58,7 +48,7 @@ std::string escaped(const std::string& text) {
     } else if (code < 0x80) {
       result += static_cast<char>(code);
     } else {
-      result += fmt::format("\\[u{:04X}]", static_cast<std::uint32_t>(code));
+      result += fmt::format("\\[u{:04X}]", code);
     }
   }
   return result;
@@ -128,12 +118,6 @@ Footer footer_of(const CLI::App& app) {
   const std::size_t first = text.find('\n') + 1;  // behind "Examples:"
   return {text.substr(first, codes - first), text.substr(codes + std::string("Exit codes: ").size())};
 }
-
-std::vector<const CLI::App*> shown_commands(const CLI::App& app) {
-  return app.get_subcommands([](const CLI::App* command) { return !command->get_group().empty(); });
-}
-
-bool is_flag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
 
 /// "Needs --jsonl." and the like.
 std::string relations(const CLI::Option& option) {

@@ -12,6 +12,7 @@
 #include "core/output_file.hpp"
 #include "records/result_file.hpp"
 #include "records/stored_results.hpp"
+#include "result_files.hpp"
 #include "table_options.hpp"
 
 namespace tatr {
@@ -74,9 +75,7 @@ ExitCode merge(const MergeArguments& arguments) {
 void add_merge(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<MergeArguments>();
   CLI::App* command = app.add_subcommand("merge", "Join result files (JSON or JSON lines) and make tables of them");
-  command->add_option("RESULT", arguments->files, "Results of run --json, or JSONL, one a line; - is stdin")
-      ->type_name("FILE")
-      ->required();
+  add_result_files(*command, arguments->files);
   command->add_option("--jsonl", arguments->jsonl, "Write JSON lines here (default: stdout, unless a table is wanted)")
       ->type_name("FILE");
   add_table_options(*command, arguments->tables);

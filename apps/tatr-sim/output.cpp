@@ -28,14 +28,6 @@ std::size_t width_of(std::FILE* stream) {
   return told ? size.ws_col : kReportWidth;
 }
 
-std::string shell_word(const std::string& text) {
-  const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%";
-  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string{c};
-  return quoted + "'";
-}
-
 void print_all(const std::string& text, std::FILE* stream) {
   std::fputs(text.c_str(), stream);
   if (std::fflush(stream) != 0) throw EnvironmentError("standard output: cannot write the report");

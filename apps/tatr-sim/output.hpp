@@ -16,9 +16,6 @@ bool takes_colour(std::FILE* stream);
 /// Columns of a terminal; of what is none, those of a pipe.
 std::size_t width_of(std::FILE* stream);
 
-/// As a shell takes it for one word.
-std::string shell_word(const std::string& text);
-
 /// Throws EnvironmentError where the text gets lost.
 void print_all(const std::string& text, std::FILE* stream);
 

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <pthread.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,17 +13,11 @@
 
 #include "core/format.hpp"
 #include "core/steps.hpp"
+#include "output.hpp"
 
 namespace tatr {
 
 namespace {
-
-/// Columns of the terminal: a line that breaks cannot be written anew.
-std::size_t terminal_width() {
-  winsize size{};
-  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? std::max<std::size_t>(size.ws_col, 20) : kReportWidth;
-}
 
 std::string time_spent_words(double seconds) {
   if (seconds < 100.0) return fmt::format("{:.0f} s", seconds);
@@ -118,10 +111,10 @@ void Progress::print() {
   if (doing_.empty()) return;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   const std::string spent = time_spent_words(seconds);
-  const std::string place =
-      total_ > 1 ? progress_bar(done_, total_, seconds) : fmt::format("[{}]", time_spent_words(seconds));
+  const std::string place = total_ > 1 ? progress_bar(done_, total_, seconds) : fmt::format("[{}]", spent);
   if (terminal_) {
-    fmt::print(stderr, "\r\033[K{}", shorten(place + " " + doing_, terminal_width() - 1));
+    // A line that breaks could not be written anew.
+    fmt::print(stderr, "\r\033[K{}", shorten(place + " " + doing_, std::max<std::size_t>(width_of(stderr), 20) - 1));
     shown_ = true;
   } else if (total_ > 1) {
     fmt::print(stderr, "tatr-sim: {} so far: {} {}\n", spent, place, doing_);

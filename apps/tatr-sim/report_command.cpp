@@ -13,6 +13,7 @@
 #include "core/output_file.hpp"
 #include "records/result_documents.hpp"
 #include "report/html_page.hpp"
+#include "result_files.hpp"
 
 namespace tatr {
 
@@ -44,9 +45,7 @@ ExitCode report(const ReportArguments& arguments) {
 void add_report(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<ReportArguments>();
   CLI::App* command = app.add_subcommand("report", "Make a page with tables and pictures from results");
-  command->add_option("RESULT", arguments->results, "Results of run --json, or JSONL, one a line; - is stdin")
-      ->type_name("FILE")
-      ->required();
+  add_result_files(*command, arguments->results);
   command->add_option("--html", arguments->html, "Write the page to this file; - is stdout")
       ->type_name("FILE")
       ->required();

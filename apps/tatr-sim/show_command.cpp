@@ -13,6 +13,7 @@
 #include "report/result_tables.hpp"
 #include "report/text.hpp"
 #include "report_options.hpp"
+#include "result_files.hpp"
 
 namespace tatr {
 
@@ -110,9 +111,7 @@ ExitCode show(const ShowArguments& arguments) {
 void add_show(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<ShowArguments>();
   CLI::App* command = app.add_subcommand("show", "Print stored results, the first screen or any part");
-  command->add_option("RESULT", arguments->files, "Results of run --json, or JSONL, one a line; - is stdin")
-      ->type_name("FILE")
-      ->required();
+  add_result_files(*command, arguments->files);
   add_report_options(*command, arguments->report);
   command->callback([arguments, &action] { action = [arguments] { return show(*arguments); }; });
 }

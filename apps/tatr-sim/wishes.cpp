@@ -8,11 +8,11 @@
 #include <utility>
 
 #include "config/override_hints.hpp"
+#include "core/format.hpp"
 #include "experiment/data_reading.hpp"
 #include "file_kinds.hpp"
 #include "json/schema_walk.hpp"
 #include "model/gpu_model.hpp"
-#include "output.hpp"
 #include "shipped_configs.hpp"
 
 namespace tatr {

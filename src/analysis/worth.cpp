@@ -1,7 +1,6 @@
 #include "analysis/worth.hpp"
 
 #include <algorithm>
-#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -22,13 +21,6 @@ double rows_of_tiles(const RoundingMetrics& metrics) {
   if (metrics.tile > 0) return static_cast<double>(metrics.tile * metrics.tiles);
   const auto useful = static_cast<double>(metrics.rows - metrics.padded - metrics.duplicated);
   return metrics.tile_utilisation > 0 ? useful / metrics.tile_utilisation : 0;
-}
-
-std::optional<double> mean_tiles(const NetworkRecord& network) {
-  if (!network.batches || network.own_tiles) return std::nullopt;
-  const auto place = find_rounding_metric("tiles") - std::begin(kRoundingMetrics);
-  const std::optional<BatchSpread>& spread = network.batches->spread[static_cast<std::size_t>(place)];
-  return spread ? std::optional(spread->mean) : std::nullopt;
 }
 
 /// What strategies at different tiles are compared by; less is better.
@@ -72,7 +64,9 @@ GainKind gain_kind(const ExperimentRecord& experiment, const Environment& enviro
 }
 
 double rows_of_tiles(const ExperimentRecord& experiment, const NetworkRecord& network) {
-  if (const auto tiles = mean_tiles(network)) return *tiles * static_cast<double>(network.metrics.tile);
+  if (network.batches && !network.own_tiles) {
+    return mean_of(network, "tiles") * static_cast<double>(network.metrics.tile);
+  }
   double rows = 0;
   for (const std::size_t place : network.layers) rows += rows_of_tiles(experiment.strategies[place].metrics);
   return rows;

@@ -8,6 +8,7 @@
 
 #include "config/experiment_schema.hpp"
 #include "core/error.hpp"
+#include "core/format.hpp"
 #include "json/json_text.hpp"
 #include "options/options.hpp"
 
@@ -248,11 +249,7 @@ json unquoted_json(const std::string& text) {
 }
 
 std::string set_option(const std::string& pointer, const std::string& value) {
-  const std::string whole = pointer + "=" + value;
-  const bool plain_words =
-      whole.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_-.,=:+") ==
-      std::string::npos;
-  return "--set " + (plain_words ? whole : "'" + whole + "'");
+  return "--set " + shell_word(pointer + "=" + value);
 }
 
 std::string override_hint(const std::string& override_text, const std::string& refused, const std::string& problem) {

@@ -22,17 +22,6 @@ bool is_wide(std::uint32_t point) {
                      [&](const auto& block) { return point >= block[0] && point <= block[1]; });
 }
 
-/// The code point that begins at `text[at]`, and the bytes it takes; bytes that are no UTF-8 stand for themselves.
-std::uint32_t code_point(std::string_view text, std::size_t at, std::size_t& bytes) {
-  const auto lead = static_cast<unsigned char>(text[at]);
-  const std::size_t length = lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  std::uint32_t point = length == 1 ? lead : lead & (0xFFU >> (length + 1));
-  for (bytes = 1; bytes < length && at + bytes < text.size() && continues_code_point(text[at + bytes]); ++bytes) {
-    point = point << 6 | (static_cast<unsigned char>(text[at + bytes]) & 0x3F);
-  }
-  return point;
-}
-
 std::string trimmed_zeros(std::string text) {
   if (text.find('.') == std::string::npos) return text;
   text.erase(text.find_last_not_of('0') + 1);
@@ -48,6 +37,16 @@ std::string padded(std::string_view text, std::size_t width, bool left) {
 bool is_nothing(const std::string& cell) { return cell.empty() || cell == kAbsent || cell == "0" || cell == "0%"; }
 
 }  // namespace
+
+std::uint32_t code_point(std::string_view text, std::size_t at, std::size_t& bytes) {
+  const auto lead = static_cast<unsigned char>(text[at]);
+  const std::size_t length = lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  std::uint32_t point = length == 1 ? lead : lead & (0xFFU >> (length + 1));
+  for (bytes = 1; bytes < length && at + bytes < text.size() && continues_code_point(text[at + bytes]); ++bytes) {
+    point = point << 6 | (static_cast<unsigned char>(text[at + bytes]) & 0x3F);
+  }
+  return point;
+}
 
 void set_report_width(std::size_t columns) { columns_of_report = std::clamp<std::size_t>(columns, 40, 200); }
 
@@ -76,6 +75,14 @@ std::string shorten(std::string_view text, std::size_t width) {
     if (columns > width) break;
   }
   return clean.substr(0, at) + "…";
+}
+
+std::string shell_word(const std::string& text) {
+  const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-+=:,@%";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? "'\\''" : std::string{c};
+  return quoted + "'";
 }
 
 std::string format_count(std::int64_t value) {

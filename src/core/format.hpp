@@ -18,6 +18,10 @@ std::size_t report_width();
 /// Stands for a value that was not measured.
 inline constexpr const char* kAbsent = "-";
 
+/// The code point of UTF-8 text that begins at `text[at]`, and the bytes it takes; bytes that are no UTF-8 stand for
+/// themselves.
+std::uint32_t code_point(std::string_view text, std::size_t at, std::size_t& bytes);
+
 /// Columns of a terminal that UTF-8 text takes: two for each wide character (Chinese, Japanese, Korean, emoji).
 std::size_t display_width(std::string_view text);
 
@@ -26,6 +30,9 @@ std::string printable(std::string_view text);
 
 /// At most `width` columns; what is cut is shown by an ellipsis.
 std::string shorten(std::string_view text, std::size_t width);
+
+/// As a shell takes it for one word.
+std::string shell_word(const std::string& text);
 
 /// 16384 -> "16,384".
 std::string format_count(std::int64_t value);

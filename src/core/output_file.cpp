@@ -305,7 +305,7 @@ void LineFile::recover(const std::function<void(std::string_view)>& visit, const
 void LineFile::keep_lines(const std::function<bool(std::string_view)>& keep) {
   if (!regular_) return;
   const std::string path = std::filesystem::canonical(path_).string();  // a link stays one
-  const std::string temporary = path + ".partial-" + std::to_string(getpid());
+  const std::string temporary = path + kPartial + std::to_string(getpid());
   struct stat status {};
   if (fstat(descriptor_, &status) != 0) fail("read");
   // Appended to from now on, and locked before anyone can see it under the file's name.

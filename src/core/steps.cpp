@@ -6,12 +6,13 @@
 
 namespace tatr {
 
-std::string time_left_words(double seconds) {
-  const double left = std::ceil(seconds);
-  if (left < 100.0) return fmt::format("about {:.0f} s left", left);
-  if (left < 100.0 * 60.0) return fmt::format("about {:.0f} min left", left / 60.0);
-  return fmt::format("about {:.1f} h left", left / 3600.0);
+std::string about(double seconds) {
+  if (seconds < 100.0) return fmt::format("about {:.0f} s", seconds);
+  if (seconds < 100.0 * 60.0) return fmt::format("about {:.0f} min", seconds / 60.0);
+  return fmt::format("about {:.1f} h", seconds / 3600.0);
 }
+
+std::string time_left_words(double seconds) { return about(std::ceil(seconds)) + " left"; }
 
 std::string Steps::left() const {
   constexpr double kEnoughSeconds = 2.0;

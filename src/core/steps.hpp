@@ -9,7 +9,10 @@
 
 namespace tatr {
 
-/// "about 30 s left", in minutes from 100 s on, in hours from 100 minutes on.
+/// "about 30 s", in minutes from 100 s on, in hours from 100 minutes on.
+std::string about(double seconds);
+
+/// "about 30 s left", likewise.
 std::string time_left_words(double seconds);
 
 class Steps {

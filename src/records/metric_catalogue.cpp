@@ -1,6 +1,8 @@
 #include "records/metric_catalogue.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 
 namespace tatr {
 
@@ -26,6 +28,20 @@ std::string why_unknown(const RoundingMetrics& metrics) {
       return {};
   }
   return {};
+}
+
+const std::optional<BatchSpread>& spread_of(const BatchRecord& batches, std::string_view metric) {
+  return batches.spread[static_cast<std::size_t>(find_rounding_metric(metric) - std::begin(kRoundingMetrics))];
+}
+
+double mean_of(const NetworkRecord& network, std::string_view metric) {
+  constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+  if (network.batches) {
+    const std::optional<BatchSpread>& spread = spread_of(*network.batches, metric);
+    return spread ? spread->mean : kUnknown;
+  }
+  const RoundingMetric& row = *find_rounding_metric(metric);
+  return row.has_value(network.metrics) ? row.in(network.metrics) : kUnknown;
 }
 
 }  // namespace tatr

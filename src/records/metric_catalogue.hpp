@@ -20,6 +20,12 @@ bool is_share_metric(std::string_view name);
 /// Why metrics that need more than is known of the routing have no value; empty where all have.
 std::string why_unknown(const RoundingMetrics& metrics);
 
+/// A metric over groups of tokens; absent where it has no value.
+const std::optional<BatchSpread>& spread_of(const BatchRecord& batches, std::string_view metric);
+
+/// A metric of a network; of several groups of tokens the mean over them. No number (NaN) where it is not known.
+double mean_of(const NetworkRecord& network, std::string_view metric);
+
 /// A time that is sampled.
 struct TimeMetric {
   std::string_view name, unit, help;

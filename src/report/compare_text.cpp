@@ -134,20 +134,12 @@ std::string markdown_experiment(const ExperimentComparison& experiment, const Co
   std::string text = "\n#### " + markdown_text(title_of(experiment)) + "\n\n";
   const auto rows = time_rows(experiment, options.all);
   if (!rows.empty()) {
-    text += markdown_row(kTimeHeads) + "|:--|--:|--:|--:|--:|--:|:--|\n";
-    for (std::vector<std::string> row : rows) {
-      for (std::string& cell : row) cell = markdown_text(cell);
-      text += markdown_row(row);
-    }
+    text += markdown_table(kTimeHeads, "|:--|--:|--:|--:|--:|--:|:--|", rows);
     text += fmt::format("\n{}\n\n", kTimesNote);
   }
   const auto shown = shown_rows(experiment, options.all);
   if (!shown.empty()) {
-    text += markdown_row(kShownHeads) + "|:--|--:|--:|--:|--:|--:|--:|--:|--:|\n";
-    for (std::vector<std::string> row : shown) {
-      for (std::string& cell : row) cell = markdown_text(cell);
-      text += markdown_row(row);
-    }
+    text += markdown_table(kShownHeads, "|:--|--:|--:|--:|--:|--:|--:|--:|--:|", shown);
     text += fmt::format("\n{}\n\n", kShownNote);
   }
   const Findings findings = findings_of(experiment, options);
@@ -321,12 +313,9 @@ std::string comparisons_text(const std::vector<NamedComparison>& results, const 
 std::string comparisons_markdown(const std::vector<NamedComparison>& results, const CompareTextOptions& options) {
   if (results.size() == 1) return comparison_markdown(results[0].comparison, options);
   std::string text = "## tatr-sim: " + markdown_text(worst_line(results, options.strict)) + "\n\n";
-  text += markdown_row(kResultHeads) + "|:--|--:|--:|--:|--:|--:|--:|:--|\n";
-  for (const NamedComparison& result : results) {
-    std::vector<std::string> row = result_row(result);
-    for (std::string& cell : row) cell = markdown_text(cell);
-    text += markdown_row(row);
-  }
+  std::vector<std::vector<std::string>> rows;
+  for (const NamedComparison& result : results) rows.push_back(result_row(result));
+  text += markdown_table(kResultHeads, "|:--|--:|--:|--:|--:|--:|--:|:--|", rows);
   for (const NamedComparison& result : results) {
     text += "\n## " + markdown_text(result.file) + "\n\n" + comparison_markdown(result.comparison, options);
   }

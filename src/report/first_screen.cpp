@@ -114,16 +114,6 @@ bool any_estimate(const TextContext& context) {
   });
 }
 
-/// A metric of a network; of several groups the mean over them. No number where it is not known.
-double value_of(const NetworkRecord& network, std::string_view name) {
-  const RoundingMetric& metric = *find_rounding_metric(name);
-  if (network.batches) {
-    const auto& spread = network.batches->spread[static_cast<std::size_t>(&metric - kRoundingMetrics)];
-    return spread ? spread->mean : NAN;
-  }
-  return metric.has_value(network.metrics) ? metric.in(network.metrics) : NAN;
-}
-
 /// The table's columns after the strategy's name.
 struct OverviewColumn {
   std::string head;
@@ -137,7 +127,7 @@ std::vector<OverviewColumn> overview_columns(const TextContext& context, GainKin
                          return network.own_tiles ? std::string("by load") : std::to_string(network.tile);
                        }});
   }
-  columns.push_back({"Tiles", [](const NetworkRecord& network) { return format_value(value_of(network, "tiles")); }});
+  columns.push_back({"Tiles", [](const NetworkRecord& network) { return format_value(mean_of(network, "tiles")); }});
   columns.push_back({gain_head(kind), [&context, kind](const NetworkRecord& network) {
                        return gain_words(gain_of(context.experiment, network, kind));
                      }});
@@ -146,12 +136,12 @@ std::vector<OverviewColumn> overview_columns(const TextContext& context, GainKin
         {"CPU time", [&context](const NetworkRecord& network) { return cpu_ratio_words(context, network); }});
   }
   columns.push_back(
-      {"Dropped", [](const NetworkRecord& network) { return format_percent(value_of(network, "dropped_share")); }});
+      {"Dropped", [](const NetworkRecord& network) { return format_percent(mean_of(network, "dropped_share")); }});
   if (any_estimate(context)) {
     columns.push_back({"Perplexity [90%]", estimate_words});
   } else if (context.networks.front().metrics.known >= Known::kGates) {
     columns.push_back({"Lost gate mass", [](const NetworkRecord& network) {
-                         return format_value(value_of(network, "dropped_gate_mass"));
+                         return format_value(mean_of(network, "dropped_gate_mass"));
                        }});
   }
   return columns;
@@ -228,7 +218,7 @@ std::string gain_phrase(const TextContext& context, const NetworkRecord& network
 /// "`quarter`: 1.20× [1.18, 1.22] (modelled) for -0.02% [-0.09%, +0.05%] of perplexity"
 std::string sentence(const TextContext& context, const NetworkRecord& network, const Worth& worth) {
   const std::string cost = worth.estimates == Estimates::kNone
-                               ? format_percent(value_of(network, "dropped_share")) + " of assignments dropped"
+                               ? format_percent(mean_of(network, "dropped_share")) + " of assignments dropped"
                                : change_words(*network.quality.post_hoc) + " of perplexity";
   return fmt::format("{}: {} for {}", named(context, network), gain_phrase(context, network, worth.kind), cost);
 }

@@ -138,11 +138,7 @@ std::string history_markdown(const std::vector<HistoryOfExperiment>& history, bo
   for (const HistoryOfExperiment& experiment : history) {
     text += "\n#### " + markdown_text(title_of(experiment)) + "\n\n";
     const auto rows = rows_of(experiment, all);
-    if (!rows.empty()) text += markdown_row(kHeads) + "|:--|--:|--:|--:|--:|:--|:--|\n";
-    for (std::vector<std::string> row : rows) {
-      for (std::string& cell : row) cell = markdown_text(cell);
-      text += markdown_row(row);
-    }
+    if (!rows.empty()) text += markdown_table(kHeads, "|:--|--:|--:|--:|--:|:--|:--|", rows);
     text += "\n" + note_of(experiment) + "\n\n";
     for (const std::string& change : changes_of(experiment)) text += "- " + markdown_text(change) + "\n";
   }

@@ -21,4 +21,14 @@ std::string markdown_row(const std::vector<std::string>& cells) {
   return line + "\n";
 }
 
+std::string markdown_table(const std::vector<std::string>& heads, const std::string& alignment,
+                           const std::vector<std::vector<std::string>>& rows) {
+  std::string text = markdown_row(heads) + alignment + "\n";
+  for (std::vector<std::string> row : rows) {
+    for (std::string& cell : row) cell = markdown_text(cell);
+    text += markdown_row(row);
+  }
+  return text;
+}
+
 }  // namespace tatr

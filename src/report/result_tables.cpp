@@ -10,6 +10,7 @@
 
 #include "core/format.hpp"
 #include "records/metric_catalogue.hpp"
+#include "report/markdown.hpp"
 
 namespace tatr {
 
@@ -347,20 +348,18 @@ static void for_each_main_row(const json& result, const std::function<void(std::
 }
 
 std::string markdown_header() {
-  std::string line = "|", rule = "|";
+  std::string rule = "|";
   for (std::size_t i = 0; i < main_heads().size(); ++i) {
-    line += " " + main_heads()[i] + " |";
     rule += i < 2 || i + 1 == main_heads().size() ? "---|" : "--:|";
   }
-  return line + "\n" + rule + "\n";
+  return markdown_row(main_heads()) + rule + "\n";
 }
 
 std::string markdown_rows(const json& result) {
   std::string rows;
-  for_each_main_row(result, [&](const std::vector<std::string>& cells) {
-    rows += "|";
-    for (const std::string& cell : cells) rows += " " + markdown_cell(cell) + " |";
-    rows += "\n";
+  for_each_main_row(result, [&](std::vector<std::string> cells) {
+    for (std::string& cell : cells) cell = markdown_cell(cell);
+    rows += markdown_row(cells);
   });
   return rows;
 }

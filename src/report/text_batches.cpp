@@ -1,17 +1,11 @@
 #include <fmt/format.h>
 
-#include <iterator>
-
 #include "core/format.hpp"
 #include "records/metric_catalogue.hpp"
 #include "report/text_sections.hpp"
 
 namespace tatr {
 namespace {
-
-const std::optional<BatchSpread>& spread_of(const BatchRecord& batches, std::string_view metric) {
-  return batches.spread[static_cast<std::size_t>(find_rounding_metric(metric) - std::begin(kRoundingMetrics))];
-}
 
 /// "961 ± 12"
 template <class Format>

@@ -1,30 +1,15 @@
 #include "core/memory.hpp"
 
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
-
 #include "catch.hpp"
+#include "core/system_files.hpp"
 
 using namespace tatr;
-namespace fs = std::filesystem;
 
 namespace {
 
-/// A folder of made-up system files, removed at the end.
-class System {
- public:
-  System() : root_(fs::temp_directory_path() / ("tatr-memory-" + std::to_string(getpid()))) {}
-  ~System() { fs::remove_all(root_); }
-  void write(const std::string& path, const std::string& text) const {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text;
-  }
-  std::size_t available() const { return available_host_bytes(root_ / "proc", root_ / "cgroup"); }
-
- private:
-  fs::path root_;
+struct System : test::SystemFiles {
+  System() : SystemFiles("memory") {}
+  std::size_t available() const { return available_host_bytes(proc(), cgroup()); }
 };
 
 constexpr std::size_t kMiB = 1 << 20;

@@ -1,31 +1,19 @@
 #include "core/threads.hpp"
 
 #include <sched.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 
 #include "catch.hpp"
+#include "core/system_files.hpp"
 
 using namespace tatr;
-namespace fs = std::filesystem;
 
 namespace {
 
-class Files {
- public:
-  Files() : root_(fs::temp_directory_path() / ("tatr-threads-" + std::to_string(getpid()))) {}
-  ~Files() { fs::remove_all(root_); }
-  void write(const std::string& path, const std::string& text) const {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text;
-  }
-  int cores() const { return cores_of_groups(root_ / "proc", root_ / "cgroup", 7); }
-
- private:
-  fs::path root_;
+struct Files : test::SystemFiles {
+  Files() : SystemFiles("threads") {}
+  int cores() const { return cores_of_groups(proc(), cgroup(), 7); }
 };
 
 }  // namespace
