@@ -41,7 +41,7 @@ const PerplexityEstimate* estimate_of(const NetworkRecord& network, Estimates re
 
 /// What it harms quality by, as far as that is known: less is better.
 double harm_of(const NetworkRecord& network, Estimates reach) {
-  if (reach == Estimates::kNone) return network.metrics.dropped_share;
+  if (reach == Estimates::kNone) return mean_of(network, "dropped_share");
   const PerplexityEstimate* estimate = estimate_of(network, reach);
   return estimate != nullptr ? estimate->value : std::numeric_limits<double>::infinity();
 }

@@ -103,8 +103,8 @@ std::string gain_heads(const std::vector<ExperimentLine>& lines, bool mixed) {
 std::vector<std::string> row_of(const ExperimentLine& line, const std::string& base, bool mixed) {
   const NetworkRecord* plain = plain_of(*line.experiment);
   std::vector<std::string> cells = {brief_name(line.experiment->config.name, base),
-                                    plain != nullptr ? format_count(plain->metrics.tiles) : kAbsent,
-                                    plain != nullptr ? format_percent(plain->metrics.tile_utilisation) : kAbsent};
+                                    plain != nullptr ? format_value(mean_of(*plain, "tiles")) : kAbsent,
+                                    plain != nullptr ? format_percent(mean_of(*plain, "tile_utilisation")) : kAbsent};
   if (line.best == nullptr) {
     cells.insert(cells.end(), 4, kAbsent);
     return cells;
@@ -112,7 +112,7 @@ std::vector<std::string> row_of(const ExperimentLine& line, const std::string& b
   const bool several = line.experiment->config.tiles.size() > 1 && !line.best->own_tiles;
   cells.push_back(shorten(line.best->label, 14) + (several ? fmt::format(" at {}", line.best->tile) : ""));
   cells.push_back(gain_cell(line, mixed));
-  cells.push_back(format_percent(line.best->metrics.dropped_share));
+  cells.push_back(format_percent(mean_of(*line.best, "dropped_share")));
   cells.push_back(quality_words(*line.best));
   return cells;
 }

@@ -146,6 +146,17 @@ class Show(ProgramTest):
         self.assertRegex(both, r"× modelled")
         self.assertRegex(both, r"× tiles")
 
+    def test_of_several_groups_one_and_many_experiments_show_the_means(self):
+        batches = {**TINY, "tile": 8, "strategies": ["none", "down"], "router": {**TINY["router"], "batches": {"count": 5}}}
+        one, printed = self.result(batches, "--device", "cpu", name="one.json")
+        other = self.result({**batches, "name": "other", "seed": 99}, "--device", "cpu", name="other.json")[0]
+        metrics = [record["batches"]["metrics"] for record in json.loads(one.read_text())["experiments"][0]["network"]]
+        dropped, median = f"{100 * metrics[1]['dropped_share']['mean']:.1f}%", json.loads(one.read_text())["experiments"][0]["network"][1]["dropped_share"]
+        self.assertNotEqual(dropped, f"{100 * median:.1f}%")  # of the group with median tiles
+        tiles = f"{metrics[0]['tiles']['mean']:.3g}"
+        self.assertRegex(printed, rf"(?m)^  down .* {re.escape(dropped)} ")
+        self.assertRegex(self.show(one, other), rf"(?m)^  tiny +{re.escape(tiles)} .* {re.escape(dropped)} ")
+
     def test_what_is_no_result(self):
         self.assert_fails(run("show", self.config(TINY)), 2, "c.json")
         self.assert_fails(run("show", self.path / "none.json"), 2, "none.json")
