@@ -33,7 +33,7 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kCpuHidden = 256;  // of the layer that a CPU times in place of the whole
 
 /// A config, and what of it is known from where.
-struct Template {
+struct Template {  // NOLINT(bugprone-exception-escape): moving a document throws nothing
   Json config;
   std::vector<std::string> read, taken, left_out;  // from the file; in want of it; of the model, but not simulated
 };
@@ -267,7 +267,7 @@ void explain(const nlohmann::json& schema, const Json& value, const std::string&
       }
     }
     const std::string description = inner.value("description", "");
-    const std::string place = pointer + "/" + key;
+    const std::string place = fmt::format("{}/{}", pointer, key);
     if (one.is_object() && key != "source" && key != "cpu") {
       explain(inner, one, place, table);
     } else {

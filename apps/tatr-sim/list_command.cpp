@@ -95,8 +95,9 @@ void print_options(const json& node, const char* key, const std::string& name, c
 template <class Rows>
 void check_name(const Rows& rows, const ListArguments& arguments) {
   if (arguments.name.empty()) return;
-  std::vector<std::string> names;
-  for (const auto& row : rows) names.emplace_back(row.name);
+  std::vector<std::string> names(std::size(rows));
+  std::transform(std::begin(rows), std::end(rows), names.begin(),
+                 [](const auto& row) { return std::string(row.name); });
   if (std::find(names.begin(), names.end(), arguments.name) != names.end()) return;
   const std::string near = nearest_name(arguments.name, names);
   throw UsageError(
@@ -166,7 +167,7 @@ ExitCode list(const ListArguments& arguments) {
     throw UsageError("list " + arguments.what + ": '" + arguments.name + "' is one too many; tatr-sim list " +
                      arguments.what);
   }
-  const json schema = experiment_schema();
+  const json& schema = experiment_schema();
   if (wanted("strategies")) {
     print_with_options("Strategies", kStrategies, schema["definitions"]["strategy"], "name",
                        {"label", "fill", "added_gate", "renormalise"}, arguments);

@@ -131,8 +131,8 @@ std::size_t ChangePointTest::least_values() const {
   std::size_t n = 2 * kLeastStretch;
   while (2 / orders > false_alarm_ && n < 1000) {
     ++n;
-    const auto half = static_cast<double>(n / 2);
-    orders *= static_cast<double>(n) / (n % 2 == 0 ? half : static_cast<double>(n) - half);
+    const std::size_t half = n / 2;
+    orders *= static_cast<double>(n) / static_cast<double>(n - half);
   }
   return n;
 }

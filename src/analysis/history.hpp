@@ -22,7 +22,7 @@ struct SeriesKey {
   std::int64_t tile = 0;  // 0: each expert has its own
   std::int64_t layer = 0;
   std::string yardstick;
-  auto operator<=>(const SeriesKey&) const = default;
+  auto operator<=>(const SeriesKey&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// A slow-down that is no longer than this ago, in results, fails; after that it is the level that things have.

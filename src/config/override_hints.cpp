@@ -1,5 +1,7 @@
 #include "config/override_hints.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -207,9 +209,8 @@ std::string pointer_of_key(const std::string& name) {
     for (const std::string place : kPlaces) {
       json object = schema;
       if (!place.empty()) {
-        std::string path = place;
-        for (std::size_t at; (at = path.find('/')) != std::string::npos;) path.replace(at, 1, "\n");
-        for (std::size_t at; (at = path.find('\n')) != std::string::npos;) path.replace(at, 1, "/properties/");
+        std::string path;
+        for (const char c : place) path += c == '/' ? std::string("/properties/") : std::string{c};
         const json::json_pointer inner(path);
         if (!schema.contains(inner)) continue;
         object = schema[inner];
@@ -222,7 +223,7 @@ std::string pointer_of_key(const std::string& name) {
       }
       const json properties = object.value("properties", json::object());
       for (const auto& [known, property] : properties.items()) {
-        if (plain(known) == key) return place + "/" + known;
+        if (plain(known) == key) return fmt::format("{}/{}", place, known);
       }
     }
     return {};

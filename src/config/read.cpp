@@ -1,5 +1,7 @@
 #include "config/read.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -361,8 +363,8 @@ void rethrow_naming_override(const ConfigError& error, const std::string& path,
     if (error.place().file == path && missing && !at.empty() && from.starts_with(at + "/")) {
       const std::string& problem = error.problem();  // required key "kind" is missing
       const std::size_t start = problem.find('"') + 1, end = problem.find('"', start);
-      throw error.with_note("--set " + brief_json(*set) + " alone does not make " + at + "; add --set " + at + "/" +
-                            problem.substr(start, end - start) + "=VALUE");
+      throw error.with_note(fmt::format("--set {} alone does not make {}; add --set {}/{}=VALUE", brief_json(*set), at,
+                                        at, problem.substr(start, end - start)));
     }
     if (error.place().file != path || at.rfind(from, 0) != 0 || (at.size() > from.size() && at[from.size()] != '/')) {
       continue;

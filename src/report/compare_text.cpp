@@ -313,8 +313,8 @@ std::string comparisons_text(const std::vector<NamedComparison>& results, const 
 std::string comparisons_markdown(const std::vector<NamedComparison>& results, const CompareTextOptions& options) {
   if (results.size() == 1) return comparison_markdown(results[0].comparison, options);
   std::string text = "## tatr-sim: " + markdown_text(worst_line(results, options.strict)) + "\n\n";
-  std::vector<std::vector<std::string>> rows;
-  for (const NamedComparison& result : results) rows.push_back(result_row(result));
+  std::vector<std::vector<std::string>> rows(results.size());
+  std::transform(results.begin(), results.end(), rows.begin(), result_row);
   text += markdown_table(kResultHeads, "|:--|--:|--:|--:|--:|--:|--:|:--|", rows);
   for (const NamedComparison& result : results) {
     text += "\n## " + markdown_text(result.file) + "\n\n" + comparison_markdown(result.comparison, options);
