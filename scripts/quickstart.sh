@@ -14,5 +14,3 @@ mkdir -p results
 echo "Running configs/documented.json"
 echo
 build/tatr-sim run configs/documented.json --json results/documented.json "$@"
-echo
-echo "The full result is in results/documented.json"
