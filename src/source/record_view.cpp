@@ -102,4 +102,11 @@ std::vector<RowView> layers_of(const TensorEntry& tensor, const std::vector<Axis
   return views;
 }
 
+std::string guessed_axes(const RowView& view) {
+  const std::vector<std::int64_t>& shape = view.tensor.shape;
+  if (view.layer.empty() || shape.size() != 3 || shape[0] * shape[1] == view.rows()) return {};
+  const bool layers_first = view.inner_stride == view.columns;
+  return "shape " + shape_text(shape) + " is read as " + (layers_first ? "[layers, tokens, …]" : "[tokens, layers, …]");
+}
+
 }  // namespace tatr
