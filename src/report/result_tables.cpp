@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <string_view>
@@ -316,6 +317,15 @@ static const std::vector<std::string>& main_heads() {
   return kHeads;
 }
 
+/// Whether anything that changes a token has an estimate. Where nothing has, that what changes nothing costs nothing is
+/// none either; the first screen and the page leave the column out.
+static bool any_estimate(const json& experiment) {
+  return std::any_of(experiment["network"].begin(), experiment["network"].end(), [](const json& network) {
+    const auto some = [&](const char* count) { return network[count].is_number() && network[count] > 0; };
+    return (some("dropped") || some("added")) && network.value("estimated_perplexity_change", json()).is_object();
+  });
+}
+
 static std::string change_cell(const json& estimate) {
   return estimate.is_object() && estimate["value"].is_number() ? format_change(estimate["value"].get<double>())
                                                                : kAbsent;
@@ -331,7 +341,7 @@ static std::vector<std::string> main_row(const json& result, const json& experim
           share_cell(mean_or_own(network, "tile_utilisation")),
           share_cell(mean_or_own(network, "dropped_share")),
           number_cell(mean_or_own(network, "dropped_gate_mass")),
-          change_cell(network.value("estimated_perplexity_change", json())),
+          any_estimate(experiment) ? change_cell(network.value("estimated_perplexity_change", json())) : kAbsent,
           number_cell(network["gemm_ms"]),
           number_cell(network["layer_ms"]),
           ratio_cell(network, strategy),

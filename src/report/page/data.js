@@ -76,6 +76,14 @@ function meanLoad(data) {
   return routing && routing.experts > 0 ? routing.assignments / routing.experts : null;
 }
 
+// Where nothing that changes a token has an estimate, that what changes nothing costs nothing is none either: the rule of
+// src/report/first_screen.cpp.
+function dropEmptyEstimates(records, all) {
+  const changes = ({dropped, added}) => dropped > 0 || added > 0;
+  if (records.some((record) => changes(record) && record.estimated_perplexity_change)) return;
+  for (const record of all) record.estimated_perplexity_change = null;
+}
+
 // What experiments have in common that differ in their load only: these are joined in one panel.
 function kinship(data, environment) {
   const {name, description, documented, measure, router, ...rest} = data.config ?? {};
@@ -91,6 +99,7 @@ function describeExperiment(data, source, result) {
   const network = experiment.layers.length > 1 ? data.network ?? [] : [];
   experiment.isNetwork = network.length > 0;
   const records = experiment.isNetwork ? network : data.strategies;
+  dropEmptyEstimates(records, [...data.strategies, ...network]);
   experiment.settings = records.map((record) => settingOf(record, experiment));
   experiment.layerSettings = (layer) => data.strategies.filter((record) => (record.layer ?? 0) === layer)
     .map((record) => settingOf(record, experiment));
