@@ -32,7 +32,7 @@ const metricWords = (metric) => ({dropped_gate_mass: "lost gate mass", mean_squa
                                   speedup: "speed-up", end_to_end_speedup: "end-to-end speed-up"})[metric] ?? metric.replaceAll("_", " ");
 const formatRatio = (ratio) => (isNumber(ratio) ? `${ratio < 10 ? ratio.toFixed(2) : formatValue(ratio)}×` : "–");
 function formatInterval({value, low, high}, format) {
-  return isNumber(low) && isNumber(high) ? `${format(value)} [${format(low)}, ${format(high)}]` : format(value);
+  return isNumber(low) && isNumber(high) && low !== high ? `${format(value)} [${format(low)}, ${format(high)}]` : format(value);
 }
 
 const sumOrNull = (...values) => (values.every(isNumber) ? values.reduce((a, b) => a + b) : null);
