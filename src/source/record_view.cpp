@@ -58,7 +58,9 @@ std::vector<Axis> axes_of(const TensorEntry& tensor, const std::vector<Axis>& sa
     return flat;
   }
   check_dimensions(tensor, layers_first);
-  const std::string either = axes_text(layers_first) + " or " + axes_text(tokens_first);
+  const std::vector<Axis> sequences = {Axis::kSteps, Axis::kTokens, last};
+  const std::string either = axes_text(layers_first) + " or " + axes_text(tokens_first) + ", or " +
+                             axes_text(sequences) + " of sequences or steps";
   if (tensor.of_lines)
     refuse_doubt(tensor, "is of lines, which may be steps or tokens",
                  axes_text(tokens_first) + " or [steps, tokens, …]");
