@@ -5,8 +5,8 @@
     scripts/plot.py results/*.json --out pictures/ --format svg
 
 Reads results of `tatr-sim run --json`, or JSONL with one a line, from files or stdin. Every picture of every experiment goes
-into a folder as EXPERIMENT-KIND.FORMAT; with one --kind and one experiment, --out may be a file; a .pdf takes all, one a page. `speedup` is one picture of
-all experiments. A picture that a result has nothing for is left out, which is said on stderr.
+into a folder as EXPERIMENT-KIND.FORMAT, which is made where it is not there; with one --kind and one experiment, --out may be a file; a .pdf takes all,
+one a page. `speedup` is one picture of all experiments. A picture that a result has nothing for is left out, which is said on stderr.
 
 Needs matplotlib: where the Python that runs this has none, it looks for one on the PATH that has.
 
@@ -14,10 +14,12 @@ Exit codes: 0 done; 2 usage, or a file that is no result; 3 matplotlib is missin
 """
 
 import argparse
+import difflib
 import importlib.util
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -49,10 +51,26 @@ from plot_results import ResultError, parse_documents, read_experiments
 from plot_style import give_styles, warn_of_glyphs
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One line, with what was likely meant."""
+        words = message.removeprefix("unrecognized arguments: ").split()
+        near = difflib.get_close_matches(words[0], self._option_string_actions, 1) if message.startswith("unrecognized") else []
+        fail(2, message + (f"; did you mean {near[0]}?" if near else "") + " (plot.py --help)")
+
+
+def kind_of(word):
+    kinds = ["all", *KINDS]
+    if word in kinds:
+        return word
+    near = difflib.get_close_matches(word.lower(), kinds, 1)
+    raise argparse.ArgumentTypeError(f"'{word}' is no picture; there are {', '.join(kinds)}" + (f"; did you mean '{near[0]}'?" if near else ""))
+
+
 def arguments_of(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="*", default=["-"], metavar="RESULT", help="a file; - is stdin (default)")
-    parser.add_argument("--kind", default="all", choices=["all", *KINDS])
+    parser.add_argument("--kind", default="all", type=kind_of, metavar="KIND", help=f"all (default), {', '.join(KINDS)}")
     parser.add_argument("--out", default=".", metavar="PATH", help="a folder; a .png or .svg file for one picture; or a .pdf, a page for each (default: .)")
     parser.add_argument("--format", choices=["png", "svg", "pdf"], default="png", help="of the pictures in a folder")
     parser.add_argument("--layer", type=int, metavar="N", help="for load and timing (default: the first)")
@@ -63,8 +81,10 @@ def read(path):
     source = "standard input" if path == "-" else path
     try:
         text = sys.stdin.read() if path == "-" else pathlib.Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ResultError(f"{source}: {getattr(error, 'strerror', None) or error}") from None
+    except UnicodeDecodeError:
+        raise ResultError(f"{source}: is no text; expected a result of tatr-sim run --json (tatr-sim run {source} tells what data hold)") from None
+    except OSError as error:
+        raise ResultError(f"{source}: {error.strerror or error}") from None
     return parse_documents(text, source)
 
 
@@ -79,10 +99,22 @@ def pictures(experiments, kind, layer):
         yield "speedup", lambda: draw_speedup(experiments)
 
 
+def check_folder(path):
+    """A file's folder is to be there, as for all files that tatr-sim writes; a folder that is itself asked for is made."""
+    if not path.parent.is_dir():
+        fail(3, f"{path}: no such folder; mkdir -p {shlex.quote(str(path.parent))} makes it")
+
+
+def make_folder(path):
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(3, f"{path}: {error.strerror or error}")
+
+
 def save(figure, path):
     from plot_style import plt
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix))
     except OSError as error:
         fail(3, f"{path}: {error.strerror or error}")
@@ -96,7 +128,6 @@ def save_pages(asked, path):
     from plot_style import plt
     part = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with PdfPages(part, metadata={"CreationDate": None}) as pages:
             for name, figure in drawn(asked):
                 pages.savefig(figure)
@@ -142,14 +173,19 @@ def main(argv):
     to_file = out.suffix.lower() in (".png", ".svg") and not out.is_dir()
     if to_file and len(asked) != 1:
         fail(2, f"--out {out}: {len(asked)} pictures do not go into one file; name a folder, or one --kind of one experiment")
+    to_pdf = out.suffix.lower() == ".pdf" and not out.is_dir()
+    if to_file or to_pdf:
+        check_folder(out)
     warn_of_glyphs(experiments)
-    if out.suffix.lower() == ".pdf" and not out.is_dir():
+    if to_pdf:
         save_pages(asked, out)
         return
     written = set()
     for name, figure in drawn(asked):
         stem = free_name(re.sub(r"[^\w.-]+", "_", name), written)
         written.add(stem)
+        if not to_file:
+            make_folder(out)
         save(figure, out if to_file else out / f"{stem}.{arguments.format}")
     if not written:
         fail(2, "nothing to draw")

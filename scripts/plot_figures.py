@@ -15,13 +15,15 @@ class NothingToDraw(Exception):
     """The result lacks what the picture shows; the message says what."""
 
 
-def hows_words(settings):
-    return "; ".join(distinct(s.experiment.how_words(s.how) for s in settings if s.how))
+def hows_words(settings, before="; "):
+    """How times came about, behind `before`; of modelled ones the subtitle tells the device and what casts doubt on it."""
+    words = "; ".join(distinct(s.experiment.how_words(s.how) for s in settings if s.how and s.how != "modelled"))
+    return before + words if words else ""
 
 
 def models_of(settings):
-    """The modelled GPUs that the settings' times are of, with what casts doubt on them."""
-    return distinct(s.experiment.how_words(s.how) for s in settings if s.how == "modelled")
+    """What a legend says of modelled marks: the GPUs that times are of, with what casts doubt on them, or what stands in for times."""
+    return distinct(s.experiment.how_words(s.how) for s in settings if s.how == "modelled") or ["by the number of tiles alone (modelled)"]
 
 
 # --- load per expert ---
@@ -33,7 +35,7 @@ def token_axis(axes, settings, tile):
     margin = 0.06 * (high - low) or 1
     least = min((s.tile for s in settings if s.tile), default=None)
     if low <= high / 4 and least and high > 10 * least:
-        axes.set_yscale("symlog", linthresh=least, linscale=1)
+        axes.set_yscale("symlog", linthresh=least, linscale=math.log10(high / least) / 3)  # a quarter for what is below one tile
         ticks = [0] + [least * 2**i for i in range(32) if least * 2**i <= high]
         axes.set_ylim(max(tick for tick in ticks if tick <= low), high * 1.15)
     else:
@@ -110,7 +112,7 @@ def draw_timing(experiment, layer):
         raise NothingToDraw("no times: no layer, or it was not run")
     ratios = any(s.speedup for s in settings)
     which = f" (layer {layer})" if len(experiment.layers) > 1 else ""
-    figure, [panels] = titled(experiment, (7.6, 0.27 * len(settings) + 1.5), f"time of the layer{which}, {hows_words(settings)}", 1, 1 + ratios,
+    figure, [panels] = titled(experiment, (7.6, 0.27 * len(settings) + 1.5), f"time of the layer{which}{hows_words(settings, ', ')}", 1, 1 + ratios,
                               gridspec_kw={"width_ratios": [1.7, 1][:1 + ratios]})
     axes = panels[0]
     for row, setting in enumerate(settings):
@@ -200,8 +202,10 @@ def draw_pareto(experiment, _):
     if not found:
         raise NothingToDraw("no strategy has both a time and a measure of lost quality")
     which = f", {len(experiment.layers)} layers" if experiment.is_network else ""
-    how_words = hows_words(settings) if timed else "time modelled as proportional to rows"
-    figure, [[axes]] = titled(experiment, (6.4, 4.2 + 0.05 * len(found)), f"time against quality{which}; {how_words}")
+    how_words = hows_words(settings) if timed else "; time modelled as proportional to rows"
+    metric, _, calibration = name.partition(" (")
+    figure, [[axes]] = titled(experiment, (6.4, 4.2 + 0.05 * len(found)), f"time against quality{which}{how_words}",
+                              also=f"perplexity estimated by the calibration “{calibration.removesuffix(')')}”" if calibration else "")
     threshold = symlog_threshold([value for _, _, loss in found for value in loss], error)
     axes.set_yscale("symlog", linthresh=threshold, linscale=1)
     front, least = [], math.inf
@@ -224,8 +228,7 @@ def draw_pareto(experiment, _):
         axes.axhspan(-error, error, color="0.93", linewidth=0, zorder=0)
     axes.yaxis.set_minor_locator(FixedLocator([]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.3g}%".replace("+0%", "0%") if error else show(value)))
-    metric, _, calibration = name.partition(" (")
-    axes.set_ylabel(f"{metric}, lower is better" + (f"\ngrey, linear: within its error, ±{format_percent(error)}" if error else "") + (f"\n({short(calibration, 70)}" if calibration else ""))
+    axes.set_ylabel(f"{metric}, lower is better" + (f"\ngrey, linear: within its error, ±{format_percent(error)}" if error else ""))
     modelled = any(s.how == "modelled" for s in settings)
     axes.set_xlabel("layer, ms (modelled, 90% of the model's cases)" if modelled else "layer, ms (median, quartiles)" if timed else "rows of whole tiles")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
@@ -273,6 +276,8 @@ def draw_tiles(experiment, _):
     settings, tiles = experiment.settings, experiment.tiles
     if not settings:
         raise NothingToDraw("no strategies")
+    if len(tiles) == 1:
+        raise NothingToDraw("all strategies have one tile; utilisation and speedup show them side by side")
     labels = distinct(s.label for s in settings)
     points = speedup_points(settings, lambda s: s.tile)
     words = lambda tile: "tiles by load" if tile is None else f"tile {tile}"
@@ -303,8 +308,41 @@ def panel_titles(settings):
     return lambda s: ", ".join(filter(None, [words_of(s.experiment), tile_words(s) if tiles else ""])) or f"{base_name(s.experiment)}, {tile_words(s)}"
 
 
+def interval_words(settings):
+    hows = distinct(s.how for s in settings if s.speedup and is_number(s.speedup[1]))
+    if not hows:
+        return ""
+    return "; an interval " + ("holds 90% of the model's cases" if hows == ["modelled"] else
+                               "is 95%" + ("; of modelled marks 90% of the model's cases" if "modelled" in hows else ""))
+
+
+MOST_ROWS = 40  # of speed-ups in one picture
+
+
+def draw_speedup_rows(settings, title_of):
+    """Of one load each there is nothing to draw over: a row for each strategy."""
+    experiments = distinct(s.experiment for s in settings)
+    names = [", ".join(filter(None, [title_of(s) if len(experiments) > 1 else "", s.title if len(experiments) == 1 else s.label])) for s in settings]
+    size, what = (6.4, 0.24 * len(settings) + 1.7), "speed-up over none at the same tile" + interval_words(settings)
+    if len(experiments) == 1:
+        figure, [[axes]] = titled(experiments[0], size, what)
+    else:
+        figure, axes = plt.subplots(figsize=size, dpi=150)
+        figure.suptitle(what, fontsize=9)
+    for row, setting in enumerate(settings):
+        for _, _, (value, *span), how in speedup_points([setting], lambda s: 0):
+            draw_point(axes, value, row, setting.label, how, x_span=span)
+    name_rows(axes, names, 44)
+    axes.axvline(1, color="black", linewidth=0.9, zorder=1)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2f}×" if value < 10 else f"{format_value(value)}×"))
+    hows = distinct(how for *_, how in speedup_points(settings, lambda s: 0))
+    legend_of(figure, [], hows, models_of(settings))
+    return figure
+
+
 def draw_speedup(experiments):
-    """Panels hold experiments that differ in their load only."""
+    """Panels hold experiments that differ in their load only. Where all have one load, a row for each strategy."""
     settings = [s for e in experiments if is_number(e.load) for s in e.settings if s.record["name"] != "none"]
     settings = [s for s in settings if s.speedup or is_number(s.modelled)]
     if not settings:
@@ -313,6 +351,8 @@ def draw_speedup(experiments):
     for setting in settings:
         panels.setdefault((setting.experiment.kin, setting.tile), []).append(setting)
     title_of = panel_titles([own[0] for own in panels.values()])
+    if len(settings) <= MOST_ROWS and all(len(distinct(s.experiment.load for s in own)) == 1 for own in panels.values()):
+        return draw_speedup_rows(settings, title_of)
     columns = min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
     figure, grid = plt.subplots(rows, columns, figsize=(max(6.4, 3.4 * columns), 2.3 * rows + 0.9), dpi=150, squeeze=False)
@@ -324,9 +364,7 @@ def draw_speedup(experiments):
         axes.set_title(short(title_of(own[0]), 40), loc="left", fontsize=8, fontweight="bold")
     for axes in list(grid.flat)[len(panels):]:
         axes.set_visible(False)
-    hows = distinct(s.how for s in settings if s.speedup and is_number(s.speedup[1]))
-    intervals = "an interval holds 90% of the model's cases" if hows == ["modelled"] else "an interval is 95%" + ("; of modelled marks 90% of the model's cases" if "modelled" in hows else "")
-    figure.suptitle("speed-up over tokens per expert" + (f"; {intervals}" if hows else ""), fontsize=9)
+    figure.suptitle("speed-up over tokens per expert" + interval_words(settings), fontsize=9)
     legend_of(figure, distinct(s.label for s in settings), distinct(how for *_, how in speedup_points(settings, lambda s: 0)),
               models_of(settings))
     return figure

@@ -4,6 +4,7 @@ import json
 import math
 import numbers
 import re
+import shlex
 
 HOW_WORDS = {"measured": "measured", "reduced": "CPU, reduced shape: not to be compared with a GPU's",
              "modelled": "modelled"}
@@ -185,10 +186,22 @@ def parse_documents(text, source):
         raise ResultError(f"{source}: not valid JSON: {error}") from None
 
 
+def why_no_result(document, source):
+    """What a document is in place of a result, and what to do with it."""
+    has = lambda *keys: isinstance(document, dict) and any(key in document for key in keys)
+    if has("router", "strategies"):
+        return f"is a config, no result; tatr-sim run {shlex.quote(source)} --json result.json makes its result"
+    if has("multiprocessors", "ceilings"):
+        return f"is a device file, no result; tatr-sim run CONFIG --device model:{source} --json result.json makes one"
+    return 'is no result of tatr-sim: it has no "experiments"; tatr-sim run CONFIG --json result.json makes one'
+
+
 def read_experiments(documents):
     """Every experiment of every (source, result), each with a title that no other has."""
     experiments = []
     for source, result in documents:
+        if not isinstance(result, dict) or "experiments" not in result:
+            raise ResultError(f"{source}: {why_no_result(result, source)}")
         try:
             for data in result["experiments"]:
                 experiments.append(Experiment(data, source, result.get("environment") or {}))

@@ -62,10 +62,10 @@ def warn_of_glyphs(experiments):
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
 
 
-def titled(experiment, size, what, rows=1, columns=1, **options):
-    """A figure under the experiment's title, and its axes as a grid."""
+def titled(experiment, size, what, rows=1, columns=1, also="", **options):
+    """A figure under the experiment's title, and its axes as a grid. `also` is a line of its own."""
     figure, axes = plt.subplots(rows, columns, figsize=size, dpi=150, squeeze=False, **options)
-    lines = textwrap.wrap(f"{experiment.title}: {what}", int(size[0] * 15)) + textwrap.wrap(experiment.subtitle(), int(size[0] * 15))
+    lines = textwrap.wrap(f"{experiment.title}: {what}", int(size[0] * 15)) + textwrap.wrap(experiment.subtitle(), int(size[0] * 15)) + textwrap.wrap(also, int(size[0] * 15))
     figure.suptitle("\n".join(lines), fontsize=9)
     return figure, axes
 

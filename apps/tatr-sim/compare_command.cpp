@@ -17,6 +17,7 @@
 #include "core/output_file.hpp"
 #include "json/json_text.hpp"
 #include "output.hpp"
+#include "output_names.hpp"
 #include "records/result_file.hpp"
 #include "report/compare_text.hpp"
 #include "report/history_text.hpp"
@@ -75,6 +76,7 @@ void check_stdin(const std::vector<std::string>& results) {
 ExitCode compare_files(const CompareArguments& arguments, const CompareThresholds& thresholds) {
   ResultFile base(arguments.results.front());
   check_apart({arguments.markdown}, arguments.results);
+  check_name("--markdown", FileContent::kMarkdown, arguments.markdown);
   std::optional<OutputFile> markdown;
   if (!arguments.markdown.empty()) markdown.emplace(arguments.markdown);
   ExperimentSource base_source = source_of(base);
@@ -120,6 +122,7 @@ std::vector<std::string> new_lines(const CompareArguments& arguments, History& h
 ExitCode show_history(const CompareArguments& arguments, const CompareThresholds& thresholds) {
   if (arguments.results.empty()) open_text_file(arguments.history);  // there is nothing to show of a new one
   check_apart({arguments.markdown, arguments.history}, arguments.results);
+  check_name("--markdown", FileContent::kMarkdown, arguments.markdown);
   std::optional<OutputFile> markdown;
   if (!arguments.markdown.empty()) markdown.emplace(arguments.markdown);
   LineFile file(arguments.history);

@@ -1,10 +1,11 @@
 // tatr-sim completion: prints a completion script for bash or zsh, made from the command line's own description. What
-// an option takes is read from its type name: FILE, FOLDER, or words such as "bash|zsh"; anything else is not
-// completed.
+// an option takes is read from its type name: FILE, FOLDER, or words such as "bash|zsh"; anything else, such as the
+// last of "cpu|cuda|cuda:N", is not completed.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -16,11 +17,13 @@ namespace {
 
 constexpr const char* kLowerCase = "abcdefghijklmnopqrstuvwxyz";
 
-/// "bash zsh" for the type name "bash|zsh"; empty where it is no list of words.
+/// "bash zsh" for the type name "bash|zsh"; empty where it has no words.
 std::string words_of(const CLI::Option& option) {
-  std::string words = option.get_type_name();
-  if (words.find_first_not_of(std::string(kLowerCase) + "|") != std::string::npos) return {};
-  std::replace(words.begin(), words.end(), '|', ' ');
+  std::istringstream parts(option.get_type_name());
+  std::string words;
+  for (std::string part; std::getline(parts, part, '|');) {
+    if (part.find_first_not_of(kLowerCase) == std::string::npos) words += (words.empty() ? "" : " ") + part;
+  }
   return words;
 }
 

@@ -12,6 +12,7 @@
 #include "experiment/gpu_measurement.hpp"
 #include "model/gpu_model.hpp"
 #include "model/modelled_device.hpp"
+#include "output_names.hpp"
 #include "progress.hpp"
 
 namespace tatr {
@@ -36,6 +37,7 @@ void print_device(const GpuModel& gpu) {
 }
 
 ExitCode measure(const DeviceArguments& arguments) {
+  check_name("--out", FileContent::kJson, arguments.out);
   OutputFile file(arguments.out);
   Progress progress(/*quiet=*/false);
   const auto system = make_system(arguments.device);

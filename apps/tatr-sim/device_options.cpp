@@ -27,8 +27,8 @@ std::string check_device(const std::string& device) {
 }  // namespace
 
 void add_device_options(CLI::App& command, DeviceOptions& options) {
-  command.add_option("--device", options.device, "auto (a GPU, or a model of one), cpu, cuda, cuda:N or model:NAME")
-      ->type_name("auto|cpu|cuda")
+  command.add_option("--device", options.device, "auto: a GPU, or a model of one; tatr-sim list devices names them")
+      ->type_name("auto|cpu|cuda|cuda:N|model:NAME")
       ->check(check_device);
   command.add_option("--threads", options.threads, "CPU threads (default: the cores this process may use)")
       ->type_name("N")

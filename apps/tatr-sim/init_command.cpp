@@ -21,6 +21,7 @@
 #include "json/json_text.hpp"
 #include "json/schema_walk.hpp"
 #include "output.hpp"
+#include "output_names.hpp"
 #include "shipped_configs.hpp"
 
 namespace tatr {
@@ -313,6 +314,7 @@ struct InitArguments {
 
 ExitCode init(const InitArguments& arguments) {
   const std::string stem = arguments.from.empty() ? "experiment" : fs::path(arguments.from).stem().string();
+  check_name("--out", FileContent::kJson, arguments.out);
   const std::string out = arguments.out.empty() ? default_name(stem, arguments.from) : arguments.out;
   Template made = template_of(arguments.from);
   std::error_code error;

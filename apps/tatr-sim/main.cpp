@@ -92,6 +92,7 @@ tatr::ExitCode start(int argc, char** argv) {
     app.exit(error);  // --help, --version
     return tatr::ExitCode::kDone;
   }
+  tatr::set_command_line(words);
   if (app.get_subcommands().front()->get_option_no_throw("--threads") != nullptr) tatr::let_idle_threads_sleep(argv);
   tatr::watch_for_interrupts();
   tatr::set_report_width(tatr::width_of(stdout));

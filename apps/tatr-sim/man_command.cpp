@@ -1,10 +1,10 @@
 // tatr-sim man: prints the man pages, made from the command line's own description and from the schema of configs, so
-// that they say what this program does. Pages: tatr-sim(1), one a subcommand, tatr-sim-config(5). It is hidden, for it
-// is what installing runs.
+// that they say what this program does. Pages: tatr-sim(1), one a subcommand, tatr-sim-config(5). Installing runs it.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cstring>
 #include <memory>
 #include <set>
 #include <sstream>
@@ -178,6 +178,21 @@ std::string examples_of(const std::string& examples, const std::string& command)
   return result;
 }
 
+constexpr const char* kExitCodes = "Exit codes: ";
+
+/// What a command's own help ends in, unless that is its exit codes: a title, "Sections of --show:", and lines, or
+/// text.
+std::string notes_section(const CLI::App& command) {
+  const std::string footer = command.get_footer();
+  if (footer.empty() || footer.starts_with(kExitCodes)) return {};
+  const std::size_t line = footer.find('\n');
+  const bool titled = line != std::string::npos && footer[line - 1] == ':';
+  if (!titled) return ".SH NOTES\n" + paragraph(footer);
+  std::string head = footer.substr(0, footer.find(' '));  // without what a capital letter would change
+  std::transform(head.begin(), head.end(), head.begin(), [](unsigned char c) { return std::toupper(c); });
+  return ".SH " + escaped(head) + "\n" + example(footer.substr(line + 1)).substr(4);
+}
+
 std::string command_page(const CLI::App& app, const CLI::App& command) {
   const Footer footer = footer_of(app);
   const std::string name = "tatr-sim-" + command.get_name();
@@ -185,9 +200,12 @@ std::string command_page(const CLI::App& app, const CLI::App& command) {
   what = what.substr(0, what.find('\n'));
   std::string text = title(name, 1) + name_section(name, what) + synopsis(command) + ".SH DESCRIPTION\n" +
                      paragraph(command.get_description() + ".") + options_section(command);
+  text += notes_section(command);
   const std::string examples = examples_of(footer.examples, command.get_name());
   if (!examples.empty()) text += ".SH EXAMPLES\n" + example(examples).substr(4);
-  text += ".SH EXIT STATUS\n" + paragraph(footer.exit_codes);
+  const std::string own = command.get_footer();
+  const bool of_its_own = own.starts_with(kExitCodes);
+  text += ".SH EXIT STATUS\n" + paragraph(of_its_own ? own.substr(std::strlen(kExitCodes)) : footer.exit_codes);
   return text + see_also({"tatr-sim(1)", "tatr-sim-config(5)"});
 }
 
@@ -336,7 +354,6 @@ void add_man(CLI::App& app, Action& action) {
   const auto name = std::make_shared<std::string>("tatr-sim");
   const auto folder = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("man", "Print a man page, for man -l -");
-  command->group("");
   command->add_option("PAGE", *name, "A command, or config (default: the page of the program)")->type_name("NAME");
   command->add_option("--out", *folder, "Write all pages to this folder instead")->type_name("FOLDER");
   command->callback([name, folder, &app, &action] {

@@ -10,6 +10,7 @@
 
 #include "commands.hpp"
 #include "core/output_file.hpp"
+#include "output_names.hpp"
 #include "records/result_file.hpp"
 #include "records/stored_results.hpp"
 #include "result_files.hpp"
@@ -41,6 +42,8 @@ std::vector<std::pair<std::size_t, std::size_t>> in_turn(const std::vector<Resul
 ExitCode merge(const MergeArguments& arguments) {
   check_apart({arguments.jsonl, arguments.tables.csv, arguments.tables.markdown}, {});
   check_apart({arguments.tables.csv, arguments.tables.markdown}, arguments.files);
+  check_name("--jsonl", FileContent::kJson, arguments.jsonl);
+  check_table_names(arguments.tables);
   // Opened before the inputs are read, but put in place after: an input may be the output of lines, too.
   std::optional<OutputFile> jsonl;
   if (!arguments.jsonl.empty() || !arguments.tables.wanted()) {

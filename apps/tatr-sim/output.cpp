@@ -14,6 +14,21 @@
 
 namespace tatr {
 
+namespace {
+
+std::string& stored_line() {
+  static std::string line = "tatr-sim";
+  return line;
+}
+
+}  // namespace
+
+void set_command_line(const std::vector<std::string>& words) {
+  for (const std::string& word : words) stored_line() += " " + shell_word(word);
+}
+
+const std::string& command_line() { return stored_line(); }
+
 std::string version_text() {
   std::vector<std::string_view> names;
   for (const BackEnd& each : built_back_ends()) names.push_back(each.name);

@@ -11,6 +11,7 @@
 
 #include "commands.hpp"
 #include "core/output_file.hpp"
+#include "output_names.hpp"
 #include "records/result_documents.hpp"
 #include "report/html_page.hpp"
 #include "result_files.hpp"
@@ -26,6 +27,7 @@ struct ReportArguments {
 
 ExitCode report(const ReportArguments& arguments) {
   check_apart({arguments.html}, arguments.results);
+  check_name("--html", FileContent::kPage, arguments.html);
   OutputFile page(arguments.html);
   PageResults results;
   for (const std::string& path : arguments.results) {

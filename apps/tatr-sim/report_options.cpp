@@ -66,6 +66,7 @@ void check_report_options(const ReportOptions& options) {
 TextOptions text_options(const ReportOptions& options, std::FILE* stream) {
   TextOptions text;
   text.colour = takes_colour(stream);
+  text.command = options.command;
   text.experts = options.experts == "all" ? -1 : std::atoi(options.experts.c_str());
   text.sections.insert(options.show.begin(), options.show.end());
   if (options.experts != "4" && !options.details) text.sections.insert("experts");  // who asks for experts wants them

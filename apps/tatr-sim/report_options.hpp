@@ -15,6 +15,7 @@ struct ReportOptions {
   bool details = false;
   std::vector<std::string> show;
   std::string format = "text", experts = "4";
+  std::string command;  // that prints other parts of the same results, if --show NAME is added
 
   bool is_text() const { return format == "text"; }
 };

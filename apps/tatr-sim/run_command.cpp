@@ -30,6 +30,7 @@
 #include "json/json_text.hpp"
 #include "model/modelled_device.hpp"
 #include "output.hpp"
+#include "output_names.hpp"
 #include "progress.hpp"
 #include "records/result_writer.hpp"
 #include "report/result_tables.hpp"
@@ -137,6 +138,9 @@ void check_outputs(const RunArguments& arguments, const std::vector<ExperimentCo
   }
   if (arguments.keep_stale) outputs.push_back(stale_path(arguments.jsonl));
   check_apart(outputs, inputs);
+  check_name("--json", FileContent::kJson, arguments.json);
+  check_name("--jsonl", FileContent::kJson, arguments.jsonl);
+  check_table_names(arguments.tables);
   if (arguments.export_folder.empty()) return;
   for (const ExperimentConfig& config : configs) {
     if (config.router.source.counts() == nullptr) continue;
@@ -308,6 +312,7 @@ std::optional<std::string> data_of(const RunArguments& arguments) {
 }
 
 ExitCode run(const RunArguments& arguments) {
+  check_name("--save-config", FileContent::kJson, arguments.save_config);
   if (const auto data = data_of(arguments)) return run_data(*data, arguments.overrides, arguments.save_config);
   Progress progress(arguments.quiet);
   progress.show("reading configs and what they name");
@@ -317,6 +322,12 @@ ExitCode run(const RunArguments& arguments) {
   progress.clear();
   if (arguments.jsonl.empty() || arguments.dry_run) return run_report(arguments, std::move(configs), progress);
   return run_lines(arguments, std::move(configs), progress);
+}
+
+/// What prints more of a run's results: of its file where it writes one, else the run itself.
+std::string command_for_more(const RunArguments& arguments) {
+  const bool kept = !arguments.json.empty() && arguments.json != "-";
+  return kept ? "tatr-sim show " + shell_word(arguments.json) : command_line();
 }
 
 /// What replaces the text on standard output is what --json - or --csv - writes there.
@@ -396,6 +407,7 @@ void add_run(CLI::App& app, Action& action) {
     if (arguments->thorough) overrides.insert(overrides.begin(), kThorough.begin(), kThorough.end());
     action = [arguments] {
       take_format(*arguments);
+      arguments->report.command = command_for_more(*arguments);
       return run(*arguments);
     };
   });

@@ -86,8 +86,9 @@ std::string json_of(const std::vector<ResultDocument>& results) {
   return text;
 }
 
-ExitCode show(const ShowArguments& arguments) {
+ExitCode show(ShowArguments& arguments) {
   check_report_options(arguments.report);
+  arguments.report.command = command_line();
   std::vector<ResultDocument> results = read_all(arguments.files);
   std::string text;
   if (arguments.report.is_text()) {

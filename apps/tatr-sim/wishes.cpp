@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <utility>
 
@@ -222,7 +223,20 @@ std::string not_among(const std::string& text) {
                      near.empty() ? "" : "; did you mean '" + near + "'?");
 }
 
+/// "--max-perplexity 0.1 %": a blank before the unit.
+std::string split_unit(const Words& words) {
+  for (std::size_t at = 1; at + 1 < words.size(); ++at) {
+    const std::string &value = words[at], &unit = words[at + 1];
+    const bool number = value.find_first_not_of("0123456789.,") == std::string::npos;
+    if (!number || !is_option(words[at - 1]) || (unit != "%" && unit != "ms")) continue;
+    return fmt::format("{}: '{} {}' has a blank; did you mean {} {}{}?", words[at - 1], value, unit, words[at - 1],
+                       value, unit);
+  }
+  return {};
+}
+
 std::string extra_words(const CLI::App& app, const CLI::App& command, const Words& words, const std::string& text) {
+  if (const std::string better = split_unit(words); !better.empty()) return better;
   for (std::size_t at = 1; at < words.size(); ++at) {
     if (!is_option(words[at]) || words[at].find_first_not_of("-0123456789.%e") == std::string::npos) continue;
     if (command.get_option_no_throw(name_of_option(words[at])) == nullptr)
@@ -446,6 +460,45 @@ std::string output_wish(const std::string& text) {
              : "";
 }
 
+/// A number without a unit where a percentage is expected, and only one of its two readings is allowed.
+std::string limit_wish(const std::string& text) {
+  const std::string option = "--max-dropped-share", start = option + ": '";
+  if (!text.starts_with(start)) return {};
+  const std::string value = text.substr(start.size(), text.find('\'', start.size()) - start.size());
+  if (value.empty() || value.find_first_not_of("0123456789.") != std::string::npos) return {};
+  const double number = std::strtod(value.c_str(), nullptr);
+  if (number <= 1 || number > 100) return {};
+  return fmt::format("{}: '{}' is not allowed; expected a percentage up to 100%; did you mean {} {}%?", option, value,
+                     option, value);
+}
+
+/// Where the config of data is kept: beside nothing that is there.
+std::string config_for(const std::string& data) {
+  const std::string name = fs::path(data).filename().string(), stem = name.substr(0, name.find('.'));
+  for (const std::string& file : {stem + ".json", stem + "_config.json"}) {
+    if (!stem.empty() && stem.find_first_of("*?") == std::string::npos && !fs::exists(file)) return file;
+  }
+  return "CONFIG.json";
+}
+
+/// Data in place of a config, of a command that wants one: how to make it, and the command again.
+std::string data_wish(const Words& words, const std::string& text) {
+  const std::size_t at = text.find(": is data, no config");
+  const std::string data = text.substr(0, at), config = config_for(data);
+  Words make = {"run", data}, then;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const bool of_router = words[i] == "--set" && i + 1 < words.size() && words[i + 1].starts_with("/router/");
+    if (of_router) {
+      make.insert(make.end(), {words[i], words[i + 1]});
+      ++i;
+    } else {
+      then.push_back(words[i] == data ? config : words[i]);
+    }
+  }
+  make.insert(make.end(), {"--save-config", config});
+  return data + ": is data, no config; " + line_of(make) + " makes its config, then " + line_of(then);
+}
+
 /// Of a file that is named in another, which lies beside what is there.
 std::string near_trace(const std::string& text) {
   const std::size_t at = text.find(": there is no such file");
@@ -522,6 +575,8 @@ std::string failure_wish(const CLI::App& app, const Words& words, const Error& e
     const std::string better = split_set(words);
     return better.empty() ? text : better;
   }
+  if (const std::string better = limit_wish(text); !better.empty()) return better;
+  if (text.find(": is data, no config") != std::string::npos) return data_wish(words, text);
   const std::string& name = command->get_name();
   const bool takes_files = takes_configs(name) || takes_results(name);
   for (const std::string& path : takes_files ? files_of(*command) : Words()) {

@@ -7,6 +7,7 @@
 #include <cctype>
 #include <cstdint>
 #include <cstdlib>
+#include <utility>
 
 #include "config/experiment_schema.hpp"
 #include "core/error.hpp"
@@ -151,6 +152,37 @@ std::string plain_truth(const std::string& text) {
   return {};
 }
 
+/// What other programs, and the configs of models, call what a config here has.
+constexpr std::array<std::pair<const char*, const char*>, 18> kOtherKeys = {{
+    {"hiddensize", "/layer/hidden"},
+    {"hiddendim", "/layer/hidden"},
+    {"dmodel", "/layer/hidden"},
+    {"intermediatesize", "/layer/intermediate"},
+    {"moeintermediatesize", "/layer/intermediate"},
+    {"ffndim", "/layer/intermediate"},
+    {"ffnhiddensize", "/layer/intermediate"},
+    {"numexperts", "/router/experts"},
+    {"numlocalexperts", "/router/experts"},
+    {"nroutedexperts", "/router/experts"},
+    {"numexpertspertok", "/router/top_k"},
+    {"numexpertspertoken", "/router/top_k"},
+    {"moetopk", "/router/top_k"},
+    {"numtokens", "/router/tokens"},
+    {"batchsize", "/router/tokens"},
+    {"tilesize", "/tile"},
+    {"blocksize", "/tile"},
+    {"blocksizem", "/tile"},
+}};
+
+/// "4096x1024" as hidden x intermediate of a layer; empty where it is no such thing.
+std::string layer_of_sizes(const std::string& text) {
+  const std::size_t cross = text.find_first_of("xX*,");
+  if (cross == std::string::npos) return {};
+  const std::string hidden = text.substr(0, cross), intermediate = text.substr(cross + 1);
+  if (!is_digits(hidden) || !is_digits(intermediate)) return {};
+  return fmt::format("{{\"hidden\":{},\"intermediate\":{}}}", hidden, intermediate);
+}
+
 template <class Rows>
 bool names_one(const Rows& rows, const std::string& name) {
   return std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return row.name == name; });
@@ -183,6 +215,7 @@ std::string likely_value(const std::string& pointer, const std::string& value, c
     const json meant = unquoted_json(value);
     return meant.is_null() ? "" : meant.dump();
   }
+  if (pointer == "/layer") return layer_of_sizes(value);
   if (pointer == "/router/source" && names_one(kSources, value)) return json{{"kind", value}}.dump();
   if (pointer == "/strategies" || (pointer == "/tile" && value.find(',') != std::string::npos)) {
     json list = listed(value);
@@ -230,6 +263,9 @@ std::string pointer_of_key(const std::string& name) {
   };
   const std::string key = plain(name);
   if (key.empty()) return {};
+  for (const auto& [other, pointer] : kOtherKeys) {
+    if (key == other) return pointer;
+  }
   for (const std::string& one : {key, key + "s", key.substr(0, key.size() - 1) + "ies"}) {
     if (const std::string found = find(one); !found.empty()) return found;
   }
@@ -259,12 +295,14 @@ std::string override_hint(const std::string& override_text, const std::string& r
     if (override_text.find("='") != std::string::npos || equals == std::string::npos) return {};
   }
   const std::string pointer = override_text.substr(0, equals), value = override_text.substr(equals + 1);
-  if (refused == pointer && problem.find("unknown key") != std::string::npos && pointer.rfind('/') == 0) {
-    const std::string other = pointer_of_key(pointer.substr(1));
+  if (refused == pointer && problem.find("unknown key") != std::string::npos && pointer.starts_with('/')) {
+    if (problem.find("did you mean") != std::string::npos) return {};
+    const std::string other = pointer_of_key(pointer.substr(pointer.rfind('/') + 1));
     return other.empty() || other == pointer ? "" : "did you mean " + set_option(other, value) + "?";
   }
   if (refused != pointer) return {};
   if (value.empty()) return "no value; write one, such as --set /router/tokens=1024";
+  if (pointer == "/router/top_k" && is_digits(value)) return "top_k is how many experts each token goes to";
   if (pointer == "/tile" && is_digits(value) && value.size() < 5) {
     const int tile = std::atoi(value.c_str()), below = tile / 8 * 8;
     if (tile % 8 == 0 || tile > 1024) return {};

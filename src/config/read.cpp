@@ -374,7 +374,20 @@ void rethrow_naming_override(const ConfigError& error, const std::string& path,
   }
 }
 
+/// "hidden_size", as models call it, is "/layer/hidden".
+void rethrow_naming_key(const ConfigError& error) {
+  const std::string &problem = error.problem(), &pointer = error.place().pointer;
+  if (!problem.starts_with("unknown key") || problem.find("did you mean") != std::string::npos) return;
+  const std::string known = pointer_of_key(pointer.substr(pointer.rfind('/') + 1));
+  if (!known.empty() && known != pointer) throw error.with_note("did you mean " + known + "?");
+}
+
 }  // namespace
+
+void rethrow_with_origin(const ConfigError& error, const std::string& path, const std::vector<std::string>& overrides) {
+  rethrow_naming_override(error, path, overrides);
+  rethrow_naming_key(error);
+}
 
 void check_router(const RouterConfig& router, const std::string& file) {
   const std::int64_t experts = router.experts;
@@ -451,7 +464,7 @@ std::vector<ExperimentConfig> read_experiments(const std::string& path, const st
       configs.push_back(parse_experiment(item.document, path));
       check(configs.back());
     } catch (const ConfigError& error) {
-      rethrow_naming_override(error, path, overrides);
+      rethrow_with_origin(error, path, overrides);
       if (item.values.empty()) throw;
       throw error.with_note("in the sweep, " + item.values);
     }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.hpp"
 #include "options/options.hpp"
 
 namespace tatr {
@@ -21,6 +22,10 @@ std::vector<ExperimentConfig> read_experiments(
 /// One experiment, without a sweep, from a parsed document; `file` names it in errors and is what trace files are
 /// relative to.
 ExperimentConfig parse_experiment(const nlohmann::json& document, const std::string& file);
+
+/// Throws the error with the override that it came from, or the key that was likely meant; returns where there is
+/// neither.
+void rethrow_with_origin(const ConfigError& error, const std::string& path, const std::vector<std::string>& overrides);
 
 /// The rules between the router's keys and the number of experts. parse_experiment applies them where the config says
 /// `experts`; for a trace, call it again with what the file holds. Throws ConfigError.

@@ -67,12 +67,21 @@ std::string shown(const std::string& path, const Error& error) {
   return text.starts_with(path + ": ") ? text.substr(path.size() + 2) : text;
 }
 
-Try try_kind(const std::string& path, const Json& document) {
+DataReading reading_of(const std::string& path, const Json& document, const std::vector<std::string>& overrides) {
   try {
     DataReading reading{router_of(document, path), parse_experiment(document, path)};
     resolve_source(reading.config);
     check_source_start(reading.config.router);
-    return {reading, ""};
+    return reading;
+  } catch (const ConfigError& error) {
+    rethrow_with_origin(error, path, overrides);
+    throw;
+  }
+}
+
+Try try_kind(const std::string& path, const std::string& kind, const std::vector<std::string>& overrides) {
+  try {
+    return {reading_of(path, document_of(path, kind, overrides), overrides), ""};
   } catch (const Error& error) {
     return {std::nullopt, shown(path, error)};
   }
@@ -129,6 +138,21 @@ std::string doubt_of_counts(const std::string& path, const RouterConfig& router,
   if (adds_up_alike(*record) || !may_be_ids(path, as_trace)) return {};
   return "may be ids of experts: no layers of it have the same number of tokens (--set /router/source/kind=counts "
          "reads them all the same)";
+}
+
+/// Whether the numbers are counts whatever the config says of them, and of nothing else.
+bool are_counts(const std::string& path, const Json& as_counts, const Json& as_trace) {
+  try {
+    return doubt_of_counts(path, parse_experiment(as_counts, path).router, as_trace).empty();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// `why_not` may begin with the place in what was made of the overrides.
+[[noreturn]] void refuse(const std::string& path, const std::string& why_not) {
+  if (why_not.starts_with(path + ":")) throw UsageError(why_not);
+  throw InputError(path, why_not);
 }
 
 /// What a trace needs to be told: the reading is clear, but the file does not hold it all.
@@ -219,13 +243,13 @@ DataReading read_data(const std::string& path, const std::vector<std::string>& o
   const bool said =
       std::ranges::any_of(overrides, [](const std::string& one) { return one.starts_with("/router/source/kind="); });
   const Json as_trace = document_of(path, "trace", overrides);
-  Try trace = try_kind(path, as_trace);
+  Try trace = try_kind(path, "trace", overrides);
   if (said) {
     if (trace.reading) return std::move(*trace.reading);
     ask_if_clear(path, as_trace);
-    throw InputError(path, trace.why_not);
+    refuse(path, trace.why_not);
   }
-  Try counts = try_kind(path, document_of(path, "counts", overrides));
+  Try counts = try_kind(path, "counts", overrides);
   if (counts.reading) {
     const std::string doubt = doubt_of_counts(path, counts.reading->config.router, as_trace);
     if (!doubt.empty()) counts = {std::nullopt, doubt};
@@ -237,7 +261,8 @@ DataReading read_data(const std::string& path, const std::vector<std::string>& o
   if (trace.reading) return std::move(*trace.reading);
   if (counts.reading) return std::move(*counts.reading);
   ask_if_clear(path, as_trace);
-  if (trace.why_not == counts.why_not) throw InputError(path, trace.why_not);
+  if (trace.why_not == counts.why_not || are_counts(path, document_of(path, "counts", overrides), as_trace))
+    refuse(path, counts.why_not);
   throw InputError(path, "is no trace: " + trace.why_not + "; and no counts: " + counts.why_not);
 }
 

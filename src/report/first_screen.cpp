@@ -98,19 +98,20 @@ std::string change_words(const PerplexityEstimate& estimate) {
                      format_change(estimate.high));
 }
 
-/// An asterisk where no measurement had such a setting.
+/// An asterisk where no measurement had such a setting. What changes nothing costs nothing: 0.
 std::string estimate_words(const NetworkRecord& network) {
-  if (network.kind == StrategyKind::kNone) return kAbsent;
   if (network.quality.post_hoc) {
-    return change_words(*network.quality.post_hoc) + (network.quality.beyond.empty() ? "" : "*");
+    const bool beyond = network.kind != StrategyKind::kNone && !network.quality.beyond.empty();
+    return change_words(*network.quality.post_hoc) + (beyond ? "*" : "");
   }
   return shorten(network.quality.why_not.substr(0, network.quality.why_not.find(':')), 22);
 }
 
-/// Of what drops anything: what drops nothing may cost nothing though nothing else is known.
+/// Of what changes anything: what changes nothing costs nothing, though nothing is known of the others. The table of
+/// main figures (result_tables.cpp) and the page (page/data.js) have the same rule.
 bool any_estimate(const TextContext& context) {
   return std::any_of(context.networks.begin(), context.networks.end(), [](const NetworkRecord& network) {
-    return network.metrics.dropped > 0 && network.quality.post_hoc;
+    return (network.metrics.dropped > 0 || network.metrics.added > 0) && network.quality.post_hoc;
   });
 }
 
@@ -178,7 +179,7 @@ std::string strategies_table(const TextContext& context, const Worth& worth, std
   }
   const std::size_t left = context.networks.size() - chosen.size();
   return one_block(heads, std::move(rows)) +
-         (left > 0 ? fmt::format("  ... {} more, slower: --show counts\n", left) : "");
+         (left > 0 ? more_line(fmt::format("  ... {} more, slower", left), context.options, "--show counts") : "");
 }
 
 /// Why there is no estimate for any, or what marked ones lack.
@@ -253,9 +254,24 @@ std::string warning_lines(const TextContext& context) {
     text += wrap(shorten("Warning: " + warnings[i], 2 * report_width() - 8), 0, 2);
   }
   if (warnings.size() > kShown) {
-    text += more_warnings(warnings.size() - kShown);
+    text += more_warnings(warnings.size() - kShown, context.options);
   }
   return text;
+}
+
+/// A command's words, still in their quotes.
+std::vector<std::string> shell_words(const std::string& command) {
+  std::vector<std::string> words(1);
+  bool quoted = false;
+  for (const char c : command) {
+    if (c == '\'') quoted = !quoted;
+    if (c == ' ' && !quoted) {
+      words.emplace_back();
+    } else {
+      words.back() += c;
+    }
+  }
+  return words;
 }
 
 std::size_t lines_in(const std::string& text) {
@@ -281,8 +297,22 @@ std::string one_block(const std::vector<std::string>& heads, std::vector<std::ve
   return table.render();
 }
 
-std::string more_warnings(std::size_t count) {
-  return fmt::format("... {} more warning{}: --show warnings\n", count, count == 1 ? "" : "s");
+std::string more_warnings(std::size_t count, const TextOptions& options) {
+  return more_line(fmt::format("... {} more warning{}", count, count == 1 ? "" : "s"), options, "--show warnings");
+}
+
+std::string more_line(const std::string& what, const TextOptions& options, const std::string& option) {
+  const std::string command = options.command + (options.command.empty() ? "" : " ") + option;
+  if (display_width(what + ": " + command) <= report_width()) return what + ": " + command + "\n";
+  std::string text = what + ":\n", line = "   ";
+  for (const std::string& word : shell_words(command)) {
+    if (line.size() > 4 && display_width(line + " " + word + " \\") > report_width()) {
+      text += line + " \\\n";
+      line = "     ";
+    }
+    line += " " + word;
+  }
+  return text + line + "\n";
 }
 
 std::string verdict_section(const TextContext& context) {
@@ -301,7 +331,8 @@ std::string overview(const TextContext& context, std::size_t lines) {
   head += times_line(context, worth.kind) + "\n";
   const std::string notes = estimate_line(context);
   const std::string end = "\n" + verdict_section(context) + warning_lines(context);
-  const std::size_t others = lines_in(head + notes + end) + 3;  // the table's head, and what it leaves out
+  const std::string left = more_line("  ... 999 more, slower", context.options, "--show counts");
+  const std::size_t others = lines_in(head + notes + end + left) + 2;  // the table's head, and what it leaves out
   const std::size_t most = std::max(lines > others ? lines - others : 0, kFewestRows);
   return head + strategies_table(context, worth, most) + notes + end;
 }

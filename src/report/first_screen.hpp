@@ -24,6 +24,10 @@ std::string overview_of_many(const RunRecord& run, const TextOptions& options, s
 
 /// What both have in common: a table whose first column gives way so that all columns stand side by side.
 std::string one_block(const std::vector<std::string>& heads, std::vector<std::vector<std::string>> rows);
-std::string more_warnings(std::size_t count);
+std::string more_warnings(std::size_t count, const TextOptions& options);
+
+/// "... 3 more: tatr-sim show result.json --show counts", or the option alone where the command is not known. What is
+/// longer than a line is continued as a shell takes it.
+std::string more_line(const std::string& what, const TextOptions& options, const std::string& option);
 
 }  // namespace tatr

@@ -117,7 +117,7 @@ std::vector<std::string> row_of(const ExperimentLine& line, const std::string& b
   return cells;
 }
 
-std::string experiments_table(const std::vector<ExperimentLine>& lines, std::size_t most) {
+std::string experiments_table(const std::vector<ExperimentLine>& lines, std::size_t most, const TextOptions& options) {
   const std::string base = common_base(lines);
   const bool mixed = std::any_of(lines.begin(), lines.end(), [&](const ExperimentLine& line) {
     return line.worth.kind != lines.front().worth.kind;
@@ -129,11 +129,11 @@ std::string experiments_table(const std::vector<ExperimentLine>& lines, std::siz
                                           "Dropped",    "Perplexity"};
   const std::size_t left = lines.size() - shown;
   return one_block(heads, std::move(rows)) +
-         (left > 0 ? fmt::format("  ... {} more: --format table has all\n", left) : "");
+         (left > 0 ? more_line(fmt::format("  ... {} more", left), options, "--format table") : "");
 }
 
 /// The most frequent first: by how many experiments have it.
-std::string warnings_of_all(const RunRecord& run) {
+std::string warnings_of_all(const RunRecord& run, const TextOptions& options) {
   constexpr std::size_t kShown = 3;
   std::map<std::string, std::size_t> times;
   for (const ExperimentRecord& experiment : run.experiments) {
@@ -148,7 +148,7 @@ std::string warnings_of_all(const RunRecord& run) {
                          2 * report_width() - 8),
                  0, 2);
   }
-  if (sorted.size() > kShown) text += more_warnings(sorted.size() - kShown);
+  if (sorted.size() > kShown) text += more_warnings(sorted.size() - kShown, options);
   return text;
 }
 
@@ -181,19 +181,19 @@ std::string overview_of_many(const RunRecord& run, const TextOptions& options, s
   std::stable_sort(rows.begin(), rows.end(), [](const ExperimentLine& a, const ExperimentLine& b) {
     return (a.gain ? a.gain->value : 0) > (b.gain ? b.gain->value : 0);
   });
-  const std::string warnings = warnings_of_all(run);
   const std::string end =
       wrap(
           fmt::format("Tiles, util. (utilisation): of plain top-k. Best: the fastest whose estimate stays within {} of "
                       "perplexity; where nothing is estimated, the fastest.",
                       fmt::format("{:+.2g}%", 100 * kPerplexityLimit)),
           2) +
-      "\n" + warnings_of_all(run);
+      "\n" + warnings_of_all(run, options);
   const auto count = [](const std::string& part) {
     return static_cast<std::size_t>(std::count(part.begin(), part.end(), '\n'));
   };
-  const std::size_t others = count(text + end) + 4;
-  return text + "\n" + experiments_table(rows, std::max(lines > others ? lines - others : 0, kFewestRows)) + end;
+  const std::size_t others = count(text + end + more_line("  ... 9999 more", options, "--format table")) + 3;
+  return text + "\n" + experiments_table(rows, std::max(lines > others ? lines - others : 0, kFewestRows), options) +
+         end;
 }
 
 }  // namespace tatr

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <string_view>
@@ -316,14 +317,23 @@ static const std::vector<std::string>& main_heads() {
   return kHeads;
 }
 
+/// Whether anything that changes a token has an estimate. Where nothing has, that what changes nothing costs nothing is
+/// none either; the first screen and the page leave the column out.
+static bool any_estimate(const json& experiment) {
+  return std::any_of(experiment["network"].begin(), experiment["network"].end(), [](const json& network) {
+    const auto some = [&](const char* count) { return network[count].is_number() && network[count] > 0; };
+    return (some("dropped") || some("added")) && network.value("estimated_perplexity_change", json()).is_object();
+  });
+}
+
 static std::string change_cell(const json& estimate) {
   return estimate.is_object() && estimate["value"].is_number() ? format_change(estimate["value"].get<double>())
                                                                : kAbsent;
 }
 
-/// In the order of main_heads.
+/// In the order of main_heads; `estimated`: what any_estimate says of the experiment.
 static std::vector<std::string> main_row(const json& result, const json& experiment, const json& network,
-                                         const json& strategy) {
+                                         const json& strategy, bool estimated) {
   return {experiment["name"].get<std::string>(),
           network["label"].get<std::string>(),
           network["tile"].is_null() ? "own" : network["tile"].dump(),
@@ -331,7 +341,7 @@ static std::vector<std::string> main_row(const json& result, const json& experim
           share_cell(mean_or_own(network, "tile_utilisation")),
           share_cell(mean_or_own(network, "dropped_share")),
           number_cell(mean_or_own(network, "dropped_gate_mass")),
-          change_cell(network.value("estimated_perplexity_change", json())),
+          estimated ? change_cell(network.value("estimated_perplexity_change", json())) : kAbsent,
           number_cell(network["gemm_ms"]),
           number_cell(network["layer_ms"]),
           ratio_cell(network, strategy),
@@ -341,8 +351,9 @@ static std::vector<std::string> main_row(const json& result, const json& experim
 static void for_each_main_row(const json& result, const std::function<void(std::vector<std::string>)>& visit) {
   for (const json& experiment : result["experiments"]) {
     const auto strategies = index_by<LabelAndTile>(experiment["strategies"], label_and_tile);
+    const bool estimated = any_estimate(experiment);
     for (const json& network : experiment["network"]) {
-      visit(main_row(result, experiment, network, found_in(strategies, label_and_tile(network))));
+      visit(main_row(result, experiment, network, found_in(strategies, label_and_tile(network)), estimated));
     }
   }
 }

@@ -24,6 +24,7 @@ struct TextOptions {
   int experts = 4;                      // how many to list before and after rounding; negative: all
   std::set<std::string> sections = {};  // by name; none: the first screen
   std::size_t lines = 42;               // of the first screen, whose caller has something to add
+  std::string command = {};             // that prints other parts if --show NAME is added to it; empty: not known
 };
 
 /// All but the first screen, which holds nothing that the others lack.

@@ -262,7 +262,16 @@ void check_names(const TensorSet& set, const std::vector<const TensorEntry*>& te
   }
 }
 
-std::vector<CountsLayer> layers_of_file(const TensorSet& set, const CountsSource& source, std::int64_t experts) {
+/// What the shape alone says of an array of several layers; empty where no axis is one, or has but one.
+std::string guess_of(const TensorEntry& tensor, const std::vector<Axis>& axes) {
+  const auto layers = std::ranges::find(axes, Axis::kLayers);
+  if (layers == axes.end() || tensor.shape[static_cast<std::size_t>(layers - axes.begin())] == 1) return {};
+  return "shape " + shape_text(tensor.shape) + " is read as " + axes_text(axes);
+}
+
+/// `guessed` is set to the guess of the first array that nobody named the axes of.
+std::vector<CountsLayer> layers_of_file(const TensorSet& set, const CountsSource& source, std::int64_t experts,
+                                        std::string& guessed) {
   const TensorEntry *expert = field_of(set, kExpertFields), *count = field_of(set, kCountFields);
   if (expert != nullptr && count != nullptr) return layers_of_lines(set, *expert, *count, experts);
   std::vector<const TensorEntry*> tensors;
@@ -273,8 +282,10 @@ std::vector<CountsLayer> layers_of_file(const TensorSet& set, const CountsSource
   if (source.tensors == CountsSource().tensors) check_names(set, tensors);
   std::vector<CountsLayer> layers;
   for (const TensorEntry* tensor : tensors) {
-    std::vector<CountsLayer> own = layers_of_array(*tensor, axes_of_counts(*tensor, source.axes));
+    const std::vector<Axis> axes = axes_of_counts(*tensor, source.axes);
+    std::vector<CountsLayer> own = layers_of_array(*tensor, axes);
     if (source.axes.empty()) {
+      if (guessed.empty()) guessed = guess_of(*tensor, axes);
       check_no_mask(*tensor, own);
       check_no_head(*tensor, own);
     }
@@ -291,7 +302,8 @@ std::vector<CountsLayer> layers_of_file(const TensorSet& set, const CountsSource
 }
 
 /// Joined over files: layers side by side, steps one after the other.
-std::vector<CountsLayer> all_layers(const RecordFiles& files, const CountsSource& source, std::int64_t experts) {
+std::vector<CountsLayer> all_layers(const RecordFiles& files, const CountsSource& source, std::int64_t experts,
+                                    std::string& guessed) {
   if (files.by_rank) {
     throw InputError(files.path,
                      "counts of ranks do not tell whether they add up; allowed: files of layers or steps "
@@ -300,7 +312,7 @@ std::vector<CountsLayer> all_layers(const RecordFiles& files, const CountsSource
   std::vector<CountsLayer> layers;
   std::map<std::string, std::size_t> places;
   for (const RecordFile& file : files.files) {
-    for (CountsLayer& layer : layers_of_file(file.set, source, experts)) {
+    for (CountsLayer& layer : layers_of_file(file.set, source, experts, guessed)) {
       if (file.layer) layer.name = "layers." + std::to_string(*file.layer) + "." + layer.name;
       const auto [known, is_new] = places.emplace(layer.name, layers.size());
       if (is_new) {
@@ -351,7 +363,7 @@ void check_shapes(const std::vector<CountsLayer>& layers, const std::string& pat
 
 CountsRecord counts_of(const RecordFiles& files, const CountsSource& source, std::int64_t experts) {
   CountsRecord record;
-  record.layers = all_layers(files, source, experts);
+  record.layers = all_layers(files, source, experts, record.guessed_axes);
   record.files = files.files.size();
   check_shapes(record.layers, source.path);
   record.experts = std::ssize(record.layers.front().steps.front());

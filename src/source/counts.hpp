@@ -31,6 +31,7 @@ struct CountsRecord {
   std::vector<CountsLayer> layers;  // at least one, of as many steps and experts each
   std::int64_t experts = 0, steps = 0;
   std::int64_t idle_layers = 0, idle_steps = 0;  // left out: they have no tokens
+  std::string guessed_axes;  // "shape [3, 64] is read as [layers, experts]", where nobody said so; empty: no doubt
   std::size_t files = 1;
 };
 

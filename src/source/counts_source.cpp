@@ -13,6 +13,16 @@ namespace {
 
 std::int64_t top_k_of(const RouterConfig& router) { return router.top_k == 0 ? 1 : router.top_k; }
 
+/// " (top_k 1, 2, 4, 8 divide it)"; empty where only 1 would.
+std::string divisors_words(std::int64_t sum, std::int64_t experts) {
+  constexpr std::int64_t kMost = 16;  // no router is known that chooses more
+  std::string words;
+  for (std::int64_t top_k = 1; sum > 0 && top_k <= std::min(kMost, experts); ++top_k) {
+    if (sum % top_k == 0) words += (words.empty() ? "" : ", ") + std::to_string(top_k);
+  }
+  return words.find(',') == std::string::npos ? "" : " (top_k " + words + " divide it)";
+}
+
 /// Tokens that one step of a layer has. Throws InputError where its counts are none of a top-k.
 std::int64_t tokens_of(const RouterConfig& router, const CountsLayer& layer, std::size_t step) {
   const Counts& counts = layer.steps[step];
@@ -25,7 +35,8 @@ std::int64_t tokens_of(const RouterConfig& router, const CountsLayer& layer, std
   };
   if (!router.tokens_told && (sum == 0 || sum % top_k != 0)) {
     refuse("counts add up to " + std::to_string(sum) + ", which is no number of" + of_top_k() +
-           "; allowed: a positive multiple of top_k, or router.tokens in the config");
+           "; allowed: a positive multiple of top_k" + divisors_words(sum, std::ssize(counts)) +
+           ", or router.tokens in the config");
   }
   const std::int64_t tokens = router.tokens_told ? router.tokens : sum / top_k;
   if (sum > tokens * top_k) {
@@ -60,6 +71,13 @@ std::string reading_of(const RouterConfig& router, const CountsRecord& record, s
   return text;
 }
 
+/// Steps that are read as layers, or the other way round, give other figures without a word.
+std::string guess_words(const std::string& guessed) {
+  const bool of_steps = guessed.find("[steps") != std::string::npos;
+  return guessed + (of_steps ? "; if layers come first, set \"axes\": [\"layers\", \"steps\", \"experts\"]"
+                             : "; if those are steps, set \"axes\": [\"steps\", \"experts\"]");
+}
+
 class CountedSource final : public RoutingSource {
  public:
   explicit CountedSource(const SourceRequest& request)
@@ -73,6 +91,11 @@ class CountedSource final : public RoutingSource {
     shape.layers = record_->layers.size();
     shape.groups = static_cast<std::size_t>(steps_taken(router, *record_));
     shape.known = Known::kCounts;
+    if (shape.top_k > shape.experts) {
+      throw InputError(*router.source.path(), "counts of " + std::to_string(shape.experts) +
+                                                  " experts, but router.top_k is " + std::to_string(shape.top_k) +
+                                                  "; allowed: at most " + std::to_string(shape.experts));
+    }
     std::int64_t least = 0;
     for (const CountsLayer& layer : record_->layers) {
       for (std::size_t step = 0; step < shape.groups; ++step) {
@@ -82,6 +105,7 @@ class CountedSource final : public RoutingSource {
       }
     }
     shape.reading = reading_of(router, *record_, least, shape.tokens);
+    if (!record_->guessed_axes.empty()) shape.notes.push_back(guess_words(record_->guessed_axes));
     return shape;
   }
 

@@ -58,7 +58,9 @@ std::vector<Axis> axes_of(const TensorEntry& tensor, const std::vector<Axis>& sa
     return flat;
   }
   check_dimensions(tensor, layers_first);
-  const std::string either = axes_text(layers_first) + " or " + axes_text(tokens_first);
+  const std::vector<Axis> sequences = {Axis::kSteps, Axis::kTokens, last};
+  const std::string either = axes_text(layers_first) + " or " + axes_text(tokens_first) + ", or " +
+                             axes_text(sequences) + " of sequences or steps";
   if (tensor.of_lines)
     refuse_doubt(tensor, "is of lines, which may be steps or tokens",
                  axes_text(tokens_first) + " or [steps, tokens, …]");
@@ -100,6 +102,13 @@ std::vector<RowView> layers_of(const TensorEntry& tensor, const std::vector<Axis
     views.back().first = layer * layout.stride(Axis::kLayers);
   }
   return views;
+}
+
+std::string guessed_axes(const RowView& view) {
+  const std::vector<std::int64_t>& shape = view.tensor.shape;
+  if (view.layer.empty() || shape.size() != 3 || shape[0] * shape[1] == view.rows()) return {};
+  const bool layers_first = view.inner_stride == view.columns;
+  return "shape " + shape_text(shape) + " is read as " + (layers_first ? "[layers, tokens, …]" : "[tokens, layers, …]");
 }
 
 }  // namespace tatr

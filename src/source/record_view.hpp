@@ -61,6 +61,10 @@ std::string place_of(const TensorEntry& tensor);
 /// number). Throws InputError, which names "axes", where there is a doubt.
 std::vector<Axis> axes_of(const TensorEntry& tensor, const std::vector<Axis>& said, Axis last, std::int64_t tokens);
 
+/// "shape [4, 2048, 64] is read as [layers, tokens, experts]" of a view that axes_of found without being told; empty
+/// where it is of two dimensions, or of one layer whichever axis that is.
+std::string guessed_axes(const RowView& view);
+
 /// A view of each layer: rows are tokens, after one another for each step. Dimensions are from 1 to kMostInt32.
 std::vector<RowView> layers_of(const TensorEntry& tensor, const std::vector<Axis>& axes);
 

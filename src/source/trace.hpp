@@ -56,7 +56,9 @@ struct TraceInfo {
   std::vector<std::int64_t> steps;  // tokens of each; empty: not known, or first_token is not 0
   std::string values;               // "fp16 logits", "int32 ids with fp32 scores"
   std::size_t files = 1;
-  std::string unused_mask;  // a tensor that is named as masks are, where the source names none; empty: there is none
+  std::string guessed_axes;  // of the first array whose layers are an axis that nobody named: "shape [4, 2048, 64] is
+                             // read as [layers, tokens, experts]"; empty: there is none
+  std::string unused_mask;   // a tensor that is named as masks are, where the source names none; empty: there is none
 };
 
 /// What the config says of the router.

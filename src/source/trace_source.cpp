@@ -45,6 +45,12 @@ std::string reading_of(const TraceInfo& info, const RouterConfig& router) {
   return text;
 }
 
+/// Sequences or steps that are read as layers give other figures without a word. Short, for the first screen.
+std::string guess_words(const std::string& guessed, bool top_k) {
+  return guessed + "; if those are sequences or steps, set \"axes\": [\"steps\", \"tokens\", " +
+         (top_k ? "\"top_k\"]" : "\"experts\"]");
+}
+
 class RecordedSource final : public RoutingSource {
  public:
   explicit RecordedSource(const SourceRequest& request)
@@ -67,6 +73,7 @@ class RecordedSource final : public RoutingSource {
           "tokens of " + std::to_string(info.steps.size()) +
           " steps are joined as if one step had them all; \"batches\": \"all\" in the router keeps steps apart");
     }
+    if (!info.guessed_axes.empty()) shape.notes.push_back(guess_words(info.guessed_axes, info.top_k != 0));
     if (!info.unused_mask.empty()) {
       shape.notes.push_back("the tensor " + info.unused_mask + " is not looked at; \"mask\": \"" + info.unused_mask +
                             "\" in the source leaves masked tokens out");

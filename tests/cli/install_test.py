@@ -90,7 +90,13 @@ class Install(ProgramTest):
         pages = {path.name: path.read_text() for path in self.path.glob("share/man/man*/*")}
         commands = re.findall(r"^([a-z]+)$|^  ([a-z]+) {2,}", run("--help").stdout.split("ubcommands")[1].split("Examples:")[0], re.MULTILINE)
         names = {a or b for a, b in commands}
-        self.assertLessEqual({"run", "advise", "merge"}, names)
+        self.assertLessEqual({"run", "advise", "merge", "man"}, names)
+        for name in ("run", "advise"):
+            self.assertIn("auto|cpu|cuda|cuda:N|model:NAME", pages[f"tatr-sim-{name}.1"])
+        for name in ("run", "show"):  # the sections of --show
+            for section in ("summary", "counts", "warnings", "training"):
+                self.assertRegex(pages[f"tatr-sim-{name}.1"], rf"\.SH SECTIONS\n(?:.*\n)*\\&  {section} ")
+        self.assertIn("0 no regression found", pages["tatr-sim-compare.1"])
         self.assertEqual(set(pages), {"tatr-sim.1", "tatr-sim-config.5", *(f"tatr-sim-{name}.1" for name in names)})
         for name in names:  # every option of --help
             for option in re.findall(r"^ +(?:-\w,)?(--[a-z-]+)", run(name, "--help").stdout, re.MULTILINE):
@@ -118,7 +124,7 @@ class Install(ProgramTest):
         return set(result.stdout.split())
 
     def test_bash(self):
-        self.assertEqual(self.complete_in_bash("m"), {"merge"})
+        self.assertEqual(self.complete_in_bash("m"), {"man", "merge"})
         self.assertLessEqual({"run", "validate", "schema", "list", "merge", "completion"}, self.complete_in_bash(""))
         self.assertEqual(self.complete_in_bash("run", "--json"), {"--json", "--jsonl"})
         self.assertEqual(self.complete_in_bash("run", "--device", ""), {"auto", "cpu", "cuda"})

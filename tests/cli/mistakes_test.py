@@ -73,7 +73,8 @@ def make_files(folder):
         "neartrace.json": json.dumps(TINY | {"router": {"top_k": 2, "source": {"kind": "trace", "file": "trac.npy"}}}),
         "device.json": (SOURCE / "configs/devices/h100.json").read_text(), "hf.json": json.dumps(HUGGING_FACE | {"num_experts": 8}),
         "calibration.json": (SOURCE / "src/quality/default_calibration.json").read_text(), "dense.json": json.dumps(HUGGING_FACE),
-        "half_model.json": json.dumps(HUGGING_FACE | {"num_experts": 8}), "secret.json": tiny}
+        "half_model.json": json.dumps(HUGGING_FACE | {"num_experts": 8}), "secret.json": tiny,
+        "counts.json": json.dumps([30, 0, 20, 10, 40, 10, 30, 20]), "huggingly.json": json.dumps(TINY | {"layer": {"hidden_size": 64, "intermediate": 64}})}
     binaries = {
         "trace.npy": array, "two.npz": archive(first_dot_npy=array, second_dot_npy=array), "utf16.json": tiny.encode("utf-16"),
         "latin1.json": tiny.replace("tiny", "größe").encode("latin-1"), "model.pt": archive(model__data_dot_pkl=b"\x80\x02}q\x00.", model__version="3\n"),

@@ -18,7 +18,7 @@ except ImportError:  # the distribution's Python has it where another comes firs
     print("skipped: no matplotlib here")
     sys.exit(77)
 
-from program import SOURCE
+from program import SOURCE, TINY
 from sample_results import LABEL, MARKUP, make_results
 
 sys.path.insert(0, str(SOURCE / "scripts"))
@@ -171,13 +171,52 @@ class Plot(unittest.TestCase):
         [experiment] = many["experiments"]
         many["experiments"] = []
         for sigma in (0.5, 2):
-            own = copy.deepcopy(experiment)
-            own["name"] = f"sweep (router/source/sigma={sigma})"
-            own["config"]["router"]["source"] = {"kind": "lognormal", "sigma": sigma}
-            many["experiments"].append(own)
+            for load in (1, 2):
+                own = copy.deepcopy(experiment)
+                own["name"] = f"sweep (router/source/sigma={sigma}, router/tokens={load})"
+                own["config"]["router"]["source"] = {"kind": "lognormal", "sigma": sigma}
+                own["routing"][0]["assignments"] *= load
+                many["experiments"].append(own)
+        one_load = draw_speedup(read_experiments([("many", {**many, "experiments": many["experiments"][::2]})]))
+        rows = [label.get_text() for label in one_load.axes[0].get_yticklabels()]
+        self.assertEqual(rows, [f"sigma {sigma}, tile {tile}, {label}" for sigma in (0.5, 2) for tile in experiment["config"]["tile"] for label in ("down", "half")])
+        plt.close(one_load)
         figure = draw_speedup(read_experiments([("many", many)]))
         titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
         self.assertEqual(titles, [f"sigma {sigma}, tile {tile}" for sigma in (0.5, 2) for tile in experiment["config"]["tile"]])
+        plt.close(figure)
+
+    def test_one_tile_is_no_picture_of_tiles_and_one_load_none_over_loads(self):
+        [wide] = read_experiments([("wide", self.results["wide"])])
+        with self.assertRaisesRegex(NothingToDraw, "one tile"):
+            FIGURES["tiles"](wide, 0)
+        figure = draw_speedup([wide])
+        [axes] = figure.axes
+        self.assertEqual([label.get_text() for label in axes.get_yticklabels()], ["down", "half"])
+        self.assertIn("tiles alone", "".join(text for text, _ in texts_of(figure)))
+        plt.close(figure)
+
+    def test_titles_name_a_device_once_and_axes_are_two_lines_at_most(self):
+        for name in ("modelled", "timed", "gpu"):
+            [experiment] = read_experiments([(name, self.results[name])])
+            for kind in ("pareto", "timing"):
+                figure = FIGURES[kind](experiment, 0)
+                title = " ".join(figure._suptitle.get_text().split())
+                if name == "modelled":
+                    self.assertEqual(title.count("NVIDIA"), 1, title)
+                self.assertLessEqual(figure.axes[0].get_ylabel().count("\n"), 1)
+                plt.close(figure)
+
+    def test_what_is_below_one_tile_takes_a_quarter_of_the_load_axis(self):
+        uneven = copy.deepcopy(self.results["wide"])
+        for record in uneven["experiments"][0]["strategies"]:
+            record["counts_before"] = record["counts_after"] = [0, *range(1, 900, 2)]
+        [experiment] = read_experiments([("uneven", uneven)])
+        figure = FIGURES["load"](experiment, 0)
+        axes = figure.axes[0]
+        self.assertEqual(axes.get_yscale(), "symlog")
+        bottom, tile, top = (axes.transData.transform((1, value))[1] for value in (0, 8, axes.get_ylim()[1]))
+        self.assertLess((tile - bottom) / (top - bottom), 0.27)
         plt.close(figure)
 
     def test_perplexity_is_linear_within_its_error(self):
@@ -249,6 +288,17 @@ class Plot(unittest.TestCase):
         self.assert_fails(plot("--out", self.path, text=good.replace("\n", "") + "\n{}\n"), 2, "line 2", "experiments")
         self.assert_fails(plot("--out", self.path, text='{"experiments": [3]}'), 2, "not a result")
         self.assert_fails(plot(self.path / "missing.json"), 2, "missing.json", "No such file")
+        config = self.path / "a config.json"
+        config.write_text(json.dumps(TINY))
+        self.assert_fails(plot(config), 2, "a config.json: is a config, no result", f"tatr-sim run '{config}' --json")
+        self.assert_fails(plot(SOURCE / "configs/devices/h100.json"), 2, "is a device file, no result")
+        (self.path / "data.npy").write_bytes(b"\x93NUMPY\x01\x00")
+        self.assert_fails(plot(self.path / "data.npy"), 2, "data.npy: is no text", "tatr-sim run")
+        self.assert_fails(plot("--kind", "parteo", text=good), 2, "'parteo'", "did you mean 'pareto'", *KINDS)
+        self.assert_fails(plot("--knd", "load", text=good), 2, "--knd", "did you mean --kind")
+        for name in ("h.png", "h.pdf"):  # as tatr-sim report answers
+            self.assert_fails(plot("--kind", "load", "--out", self.path / "new" / name, text=good), 3, name, "no such folder", f"mkdir -p {self.path / 'new'}")
+        self.assertFalse((self.path / "new").exists())
         self.assert_fails(plot("--out", self.path / "all.png", text=good), 2, "all.png", "pictures")
         self.assert_fails(plot("--kind", "load", "--out", "/proc/none/x.png", text=good), 3, "/proc/none")
 

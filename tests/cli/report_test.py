@@ -275,6 +275,17 @@ class Report(unittest.TestCase):
         self.assertEqual([text == "–" for text in shown], [record["dropped"] == 0 for record in records])
         self.assertIn("–", shown)
 
+    def test_an_estimate_of_0_is_shown_where_others_are(self):
+        """As in text and Markdown: tests/cli/show_test.py."""
+        self.open("timed")  # eight experts, which no calibration covers; none changes nothing
+        self.assertEqual([text for text in self.texts("#answer th, .every th") if text.startswith("Perplexity")], [])
+        done = run("run", SOURCE / "configs/real_router.json", "--set", "/layer=null", "--quiet", "--json", self.path / "estimated.json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.open("estimated")
+        column = self.texts("#answer th").index("Perplexity (estimated)") + 1
+        shown = dict(zip(self.texts("#answer td:first-child"), self.texts(f"#answer td:nth-child({column})")))
+        self.assertEqual(shown["none"], "0%")
+
     def test_measured_reduced_and_modelled_look_different(self):
         self.open("timed", "reduced", "gpu")
         kinds = self.browser.evaluate("['measured', 'reduced', 'modelled'].map((how) => { const {fill, stroke, strokeDasharray} = "
@@ -303,7 +314,9 @@ class Report(unittest.TestCase):
             with self.subTest(name):
                 self.open(name)
                 self.assertEqual(self.drawn(), kinds)
-                self.assertEqual(len(self.texts(".absent")), len(KINDS) - len(kinds))
+                told = KINDS - kinds - {"documented"} - ({"tiles"} if name in ("wide", "bare") else set())  # of what was never to be
+                self.assertEqual(len(self.texts(".absent")), len(told))
+                self.assertFalse([text for text in self.texts(".absent") if text.startswith(("Tile sizes: All", "Documented"))])
         self.open("failed")
         self.assertIn("Not finished: out of memory", self.texts(".error"))
         self.open("layers")

@@ -75,6 +75,33 @@ class Show(ProgramTest):
             completed = run("run", SOURCE / f"configs/{name}.json", "--set", "/layer=null", "--json", self.path / "r.json")
             self.assertLessEqual(len(completed.stdout.splitlines()), 45, completed.stdout)
 
+    def test_what_is_left_out_names_the_whole_command(self):
+        several = {**TINY, "tile": [8, 16], "strategies": ["none", "up", "nearest", "balance", "adaptive"],
+                   "router": {"top_k": 2, "source": {"kind": "counts", "file": "counts.csv"}}}
+        (self.path / "counts.csv").write_text("layer,expert,count\n" + "".join(f"{l},{e},{8 + 2 * (e ^ l)}\n" for l in range(2) for e in range(8)))
+        path, printed = self.result(several, "--device", "cpu")
+        more = flat(printed).split("1 more warning: ")[1].split(" Note:")[0].replace("\\ ", "")
+        self.assertEqual(more, f"tatr-sim show {path} --show warnings")
+        self.assertIn("Warnings", run(*more.split()[1:]).stdout)
+        config = self.config(several)
+        alone = run("run", config, "--device", "cpu", "--set", "/name=two words").stdout
+        more = flat(alone).split("1 more warning: ")[1].split(" Note:")[0].replace("\\ ", "")
+        self.assertEqual(more, f"tatr-sim run {config} --device cpu --set '/name=two words' --show warnings")
+        self.assertLessEqual(max(map(len, alone.splitlines())), 80)
+
+    def test_an_estimate_of_0_is_the_same_everywhere(self):
+        """What changes nothing costs nothing; but where nothing that changes is estimated, nothing is."""
+        known = run("run", SOURCE / "configs/real_router.json", "--set", "/layer=null", "--markdown", self.path / "known.md")
+        self.assertRegex(known.stdout, r"\n  none .* 0% +0%\n")
+        self.assertRegex((self.path / "known.md").read_text(), r"\| none \| 128 \|(?: [^|]+ \|){4} 0% \|")
+        counts = {**TINY, "strategies": ["none", "up", "down"], "router": {"top_k": 2, "source": {"kind": "counts", "file": "counts.json"}}}
+        (self.path / "counts.json").write_text(json.dumps([30, 0, 20, 10, 40, 10, 30, 20]))
+        completed = run("run", self.config(counts), "--device", "cpu", "--markdown", self.path / "counts.md")
+        self.assertIn("Perplexity is not estimated: gates are not known", flat(completed.stdout))
+        self.assertNotIn("Perplexity [90%]", completed.stdout)
+        rows = [line.split(" | ") for line in (self.path / "counts.md").read_text().splitlines()[2:]]
+        self.assertEqual({row[7] for row in rows}, {"-"})
+
     def test_a_cpu_gives_no_speedup(self):
         printed = self.result(LAYERED, "--device", "cpu")[1]
         self.assertNotIn("Speed-up", printed)
@@ -137,7 +164,7 @@ class Show(ProgramTest):
         text = self.show(lines)
         self.assertIn("60 experiments", text)
         self.assertRegex(text, r"experts=16, seed=\d+ ")
-        self.assertRegex(text, r"\.\.\. \d+ more: --format table has all")
+        self.assertRegex(text, rf"\.\.\. \d+ more: *(\\\n)?.*tatr-sim show [^\n]*{lines.name} --format table\n")
         self.assertEqual(len(self.show(lines, "--format", "table").splitlines()), 2 + 60 * 7)
         self.assertEqual(len(self.show(lines, "--format", "json").splitlines()), 60)
         modelled = self.result(LAYERED, "--device", "model:h100")[0]

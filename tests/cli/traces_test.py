@@ -8,7 +8,9 @@ import dataclasses
 import json
 import math
 import os
+import random
 import shutil
+import struct
 import sys
 import typing
 
@@ -335,6 +337,34 @@ class Traces(ProgramTest):
         warnings = self.experiment_of(Case("warm_up.safetensors").config())["warnings"]
         self.assertTrue(any("rows 0 to 80 of layers.0" in warning and "equal" in warning for warning in warnings), warnings)
         self.assertFalse(any("equal" in w for w in self.experiment_of(Case("logits.npy").config())["warnings"]))
+
+    def test_axes_that_nobody_named_are_told(self):
+        def warned(shape, values, router, source=None):
+            path = self.path / "three.npy"
+            header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+            path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + struct.pack(f"<{len(values)}f", *values))
+            config = {"name": "three", "router": {**router, "source": {"kind": "trace", "file": str(path), **(source or {})}}, "tile": 8, "strategies": ["none"]}
+            (self.path / "three.json").write_text(json.dumps(config))
+            result = json.loads(run("run", self.path / "three.json", "--device", "cpu", "--quiet", "--json", "-").stdout)
+            return [text for text in result["experiments"][0]["warnings"] if "is read as" in text]
+
+        draw = random.Random(1)
+        logits = [draw.gauss(0, 1) for _ in range(3 * 600 * 4)]
+        [warning] = warned((3, 600, 4), logits, {"top_k": 2})
+        self.assertEqual(warning, 'shape [3, 600, 4] is read as [layers, tokens, …]; if those are sequences or steps, set "axes": ["steps", "tokens", "experts"]')
+        [warning] = warned((600, 3, 4), logits, {"top_k": 2})
+        self.assertIn("[tokens, layers, …]", warning)
+        self.assertEqual(warned((3, 600, 4), logits, {"top_k": 2}, {"axes": ["layers", "tokens", "experts"]}), [])
+        self.assertEqual(warned((3, 600, 4), logits, {"top_k": 2}, {"axes": ["steps", "tokens", "experts"]}), [])
+        self.assertEqual(warned((1, 600, 4), logits[:2400], {"top_k": 2}), [])
+        self.assertEqual(warned((1800, 4), logits, {"top_k": 2}), [])
+        counts = [float(10 * (1 + i % 4)) for i in range(12)]
+        [warning] = warned((3, 4), counts, {"top_k": 2}, {"kind": "counts"})
+        self.assertEqual(warning, 'shape [3, 4] is read as [layers, experts]; if those are steps, set "axes": ["steps", "experts"]')
+        [warning] = warned((1, 3, 4), counts, {"top_k": 2}, {"kind": "counts"})
+        self.assertIn('[steps, layers, experts]; if layers come first, set "axes": ["layers", "steps", "experts"]', warning)
+        self.assertEqual(warned((3, 4), counts, {"top_k": 2}, {"kind": "counts", "axes": ["layers", "experts"]}), [])
+        self.assertEqual(warned((4,), counts[:4], {"top_k": 2}, {"kind": "counts"}), [])
 
     def test_data_without_a_config(self):
         cases = [

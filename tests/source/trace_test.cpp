@@ -398,9 +398,11 @@ TEST_CASE(".npy logits: one layer, many layers, three types", "[trace]") {
   const std::string two = folder.write("two", npy(header("<f8", "(3, 2)"), bytes_of(f8)));
   CHECK(read_trace_layer(source_of(two), "router_logits", 0).logits == f4);
   const std::string three = folder.write("three", npy(header("<f4", "(3, 1, 2)"), bytes_of(f4), 3));
-  CHECK_HAS(fault(source_of(three)),
-            "tensor 'router_logits': shape [3, 1, 2] may be read in two ways; allowed: [layers, "
-            "tokens, experts] or [tokens, layers, experts]; \"axes\" in the source says which");
+  CHECK_HAS(
+      fault(source_of(three)),
+      "tensor 'router_logits': shape [3, 1, 2] may be read in two ways; allowed: [layers, "
+      "tokens, experts] or [tokens, layers, experts], or [steps, tokens, experts] of sequences or steps; \"axes\" in "
+      "the source says which");
   TraceSource layers = source_of(three);
   layers.axes = {Axis::kLayers, Axis::kTokens, Axis::kExperts};
   const TraceInfo info = inspect_trace(layers);

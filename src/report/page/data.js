@@ -32,7 +32,7 @@ const metricWords = (metric) => ({dropped_gate_mass: "lost gate mass", mean_squa
                                   speedup: "speed-up", end_to_end_speedup: "end-to-end speed-up"})[metric] ?? metric.replaceAll("_", " ");
 const formatRatio = (ratio) => (isNumber(ratio) ? `${ratio < 10 ? ratio.toFixed(2) : formatValue(ratio)}×` : "–");
 function formatInterval({value, low, high}, format) {
-  return isNumber(low) && isNumber(high) ? `${format(value)} [${format(low)}, ${format(high)}]` : format(value);
+  return isNumber(low) && isNumber(high) && low !== high ? `${format(value)} [${format(low)}, ${format(high)}]` : format(value);
 }
 
 const sumOrNull = (...values) => (values.every(isNumber) ? values.reduce((a, b) => a + b) : null);
@@ -76,6 +76,14 @@ function meanLoad(data) {
   return routing && routing.experts > 0 ? routing.assignments / routing.experts : null;
 }
 
+// Where nothing that changes a token has an estimate, that what changes nothing costs nothing is none either: the rule of
+// src/report/first_screen.cpp.
+function dropEmptyEstimates(records, all) {
+  const changes = ({dropped, added}) => dropped > 0 || added > 0;
+  if (records.some((record) => changes(record) && record.estimated_perplexity_change)) return;
+  for (const record of all) record.estimated_perplexity_change = null;
+}
+
 // What experiments have in common that differ in their load only: these are joined in one panel.
 function kinship(data, environment) {
   const {name, description, documented, measure, router, ...rest} = data.config ?? {};
@@ -91,6 +99,7 @@ function describeExperiment(data, source, result) {
   const network = experiment.layers.length > 1 ? data.network ?? [] : [];
   experiment.isNetwork = network.length > 0;
   const records = experiment.isNetwork ? network : data.strategies;
+  dropEmptyEstimates(records, [...data.strategies, ...network]);
   experiment.settings = records.map((record) => settingOf(record, experiment));
   experiment.layerSettings = (layer) => data.strategies.filter((record) => (record.layer ?? 0) === layer)
     .map((record) => settingOf(record, experiment));

@@ -4,7 +4,7 @@
 const PANEL = {width: 535, height: 170, left: 52, right: 8, top: 24, bottom: 22};
 
 // Range, scale and ticks of tokens. Even loads start where they are; uneven ones start at 0 and, where the largest is many
-// tiles, are logarithmic above one tile: so both a large expert and the rounding of a small one are seen.
+// tiles, are logarithmic above one tile, which takes a quarter of the height: so both a large expert and the rounding of a small one are seen.
 function tokenAxis(settings) {
   const counts = settings.flatMap(({record}) => [...record.counts_before, ...record.counts_after]);
   const [low, high] = counts.reduce(([least, most], count) => [Math.min(least, count), Math.max(most, count)], [Infinity, 0]);
@@ -14,7 +14,7 @@ function tokenAxis(settings) {
   if (high <= 10 * tile || tile === Infinity) return {warp: (count) => count, range: [0, high + margin], ticks: tileTicks};
   const powers = [0, ...Array.from({length: 32}, (_, i) => tile * 2 ** i)].filter((power) => power <= high);
   const least = Math.max(...powers.filter((power) => power <= low));
-  return {warp: symlog(tile), range: [least, high * 1.1], ticks: () => powers.filter((power) => power >= least)};
+  return {warp: symlog(tile, Math.log10(high / tile) / 3), range: [least, high * 1.1], ticks: () => powers.filter((power) => power >= least)};
 }
 
 // Multiples of the tile, or of two, four, … tiles where these would be too many.

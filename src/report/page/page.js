@@ -91,14 +91,16 @@ function modelWords(experiments) {
   return distinct(models.map(({device, words}) => `${device}: ${words}`)).map((text) => html("p", {class: "about model"}, text));
 }
 
-// All of one experiment but its answer. Figures that it has nothing for are named in one line.
+// All of one experiment but its answer. Figures that it has nothing for are named in one line each; of those that it was
+// never to have (why is "") nothing is said.
 function experimentParts(experiment) {
   const figures = FIGURES.map((figure) => ({...figure, node: makeFigure(experiment, figure)}));
   const drawn = figures.filter(({node}) => node.querySelector("svg:not(.swatch)"));
-  const absent = figures.filter((figure) => !drawn.includes(figure));
+  const why = ({node}) => node.querySelector(".absent")?.textContent;
+  const absent = figures.filter(why);
   return [
     html("div", {class: "figures"}, ...drawn.map(({title, about, wide, node}) => html("section", {class: wide ? "wide" : ""}, html("h3", {}, title), html("p", {class: "about"}, about), node))),
-    ...absent.map(({title, node}) => html("p", {class: "absent"}, `${title}: `, node.querySelector(".absent").textContent)),
+    ...absent.map(({title, node}) => html("p", {class: "absent"}, `${title}: `, why({node}))),
     ...(experiment.data.documented?.length > 0 ? [lazyDetails("Documented figures, as a table", () => [documentedTable(experiment)])] : []),
     lazyDetails("Every figure of each strategy", () => [settingsTable("", experiment.settings, [])], {class: "every"}),
     ...(experiment.isNetwork ? [lazyDetails(`Each of ${experiment.layers.length} layers`, () => [settingsTable("", experiment.layers.flatMap(experiment.layerSettings), [])], {class: "layers"})] : []),

@@ -141,7 +141,7 @@ const extent = (points) => points.flatMap(({value, low, high}) => finite([value,
 function drawTileSizes(experiment) {
   const {settings, tiles} = experiment;
   if (settings.length === 0) return "The result holds no strategies.";
-  if (tiles.length === 1) return "All strategies have one tile.";
+  if (tiles.length === 1) return "";  // the table above says it all
   const shares = seriesOf(settings, ({label}) => label, ({tile}) => tile, ({record, title}) =>
     (isNumber(record.tile_utilisation) ? [{value: record.tile_utilisation, how: "measured", tip: `${title}\nutilisation ${formatPercent(record.tile_utilisation)}`}] : []));
   const ratios = seriesOf(settings, ({label}) => label, ({tile}) => tile, speedupPoints);

@@ -97,7 +97,7 @@ const isShare = (metric) => METRICS.some(({name, share}) => name === metric && s
 
 function drawDocumented(experiment) {
   const figures = experiment.data.documented ?? [];
-  if (figures.length === 0) return "The config names no documented figures.";
+  if (figures.length === 0) return "";
   const ratios = figures.map(({documented, measured, verdict}) =>
     (verdict in VERDICTS && documented * measured > 0 ? measured / documented : null));
   const width = 1000, rowHeight = 20, height = figures.length * rowHeight, top = 20;

@@ -49,11 +49,11 @@ function linear(from, to, low, high) {
   return (value) => low + ((value - from) / span) * (high - low);
 }
 
-// Linear up to `threshold`, logarithmic beyond: shows zero, signs and magnitudes alike.
-function symlog(threshold) {
+// Linear up to `threshold`, logarithmic beyond: shows zero, signs and magnitudes alike. What is linear is as long as `decades`.
+function symlog(threshold, decades = 1) {
   return (value) => {
     const parts = Math.abs(value) / threshold;
-    return parts <= 1 ? value / threshold : Math.sign(value) * (1 + Math.log10(parts));
+    return parts <= 1 ? decades * value / threshold : Math.sign(value) * (decades + Math.log10(parts));
   };
 }
 
