@@ -200,12 +200,25 @@ __device__ __forceinline__ void store_2d(const CUtensorMap* map, std::uint32_t s
       : "memory");
 }
 
+__device__ __forceinline__ void store_3d(const CUtensorMap* map, std::uint32_t source, int x, int y, int z,
+                                         std::uint64_t cache_hint) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.global.shared::cta.bulk_group.L2::cache_hint [%0, {%2, %3, %4}], [%1], %5;" ::"l"(map),
+      "r"(source), "r"(x), "r"(y), "r"(z), "l"(cache_hint)
+      : "memory");
+}
+
 __device__ __forceinline__ void commit_stores() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
 
 /// Until at most kPending of this thread's store groups still have to read their shared memory.
 template <int kPending>
 __device__ __forceinline__ void wait_stores_read() {
   asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
+}
+
+/// Brings the 128-byte line of `address` into L2.
+__device__ __forceinline__ void prefetch_l2(const void* address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
 }
 
 // --- gathering copies: 16 bytes each ---
@@ -249,6 +262,24 @@ __device__ __forceinline__ void store_matrices_x4(std::uint32_t row, std::uint32
                : "memory");
 }
 
+/// The same, each matrix transposed on its way.
+__device__ __forceinline__ void store_matrices_x4_transposed(std::uint32_t row, std::uint32_t a, std::uint32_t b,
+                                                             std::uint32_t c, std::uint32_t d) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row), "r"(a), "r"(b),
+               "r"(c), "r"(d)
+               : "memory");
+}
+
+__device__ __forceinline__ std::uint32_t load_shared(std::uint32_t address) {
+  std::uint32_t value;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(value) : "r"(address) : "memory");
+  return value;
+}
+
+__device__ __forceinline__ void store_shared(std::uint32_t address, std::uint32_t value) {
+  asm volatile("st.shared.b32 [%0], %1;" ::"r"(address), "r"(value) : "memory");
+}
+
 __device__ __forceinline__ int4 load_shared_int4(std::uint32_t address) {
   int4 value;
   asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
@@ -256,6 +287,20 @@ __device__ __forceinline__ int4 load_shared_int4(std::uint32_t address) {
                : "r"(address)
                : "memory");
   return value;
+}
+
+// --- arithmetic, within 2 units in the last place, denormals taken as 0 ---
+
+__device__ __forceinline__ float exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+__device__ __forceinline__ float reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
 }
 
 /// A barrier among `threads` threads; barrier 0 is __syncthreads.

@@ -14,34 +14,51 @@
 namespace tatr {
 namespace {
 
-using Kernel = void (*)(sm90::GemmParams, CUtensorMap, CUtensorMap, CUtensorMap);
+using Kernel = void (*)(sm90::GemmParams, sm90::GemmMaps);
 
 struct Launch {
   Kernel kernel;
   std::size_t shared_bytes;
 };
 
-template <class Config>
+template <GemmTraits kTraits>
 constexpr Launch launch_of() {
+  using Config = GemmConfig<kTraits>;
   constexpr std::size_t kSharedBytes = sizeof(sm90::SharedStorage<Config>);
   static_assert(kSharedBytes <= 227 * 1024);
   return {sm90::sm90_bf16_grouped_gemm<Config>, kSharedBytes};
 }
 
+/// The kernel of those traits, of all that are compiled.
+template <GemmTraits... kAll>
+Launch launch_among(const GemmTraits& traits) {
+  Launch found{};
+  ((kAll == traits ? (found = launch_of<kAll>(), true) : false) || ...);
+  if (found.kernel == nullptr) throw CudaError("no kernel is compiled for the plan");
+  return found;
+}
+
 Launch launch_of(const TatrPlan& plan) {
-  const TatrProblem& problem = plan.problem;
-  if (plan.schedule == Schedule::kPingPong) return launch_of<GemmConfig<false, false, Schedule::kPingPong>>();
-  if (problem.gather) {
-    return problem.swiglu ? launch_of<GemmConfig<true, true>>() : launch_of<GemmConfig<true, false>>();
-  }
-  return problem.swiglu ? launch_of<GemmConfig<false, true>>() : launch_of<GemmConfig<false, false>>();
+  using enum Operands;
+  using enum Epilogue;
+  constexpr Schedule kTogether = Schedule::kCooperative, kInTurn = Schedule::kPingPong;
+  return launch_among<
+      GemmTraits{kForward, false, kStore, kTogether}, GemmTraits{kForward, false, kStore, kInTurn},
+      GemmTraits{kForward, true, kStore, kTogether}, GemmTraits{kForward, false, kSwiglu, kTogether},
+      GemmTraits{kForward, true, kSwiglu, kTogether}, GemmTraits{kForward, false, kSwigluKeep, kTogether},
+      GemmTraits{kForward, true, kSwigluKeep, kTogether}, GemmTraits{kDataGradient, false, kStore, kTogether},
+      GemmTraits{kDataGradient, false, kStore, kInTurn}, GemmTraits{kDataGradient, true, kStore, kTogether},
+      GemmTraits{kDataGradient, false, kSwigluGradient, kTogether},
+      GemmTraits{kDataGradient, true, kSwigluGradient, kTogether},
+      GemmTraits{kWeightGradient, true, kStore, kTogether, false, false},
+      GemmTraits{kWeightGradient, true, kStore, kTogether, false, true},
+      GemmTraits{kWeightGradient, true, kStore, kTogether, true, false},
+      GemmTraits{kWeightGradient, true, kStore, kTogether, true, true}>(traits_of(plan));
 }
 
 using EncodeTiled = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
                                  const cuuint64_t*, const cuuint32_t*, const cuuint32_t*, CUtensorMapInterleave,
                                  CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-std::int64_t outputs_of(const TatrProblem& problem) { return problem.swiglu ? problem.n / 2 : problem.n; }
 
 /// From the driver at run time: nothing links to libcuda, so the program also starts where there is none.
 EncodeTiled encode_tiled() {
@@ -54,10 +71,11 @@ EncodeTiled encode_tiled() {
   return reinterpret_cast<EncodeTiled>(function);
 }
 
-/// Of a row-major bf16 array, fastest dimension first, under the 128-byte swizzle: a box is 64 elements wide.
+/// Of a row-major bf16 array under the 128-byte swizzle: its sizes and those of the box that a copy brings, fastest
+/// dimension first. A box is 64 elements wide.
 template <std::size_t kRank>
-void encode_map(std::byte* target, const void* data, std::array<std::int64_t, kRank> sizes, int box_rows,
-                const char* what) {
+CUtensorMap encode_map(const void* data, std::array<std::int64_t, kRank> sizes, std::array<std::int32_t, kRank> box_of,
+                       const char* what) {
   std::array<cuuint64_t, kRank> extents, strides;
   std::array<cuuint32_t, kRank> box, steps;
   cuuint64_t stride = sizeof(__nv_bfloat16);
@@ -65,7 +83,7 @@ void encode_map(std::byte* target, const void* data, std::array<std::int64_t, kR
     extents[i] = static_cast<cuuint64_t>(std::max<std::int64_t>(sizes[i], 1));
     stride *= extents[i];
     strides[i] = stride;  // of dimension i + 1; the last one is not read
-    box[i] = i == 0 ? 64 : i == 1 ? static_cast<cuuint32_t>(box_rows) : 1;
+    box[i] = static_cast<cuuint32_t>(box_of[i]);
     steps[i] = 1;
   }
   CUtensorMap map;
@@ -76,47 +94,84 @@ void encode_map(std::byte* target, const void* data, std::array<std::int64_t, kR
   if (status != CUDA_SUCCESS) {
     throw CudaError(std::string("cuTensorMapEncodeTiled failed for ") + what + ": error " + std::to_string(status));
   }
-  static_assert(sizeof(map) == 128);
-  std::memcpy(target, &map, sizeof(map));
+  return map;
+}
+
+CUtensorMap encode_weights(const TatrPlan& plan, const TatrBuffers& buffers) {
+  const TatrProblem& problem = plan.problem;
+  switch (problem.kind) {
+    case GemmKind::kDataGradient:
+      return encode_map<3>(buffers.weights, {problem.n, problem.k, problem.experts}, {kLoadColumns, kBlockDepth, 1},
+                           "the weights");
+    case GemmKind::kWeightGradient:
+      return encode_map<3>(buffers.weights, {problem.k, problem.rows_bound, 1}, {kLoadColumns, kBlockDepth, 1}, "W");
+    default:
+      return encode_map<3>(buffers.weights, {problem.k, problem.n, problem.experts},
+                           {kBlockDepth, load_rows_b(plan.schedule), 1}, "the weights");
+  }
+}
+
+sm90::GemmMaps encode_maps(const TatrPlan& plan, const TatrBuffers& buffers) {
+  const TatrProblem& problem = plan.problem;
+  const std::int64_t rows = problem.rows_bound, outputs = outputs_of(problem), experts = problem.experts;
+  sm90::GemmMaps maps{};
+  maps.b = encode_weights(plan, buffers);
+  if (problem.kind == GemmKind::kWeightGradient) {
+    if (problem.gradient == DType::kFp32) return maps;
+    const std::int64_t width = problem.transpose ? problem.n : problem.k, height = problem.n + problem.k - width;
+    maps.c = encode_map<3>(buffers.c, {width, height, experts}, {64, 64, 1}, "C");
+    return maps;
+  }
+  if (!problem.gather) maps.a = encode_map<2>(buffers.a, {problem.k, rows}, {kBlockDepth, kLoadRowsA}, "A");
+  if (problem.swiglu_gradient) return maps;  // stored by ordinary means
+  maps.c = encode_map<2>(buffers.c, {outputs, rows}, {64, 64}, "C");
+  if (problem.keep) maps.product = encode_map<3>(buffers.product, {outputs, 2, rows}, {64, 1, 64}, "the product");
+  return maps;
 }
 
 sm90::GemmParams make_params(const TatrPlan& plan, const TatrBuffers& buffers) {
   const TatrProblem& problem = plan.problem;
-  const auto outputs = static_cast<std::int32_t>(outputs_of(problem));
+  const bool reduces_rows = problem.kind == GemmKind::kWeightGradient;
   sm90::GemmParams params{};
   params.grid.experts = problem.experts;
-  params.grid.column_tiles = ceil_div(outputs, block_columns(plan.schedule) / (problem.swiglu ? 2 : 1));
-  params.grid.granule_rows = plan.granule_rows;
+  params.grid.column_tiles = column_tiles_of(plan);
+  params.grid.granule_rows = reduces_rows ? static_cast<std::int32_t>(problem.n) : plan.granule_rows;
   params.grid.band_pairs = plan.band_pairs;
   params.grid.granule_of_expert = buffers.granules;
   params.offsets = buffers.offsets;
   params.queue = buffers.queue;
-  params.c = static_cast<__nv_bfloat16*>(buffers.c);
-  params.output_columns = outputs;
+  params.c = buffers.c;
+  params.output_columns = static_cast<std::int32_t>(outputs_of(problem));
+  params.output_rows = static_cast<std::int32_t>(problem.n);
   params.up_row = static_cast<std::int32_t>(problem.n / 2);
   params.k = static_cast<std::int32_t>(problem.k);
   params.k_stagger = plan.k_stagger;
   params.x = static_cast<const __nv_bfloat16*>(buffers.a);
-  params.token_index = buffers.token_index;
+  params.token_index = problem.gather ? buffers.token_index : nullptr;
+  params.product = static_cast<__nv_bfloat16*>(buffers.product);
+  params.gate = buffers.gate;
+  params.weighted = static_cast<__nv_bfloat16*>(buffers.weighted);
+  params.gate_gradient = column_tiles_of(plan) > 1 ? buffers.gate_parts : buffers.gate_gradient;
+  params.rows_bound = static_cast<std::int32_t>(problem.rows_bound);
   return params;
 }
 
-CUtensorMap tensor_map(const std::byte* bytes) {
-  CUtensorMap map;
-  std::memcpy(&map, bytes, sizeof(map));
-  return map;
+/// gate_gradient[r] = the parts of row r, added up in their order.
+__global__ void add_parts(const float* parts, std::int32_t count, std::int64_t rows_bound, const std::int32_t* rows,
+                          float* gate_gradient) {
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (row >= *rows) return;
+  float sum = 0.0f;
+  for (std::int32_t i = 0; i < count; ++i) sum += parts[i * rows_bound + row];
+  gate_gradient[row] = sum;
 }
 
 }  // namespace
 
 TatrGemm::TatrGemm(const TatrPlan& plan, const TatrBuffers& buffers) : plan_(plan), buffers_(buffers) {
-  const TatrProblem& problem = plan.problem;
-  // A gathered A is not read through its map: any array will do.
-  encode_map<2>(map_a_, problem.gather ? buffers.c : buffers.a, {problem.k, problem.gather ? 1 : problem.rows_bound},
-                kLoadRowsA, "A");
-  encode_map<3>(map_b_, buffers.weights, {problem.k, problem.n, problem.experts}, load_rows_b(plan.schedule),
-                "the weights");
-  encode_map<2>(map_c_, buffers.c, {outputs_of(problem), problem.rows_bound}, 64, "C");
+  const sm90::GemmMaps maps = encode_maps(plan, buffers);
+  static_assert(sizeof maps == kMapsBytes);
+  std::memcpy(maps_, &maps, sizeof maps);
   const Launch launch = launch_of(plan);
   TATR_CUDA_CHECK(cudaFuncSetAttribute(launch.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                        static_cast<int>(launch.shared_bytes)));
@@ -128,14 +183,22 @@ void TatrGemm::launch(CUstream_st* stream) const {
   cluster.val.clusterDim = {kCluster, 1, 1};
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(plan_.clusters * kCluster));
-  config.blockDim = dim3(kGemmThreads);
   const Launch launch = launch_of(plan_);
+  config.blockDim = dim3(kGemmThreads);
   config.dynamicSmemBytes = launch.shared_bytes;
   config.stream = stream;
   config.attrs = &cluster;
   config.numAttrs = 1;
-  TATR_CUDA_CHECK(cudaLaunchKernelEx(&config, launch.kernel, make_params(plan_, buffers_), tensor_map(map_a_),
-                                     tensor_map(map_b_), tensor_map(map_c_)));
+  sm90::GemmMaps maps;
+  std::memcpy(&maps, maps_, sizeof maps);
+  TATR_CUDA_CHECK(cudaLaunchKernelEx(&config, launch.kernel, make_params(plan_, buffers_), maps));
+  const TatrProblem& problem = plan_.problem;
+  if (!problem.swiglu_gradient || column_tiles_of(plan_) == 1 || problem.rows_bound == 0) return;
+  const std::int64_t blocks = ceil_div<std::int64_t>(problem.rows_bound, 256);
+  add_parts<<<static_cast<unsigned>(blocks), 256, 0, stream>>>(buffers_.gate_parts, column_tiles_of(plan_),
+                                                               problem.rows_bound, buffers_.offsets + problem.experts,
+                                                               buffers_.gate_gradient);
+  TATR_CHECK_LAUNCH(add_parts);
 }
 
 #if defined(TATR_WATCH_WAITS)

@@ -20,7 +20,9 @@ constexpr std::int32_t kBandPairs = 8;
 // 512 experts takes 6 and 2 % less; with 1024 3 % less to 2 % more; with 4096 10 % more, for L2 binds.
 constexpr std::int64_t kPingPongMost = 512, kPingPongWorthMeasuring = 2048;
 
-bool has_ping_pong(const TatrProblem& problem) { return !problem.gather && !problem.swiglu; }
+bool has_ping_pong(const TatrProblem& problem) {
+  return problem.kind != GemmKind::kWeightGradient && !problem.gather && !problem.swiglu && !problem.swiglu_gradient;
+}
 
 std::string why_not(const TatrProblem& problem, const TatrDevice& device) {
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max() - 2 * kBlockRows;
@@ -49,13 +51,18 @@ TatrProblem tatr_problem_of(const GroupedGemmProblem& problem) {
           static_cast<std::int32_t>(problem.tile_rows),
           problem.rows_bound,
           problem.gather,
-          problem.swiglu};
+          problem.swiglu,
+          problem.kind,
+          problem.keep,
+          problem.swiglu_gradient,
+          problem.transpose,
+          problem.gradient};
 }
 
 TatrDevice tatr_device_of(const DeviceInfo& device) { return {device.compute_capability, device.multiprocessors}; }
 
 std::string why_not_tatr(const GroupedGemmProblem& problem, const DeviceInfo& device) {
-  if (problem.kind != GemmKind::kRaggedRows) return "it multiplies each expert's own rows only";
+  if (problem.kind == GemmKind::kUniformRows) return "it multiplies each expert's own rows only";
   if (problem.dtype != DType::kBf16) return "it takes bf16";
   std::set<std::int32_t> tiles(problem.tile_of_expert.begin(), problem.tile_of_expert.end());
   TatrProblem own = tatr_problem_of(problem);
@@ -92,12 +99,36 @@ TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device) {
   if (const std::string why = why_not(problem, device); !why.empty()) throw EnvironmentError("back end tatr: " + why);
   TatrPlan plan;
   plan.problem = problem;
-  plan.granule_rows = granule_of(problem.tile_rows);
+  plan.granule_rows = problem.kind == GemmKind::kWeightGradient ? kBlockDepth : granule_of(problem.tile_rows);
   plan.clusters = device.multiprocessors / kCluster;
   plan.band_pairs = kBandPairs;
   if (has_ping_pong(problem) && problem.k <= kPingPongMost) plan.schedule = Schedule::kPingPong;
-  if (problem.tile_rows == 32) plan.note = "tiles of 32 rows run as 64, the fewest that a matrix instruction takes";
+  if (problem.tile_rows == 32 && problem.kind != GemmKind::kWeightGradient)
+    plan.note = "tiles of 32 rows run as 64, the fewest that a matrix instruction takes";
   return plan;
+}
+
+GemmTraits traits_of(const TatrPlan& plan) {
+  const TatrProblem& problem = plan.problem;
+  GemmTraits traits;
+  traits.schedule = plan.schedule;
+  traits.gather = problem.gather;
+  if (problem.kind == GemmKind::kDataGradient) traits.operands = Operands::kDataGradient;
+  if (problem.swiglu) traits.epilogue = problem.keep ? Epilogue::kSwigluKeep : Epilogue::kSwiglu;
+  if (problem.swiglu_gradient) traits.epilogue = Epilogue::kSwigluGradient;
+  if (problem.kind != GemmKind::kWeightGradient) return traits;
+  return {Operands::kWeightGradient,       true, Epilogue::kStore, Schedule::kCooperative, problem.transpose,
+          problem.gradient == DType::kFp32};
+}
+
+std::int64_t outputs_of(const TatrProblem& problem) {
+  if (problem.kind == GemmKind::kWeightGradient) return problem.k;
+  return problem.swiglu ? problem.n / 2 : problem.n;
+}
+
+std::int32_t column_tiles_of(const TatrPlan& plan) {
+  const std::int32_t columns = block_columns(plan.schedule) / (plan.problem.swiglu ? 2 : 1);
+  return ceil_div(static_cast<std::int32_t>(outputs_of(plan.problem)), columns);
 }
 
 std::string describe(const TatrPlan& plan) {
@@ -112,15 +143,19 @@ std::string describe(const TatrPlan& plan) {
 
 std::vector<TatrPlan> candidate_plans(const TatrProblem& problem, const TatrDevice& device) {
   std::vector<TatrPlan> plans{make_plan(problem, device)};
+  const bool reduces_rows = problem.kind == GemmKind::kWeightGradient;
   TatrPlan staggered = plans[0];
   staggered.k_stagger = 3;
-  if (ceil_div<std::int64_t>(problem.k, kBlockDepth) > staggered.k_stagger) plans.push_back(staggered);
+  if (!reduces_rows && ceil_div<std::int64_t>(problem.k, kBlockDepth) > staggered.k_stagger) {
+    plans.push_back(staggered);
+  }
   TatrPlan other = plans[0];
   other.schedule = other.schedule == Schedule::kPingPong ? Schedule::kCooperative : Schedule::kPingPong;
   if (has_ping_pong(problem) && problem.k <= kPingPongWorthMeasuring) plans.push_back(other);
   TatrPlan narrow = plans[0];
   narrow.band_pairs = 2;
-  if (problem.rows_bound > 2LL * kCluster * kBlockRows * problem.experts) plans.push_back(narrow);
+  const std::int64_t rows = reduces_rows ? problem.n * problem.experts : problem.rows_bound;
+  if (rows > 2LL * kCluster * kBlockRows * problem.experts) plans.push_back(narrow);
   return plans;
 }
 

@@ -1,5 +1,5 @@
 // Decides whether and how the project's own grouped GEMM runs a problem: pure host arithmetic from shapes and the
-// device, never from counts. What the kernel does with a plan: kernels/sm90_bf16_grouped_gemm.cuh.
+// device, never from counts. What the kernel does with a plan: sm90_bf16_grouped_gemm.cuh.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,16 @@
 
 namespace tatr {
 
-/// C[rows, n] = A[rows, k] * W[expert, n, k]^T, rows sorted by expert. With `swiglu`, C[rows, n / 2] = silu(first half)
-/// * second.
+/// A GroupedGemmProblem (gemm/problem.hpp) as this kernel takes it: the fields mean the same.
 struct TatrProblem {
   std::int32_t experts = 0;
-  std::int64_t n = 0, k = 0;     // rows and columns of an expert's weights
+  std::int64_t n = 0, k = 0;
   std::int32_t tile_rows = 128;  // that the user asks for
-  std::int64_t rows_bound = 0;   // rows that A (or the token list) and C have room for
-  bool gather = false;           // A's rows are picked from [tokens, k] by a list; a negative index is a row of zeros
-  bool swiglu = false;
+  std::int64_t rows_bound = 0;   // of a weight gradient: rows that there are, for what lies behind them may be anything
+  bool gather = false, swiglu = false;
+  GemmKind kind = GemmKind::kRaggedRows;
+  bool keep = false, swiglu_gradient = false, transpose = false;
+  DType gradient = DType::kBf16;
 };
 
 struct TatrDevice {
@@ -30,7 +31,8 @@ struct TatrDevice {
 
 struct TatrPlan {
   TatrProblem problem;
-  std::int32_t granule_rows = 0;  // what an expert's rows are rounded up to: the tile that the time depends on
+  std::int32_t granule_rows = 0;  // what an expert's rows are rounded up to: the tile that the time depends on, or the
+                                  // step of a sum over rows
   Schedule schedule = Schedule::kCooperative;  // and with it the tile's columns and the stages: gemm_config.hpp
   std::int32_t clusters = 0;                   // pairs of CTAs, all resident at once
   std::int32_t band_pairs = 0;                 // pairs of row tiles walked at all columns before the next ones
@@ -57,6 +59,15 @@ TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device);
 
 /// What a plan chooses, in words: "cooperative, tiles of 128 x 256 x 64, 4 stages, clusters of 2, k stagger 3".
 std::string describe(const TatrPlan& plan);
+
+/// The traits that the kernel is compiled with to run the plan.
+GemmTraits traits_of(const TatrPlan& plan);
+
+/// Columns of C, of its half where it has two; of a weight gradient, of its form that is not transposed.
+std::int64_t outputs_of(const TatrProblem& problem);
+
+/// Tiles that the columns of C are cut into.
+std::int32_t column_tiles_of(const TatrPlan& plan);
 
 /// All plans worth measuring, the unmeasured choice first.
 std::vector<TatrPlan> candidate_plans(const TatrProblem& problem, const TatrDevice& device);

@@ -34,9 +34,10 @@ struct TileItem {
   std::int32_t first_row;
   std::int32_t valid_rows;  // of the tile, the expert's own; 0: the tile is there for the sake of the other CTA alone
   std::int32_t column_tile;
-  std::int32_t expert;  // negative: no more items
-  bool shares_rows;     // with the other CTA; or else the weights
-  bool half;            // only the first 64 rows count
+  std::int32_t expert;                       // negative: no more items
+  bool shares_rows;                          // with the other CTA; or else the weights
+  bool half;                                 // only the first 64 rows count
+  std::int32_t first_k_row = 0, k_rows = 0;  // of a weight gradient: the expert's rows, which are summed over
 };
 
 /// An expert's row tiles as the cluster takes them.
@@ -139,6 +140,33 @@ class TileScheduler {
   std::int32_t begin_ = 0, count_ = 0;      // rows of this lane's expert
   std::int32_t granule_ = 0;                // of this lane's expert, where each has its own
   std::int64_t items_ = 0, last_item_ = 0;  // of this lane's expert; summed up to and with it
+};
+
+/// Of weight gradients: every expert has the same tiles, grid.granule_rows being its rows in place of a granule, and
+/// its own rows to sum over. All 32 lanes of a warp call it together, each with its own rank.
+class GradientScheduler {
+ public:
+  __device__ GradientScheduler(const TileGrid& grid, const std::int32_t* offsets)
+      : grid_(grid), offsets_(offsets), rows_(grid.granule_rows) {
+    grid_.granule_rows = kBlockRows;
+    items_of_each_ = items_of_expert(grid_, rows_);
+  }
+
+  __device__ TileItem find(std::int64_t index, std::int32_t rank) const {
+    const std::int64_t expert = index / items_of_each_;
+    if (expert >= grid_.experts) return {0, 0, 0, -1, false, false};
+    TileItem item =
+        item_of_expert(grid_, static_cast<std::int32_t>(expert), 0, rows_, index - expert * items_of_each_, rank);
+    item.first_k_row = offsets_[expert];
+    item.k_rows = offsets_[expert + 1] - item.first_k_row;
+    return item;
+  }
+
+ private:
+  TileGrid grid_;
+  const std::int32_t* offsets_;
+  std::int32_t rows_;
+  std::int64_t items_of_each_;
 };
 #endif
 

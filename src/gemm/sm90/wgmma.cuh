@@ -1,19 +1,25 @@
-// Warpgroup matrix products of sm_90a: bf16 operands in shared memory, both with k contiguous in rows of 128 bytes
-// under the 128-byte swizzle, and fp32 sums in registers. Row and column of each sum: see the PTX ISA manual, wgmma
-// m64nNk16, matrix D.
+// Warpgroup matrix products of sm_90a: bf16 operands in shared memory, in rows of 128 bytes under the 128-byte swizzle,
+// along k or across it, and fp32 sums in registers. Row and column of each sum: see the PTX ISA manual, wgmma m64nNk16,
+// matrix D.
 #pragma once
 
 #include <cstdint>
 
 namespace tatr::ptx {
 
-/// Of an operand at a multiple of 1024 bytes (plus whole k steps of 32). Groups of eight rows lie 1024 bytes apart.
-__device__ __forceinline__ std::uint64_t operand_descriptor(std::uint32_t address) {
+inline constexpr int kDescriptorUnit = 16;  // bytes, of a descriptor's address
+
+/// Of an operand at a multiple of 1024 bytes (plus whole k steps). Groups of eight rows of 128 bytes lie 1024 bytes
+/// apart. An operand whose rows run across k is in boxes of 64 of its own index, `box_bytes` apart; along k, 0.
+__device__ __forceinline__ std::uint64_t operand_descriptor(std::uint32_t address, std::uint32_t box_bytes = 0) {
   constexpr std::uint64_t kSwizzle128 = std::uint64_t{1} << 62;
-  constexpr std::uint64_t kGroupStride = std::uint64_t{1024 / 16} << 32;
-  constexpr std::uint64_t kUnusedLeadingStride = std::uint64_t{1} << 16;
-  return kSwizzle128 | kGroupStride | kUnusedLeadingStride | ((address & 0x3ffff) >> 4);
+  constexpr std::uint64_t kGroupStride = std::uint64_t{1024 / kDescriptorUnit} << 32;
+  const std::uint64_t leading = box_bytes == 0 ? 1 : box_bytes / kDescriptorUnit;  // 1: not used
+  return kSwizzle128 | kGroupStride | leading << 16 | ((address & 0x3ffff) / kDescriptorUnit);
 }
+
+/// What 16 of k are from the next, in units of a descriptor's address.
+constexpr int k_step(bool across) { return (across ? 16 * 128 : 16 * 2) / kDescriptorUnit; }
 
 __device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
@@ -37,7 +43,9 @@ __device__ __forceinline__ void pin_sums(float (&sums)[kCount]) {
   TATR_SUMS_8(i), TATR_SUMS_8(i + 8), TATR_SUMS_8(i + 16), TATR_SUMS_8(i + 24), TATR_SUMS_8(i + 32), \
       TATR_SUMS_8(i + 40), TATR_SUMS_8(i + 48), TATR_SUMS_8(i + 56)
 
-/// d (64 x 256) = a * b^T over 16 of k, plus d if `accumulate`. Asynchronous: wgmma_wait before d is read.
+/// d (64 x 256) = a * b^T over 16 of k, plus d if `accumulate`. kAcrossA, kAcrossB: whether an operand's rows run
+/// across k. Asynchronous: wgmma_wait before d is read.
+template <bool kAcrossA, bool kAcrossB>
 __device__ __forceinline__ void wgmma_k16(float (&d)[128], std::uint64_t a, std::uint64_t b, bool accumulate) {
   asm volatile(
       "{\n"
@@ -52,13 +60,15 @@ __device__ __forceinline__ void wgmma_k16(float (&d)[128], std::uint64_t a, std:
       "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
       "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
       "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-      "}, %128, %129, accumulate, 1, 1, 0, 0;\n"
+      "}, %128, %129, accumulate, 1, 1, %131, %132;\n"
       "}"
       : TATR_SUMS_64(0), TATR_SUMS_64(64)
-      : "l"(a), "l"(b), "r"(static_cast<std::int32_t>(accumulate)));
+      : "l"(a), "l"(b), "r"(static_cast<std::int32_t>(accumulate)), "n"(static_cast<int>(kAcrossA)),
+        "n"(static_cast<int>(kAcrossB)));
 }
 
 /// The same for d (64 x 128).
+template <bool kAcrossA, bool kAcrossB>
 __device__ __forceinline__ void wgmma_k16(float (&d)[64], std::uint64_t a, std::uint64_t b, bool accumulate) {
   asm volatile(
       "{\n"
@@ -69,10 +79,11 @@ __device__ __forceinline__ void wgmma_k16(float (&d)[64], std::uint64_t a, std::
       "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
       "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
       "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-      "}, %64, %65, accumulate, 1, 1, 0, 0;\n"
+      "}, %64, %65, accumulate, 1, 1, %67, %68;\n"
       "}"
       : TATR_SUMS_64(0)
-      : "l"(a), "l"(b), "r"(static_cast<std::int32_t>(accumulate)));
+      : "l"(a), "l"(b), "r"(static_cast<std::int32_t>(accumulate)), "n"(static_cast<int>(kAcrossA)),
+        "n"(static_cast<int>(kAcrossB)));
 }
 
 #undef TATR_SUMS_64
