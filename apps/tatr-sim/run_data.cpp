@@ -54,7 +54,10 @@ std::string next_words(const std::string& config, Known known) {
       "Wrote: {0}\nNext: tatr-sim run {0}\n"
       "For times and advice, with your layer's shape:\n"
       "  tatr-sim advise {0} --device model:h100 {1} \\\n"
-      "    --set '/layer={{\"hidden\": 4096, \"intermediate\": 1024}}'\n",
+      "    --set '/layer={{\"hidden\": 4096, \"intermediate\": 1024}}'\n"
+      "(A `run` without a GPU checks outputs on layer.cpu, such as {{\"hidden\": 408, \"intermediate\": 96}}; without "
+      "it on\n"
+      "the whole layer, which can take minutes.)\n",
       config, known >= Known::kGates ? "--max-dropped-mass 0.01" : "--max-dropped-share 2%");
 }
 
