@@ -233,7 +233,7 @@ std::size_t nearest_row(const Advice& advice, const std::vector<AdviceChoice>& f
 
 /// Rows of the front that people are shown: what is not calibrated only where it is asked for.
 std::vector<AdviceChoice> shown_front(const Advice& advice, bool details) {
-  constexpr std::size_t kMost = 8;
+  constexpr std::size_t kMost = 7;
   std::vector<AdviceChoice> front;
   for (const AdviceChoice& choice : advice.front) {
     if (choice.calibrated || advice.names_uncalibrated) front.push_back(choice);
@@ -330,25 +330,19 @@ std::string assumed_text(const Advice& advice, const ExperimentRecord& experimen
   const auto line = [](const std::string& words) { return wrap("- " + words, 2, 2); };
   std::string text = experiment.routing.empty() ? "" : line(shape_words(experiment));
   text += line(cost_words(advice, experiment));
-  if (advice.in_ms()) {
-    text += line(
-        "rounding is in the time, of plain top-k, too, which sorts its rows (`run` tells the layer alone); routing, "
-        "the "
-        "same for all, is not");
-  }
+  if (advice.in_ms()) text += line("rounding is in all times (`run` has it apart from layer ms), routing is not");
   if (!advice.in_ms())
     text += line("no overheads: neither routing nor rounding is counted; computed on " + options.computed_on);
   const std::string groups = groups_line(experiment);
   if (!groups.empty()) text += line(groups);
   if (shows_budget(advice, options)) {
-    text += line("budget and tiles N%: N% of nearest's round-ups, where most gates are at stake");
+    text += line("budget, tiles N%: N% of nearest's round-ups, where most gates are at stake");
   }
   if (advice.by_perplexity()) {
     text += line(fmt::format(
-        "perplexity: of a model trained with plain top-k, {}; calibrated on '{}'",
+        "perplexity: of a model trained with plain top-k, {}; calibrated on '{}'; its [90%] {}: measure on your own",
         experiment.routing.size() > 1 ? "its layers counting alike" : "if all its layers were like this one",
-        experiment.calibration->name));
-    text += line("its [90%] " + reach_words(*experiment.calibration) + "; measure on your own before use");
+        experiment.calibration->name, reach_words(*experiment.calibration)));
     const std::size_t beyond = advice.beyond;
     if (!advice.names_uncalibrated && beyond > 0) {
       text +=
