@@ -238,9 +238,12 @@ nlohmann::ordered_json gpu_model_document(const GpuModel& gpu) {
                          {"uniform", write_figures(kUniform, figures.uniform)},
                          {"routing", write_figures(kRouting, figures.routing)},
                          {"rounding", write_figures(kRounding, figures.rounding)}};
-  document["error"] = {{"median", gpu.error.median}, {"p90", gpu.error.p90},     {"ratio", gpu.error.ratio},
-                       {"cases", gpu.error.cases},   {"where", gpu.error.where}, {"own", gpu.error.own}};
-  if (gpu.error.ratio_across_tiles) document["error"]["ratio_across_tiles"] = *gpu.error.ratio_across_tiles;
+  nlohmann::ordered_json& error = document["error"];
+  error = {{"median", gpu.error.median}, {"p90", gpu.error.p90}, {"ratio", gpu.error.ratio}};
+  if (gpu.error.ratio_across_tiles) error["ratio_across_tiles"] = *gpu.error.ratio_across_tiles;
+  error["cases"] = gpu.error.cases;
+  error["where"] = gpu.error.where;
+  error["own"] = gpu.error.own;
   return document;
 }
 

@@ -271,7 +271,7 @@ std::string front_text(const Advice& advice, bool details) {
   for (const AdviceChoice& choice : advice.front) all += choice.calibrated || advice.names_uncalibrated ? 1 : 0;
   const char* how = advice.cost == AdviceCost::kMeasured ? ", measured" : ", modelled";
   const std::string text =
-      fmt::format("Pareto Front{} (of {} settings none is cheaper and as good{}):\n", how, advice.candidates,
+      fmt::format("Pareto Front{} (of {} settings none cheaper is as good{}):\n", how, advice.candidates,
                   rows.size() < all ? fmt::format("; {} of {} rows", rows.size(), all) : "");
   // A column that would break the table gives way: `Use` names the tiles.
   for (const bool with_tiles : {true, false}) {

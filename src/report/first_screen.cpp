@@ -194,7 +194,7 @@ std::string ratio_line(const TextContext& context, GainKind kind) {
 std::string reach_line(const TextContext& context) {
   if (!any_estimate(context) || !context.experiment.calibration) return {};
   const std::string words = reach_words(*context.experiment.calibration);
-  return words.empty() ? words : wrap("[90%]: " + words + ".", 2);
+  return words.empty() ? words : wrap("Perplexity [90%]: " + words + ".", 2);
 }
 
 /// Why there is no estimate for any, or what marked ones lack.
