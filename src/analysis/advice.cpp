@@ -141,8 +141,8 @@ void choose(const std::vector<AdviceChoice>& choices, Advice& advice) {
   std::erase_if(kept, [](const AdviceChoice& choice) { return !choice.calibrated; });
   if (kept.empty()) return;
   advice.best = kept.front();
-  const auto other = std::find_if(kept.begin(), kept.end(),
-                                  [&](const AdviceChoice& choice) { return trades(choice, kept.front()); });
+  const auto other =
+      std::find_if(kept.begin(), kept.end(), [&](const AdviceChoice& choice) { return trades(choice, kept.front()); });
   if (other != kept.end()) advice.runner_up = *other;
 }
 
@@ -180,9 +180,8 @@ std::string verdict_with(Advice& advice) {
   }
   if (limits_time && unrounded_keeps) return "Rounding is not needed: plain top-k keeps the limit on time.";
   if (advice.best->speedup < kWorthwhile) {
-    return fmt::format(
-        "Rounding is not worth it: the best within the limits is {} as plain top-k at tile {}.",
-        times_as_fast(*advice.best), advice.unrounded.network->tile);
+    return fmt::format("Rounding is not worth it: the best within the limits is {} as plain top-k at tile {}.",
+                       times_as_fast(*advice.best), advice.unrounded.network->tile);
   }
   advice.worth_it = advice.best->surely_faster().value_or(true);
   return fmt::format("Rounding {}: {} as plain top-k at tile {}, its fastest, {}{}.",

@@ -125,9 +125,9 @@ void set_speedups_over_fastest(std::vector<NetworkRecord>& networks, const Exper
     if (network.kind == StrategyKind::kNone && network.layer_ms && !network.cpu_reduced) nones.push_back(&network);
   }
   if (nones.size() < 2) return;
-  const NetworkRecord* fastest = *std::min_element(
-      nones.begin(), nones.end(),
-      [](const NetworkRecord* a, const NetworkRecord* b) { return *a->layer_ms < *b->layer_ms; });
+  const NetworkRecord* fastest =
+      *std::min_element(nones.begin(), nones.end(),
+                        [](const NetworkRecord* a, const NetworkRecord* b) { return *a->layer_ms < *b->layer_ms; });
   for (NetworkRecord& network : networks) {
     if (!network.layer_ms || !(*network.layer_ms > 0)) continue;
     if (!same_shape(*first_layer(experiment, *fastest).timing, *first_layer(experiment, network).timing)) continue;

@@ -75,8 +75,8 @@ LayerTiming ModelledLayer::model(std::size_t index) const {
   return timing;
 }
 
-/// Against `none` at the same tile. What the model errs by alike in both cancels; less of it where a strategy has tiles of
-/// its own.
+/// Against `none` at the same tile. What the model errs by alike in both cancels; less of it where a strategy has tiles
+/// of its own.
 void ModelledLayer::add_speedups(std::vector<LayerTiming>& timings, std::size_t index) const {
   const std::optional<std::size_t> none = none_beside(request_.settings, index);
   if (!none) return;

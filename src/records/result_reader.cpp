@@ -264,9 +264,13 @@ std::optional<GpuModel> model(const json& from) {
   read.source = text(at(from, "source"));
   const json& error = at(from, "error");
   const auto real = [&](const char* key) { return number(at(error, key)).value_or(0); };
-  read.error = {
-      real("median"),          real("p90"), real("ratio"), integer(at(error, "cases")), text(at(error, "where")),
-      at(error, "own") == true, number(at(error, "ratio_across_tiles"))};
+  read.error = {real("median"),
+                real("p90"),
+                real("ratio"),
+                integer(at(error, "cases")),
+                text(at(error, "where")),
+                at(error, "own") == true,
+                number(at(error, "ratio_across_tiles"))};
   read.from = FiguresFrom::kMeasured;
   if (text(at(from, "doubt")) != doubt_of(read)) read.from = FiguresFrom::kDatasheet;
   return read;

@@ -131,9 +131,10 @@ std::vector<OverviewColumn> overview_columns(const TextContext& context, GainKin
                        }});
   }
   columns.push_back({"Tiles", [](const NetworkRecord& network) { return format_value(mean_of(network, "tiles")); }});
-  columns.push_back({gain_head(kind, has_several_tiles(context.experiment)), [&context, kind](const NetworkRecord& network) {
-                       return gain_words(gain_of(context.experiment, network, kind));
-                     }});
+  columns.push_back(
+      {gain_head(kind, has_several_tiles(context.experiment)), [&context, kind](const NetworkRecord& network) {
+         return gain_words(gain_of(context.experiment, network, kind));
+       }});
   if (kind == GainKind::kTiles && first_timing(context) != nullptr) {
     columns.push_back(
         {"CPU time", [&context](const NetworkRecord& network) { return cpu_ratio_words(context, network); }});
@@ -255,12 +256,14 @@ std::string verdict_words(const TextContext& context, const Worth& worth) {
   const std::string limit = fmt::format("{:+.2g}%", 100 * kPerplexityLimit);
   if (!worth.has_base) return "speed-ups are against `none`, which is not among the strategies: none can be told.";
   if (worth.fastest == nullptr) {
-    return worth.kind == GainKind::kTiles ? "no strategy has fewer rows of tiles than " + base_words(context, worth) + "."
-                                          : "no strategy is surely faster than " + base_words(context, worth) + ".";
+    return worth.kind == GainKind::kTiles
+               ? "no strategy has fewer rows of tiles than " + base_words(context, worth) + "."
+               : "no strategy is surely faster than " + base_words(context, worth) + ".";
   }
   std::string text;
   if (worth.within != nullptr) {
-    text = sentence(context, *worth.within, worth) + fmt::format(", the fastest within {}, the limit of this verdict (advise takes yours).", limit);
+    text = sentence(context, *worth.within, worth) +
+           fmt::format(", the fastest within {}, the limit of this verdict (advise takes yours).", limit);
   } else if (worth.estimates != Estimates::kNone) {
     text = fmt::format("nothing faster than `none` surely stays within {} of perplexity; nearest to it is {}.", limit,
                        sentence(context, *worth.gentlest, worth));

@@ -182,9 +182,8 @@ std::string overview_of_many(const RunRecord& run, const TextOptions& options, s
     return (a.gain ? a.gain->value : 0) > (b.gain ? b.gain->value : 0);
   });
   const std::string warnings = warnings_of_all(run);
-  const bool several = std::any_of(rows.begin(), rows.end(), [](const ExperimentLine& line) {
-    return has_several_tiles(*line.experiment);
-  });
+  const bool several = std::any_of(rows.begin(), rows.end(),
+                                   [](const ExperimentLine& line) { return has_several_tiles(*line.experiment); });
   const std::string end =
       wrap(
           fmt::format("Tiles, util. (utilisation): of plain top-k. Best: the fastest whose estimate stays within {} of "

@@ -112,7 +112,8 @@ void add_run(Columns& columns) {
   columns.add_as("calibration", experiment_of, "/inputs/calibration/name");
   columns.add_as("calibration_digest", experiment_of, "/inputs/calibration/digest");
   columns.add(experiment_of, "/model", {"id", "name", "source", "digest", "words"}, "model_");
-  columns.add(experiment_of, "/model/error", {"median", "p90", "ratio", "cases", "where", "own", "ratio_across_tiles"}, "model_error_");
+  columns.add(experiment_of, "/model/error", {"median", "p90", "ratio", "cases", "where", "own", "ratio_across_tiles"},
+              "model_error_");
   columns.add_as("experiment_warnings", experiment_of, "/warnings");
   columns.add_as("error", experiment_of, "/error");
 }
