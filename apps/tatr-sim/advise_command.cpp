@@ -23,8 +23,10 @@
 #include "experiment/modelled_gpu.hpp"
 #include "experiment/pipeline.hpp"
 #include "experiment/settings.hpp"
+#include "experiment/time_estimate.hpp"
 #include "experiment/trace_checks.hpp"
 #include "file_kinds.hpp"
+#include "forecast.hpp"
 #include "output.hpp"
 #include "progress.hpp"
 #include "records/result_writer.hpp"
@@ -229,7 +231,31 @@ ExperimentConfig timed_candidates_of(const AdviseArguments& arguments, const Sys
   return modelled_gpu(config, options.model).gpu ? std::move(config) : candidates_of(arguments, false, left_out);
 }
 
-/// The command that goes on with the answer.
+/// Seconds of one setting beside `none`, where a CPU would compute the whole layer for longer than people like to wait;
+/// else 0.
+double long_wait(const ExperimentConfig& candidates, System& system, const ModelChoice& model) {
+  constexpr double kShort = 5.0;
+  if (system.is_cuda() || !computes_whole_layer(candidates)) return 0;
+  const double all = estimate_seconds({candidates}, system, model).front();
+  const double seconds = all * 2 / static_cast<double>(settings_of(candidates).size());
+  return seconds > kShort ? seconds : 0;
+}
+
+/// The command that goes on with the answer, and why it has a smaller layer for the CPU where it has one.
+struct NextCommand {
+  std::string text, note;
+};
+
+NextCommand with_smaller_layer(NextCommand command, const LayerConfig& layer, double seconds) {
+  command.text += " --set " + shell_word("/layer/cpu=" + smaller_layer(layer));
+  command.note = fmt::format(
+      "/layer/cpu: outputs are checked on a smaller layer; this CPU would compute the whole one for {}. Times are of "
+      "the "
+      "whole one.",
+      about(seconds));
+  return command;
+}
+
 std::string next_command(const AdviseArguments& arguments) {
   std::string command = "tatr-sim run " + shell_word(arguments.config);
   if (arguments.device.device != "auto") command += " --device " + shell_word(arguments.device.device);
@@ -262,9 +288,13 @@ ExitCode advise_on(const AdviseArguments& arguments) {
   progress.clear();
   const Advice advice = advise(record.experiments.front(), limits, arguments.uncalibrated);
   if (!arguments.quiet) {
+    NextCommand next{next_command(arguments), ""};
+    if (const double seconds = config.layer ? long_wait(config, *system, options.model) : 0; seconds > 0) {
+      next = with_smaller_layer(std::move(next), *config.layer, seconds);
+    }
     std::FILE* stream = arguments.json == "-" ? stderr : stdout;
-    const AdviceTextOptions text{takes_colour(stream), arguments.details, record.environment.device, left_out.words(),
-                                 next_command(arguments)};
+    const AdviceTextOptions text{takes_colour(stream), arguments.details, record.environment.device,
+                                 left_out.words(),     next.text,         next.note};
     print_all(advice_text(advice, record.experiments.front(), text), stream);
   }
   if (json) {

@@ -17,12 +17,6 @@ namespace {
 
 constexpr double kLongSeconds = 60.0;
 
-/// A layer of about a hundredth of the work, in the multiples that a config allows.
-std::string smaller_layer(const LayerConfig& layer) {
-  const auto tenth = [](std::int64_t width) { return std::max<std::int64_t>(width / 10 / 8 * 8, 8); };
-  return fmt::format("{{\"hidden\":{},\"intermediate\":{}}}", tenth(layer.hidden), tenth(layer.intermediate));
-}
-
 std::string offer(const ExperimentConfig& config, double seconds, bool modelled) {
   const LayerConfig& layer = *config.layer;
   return fmt::format(
@@ -33,6 +27,11 @@ std::string offer(const ExperimentConfig& config, double seconds, bool modelled)
 }
 
 }  // namespace
+
+std::string smaller_layer(const LayerConfig& layer) {
+  const auto tenth = [](std::int64_t width) { return std::max<std::int64_t>(width / 10 / 8 * 8, 8); };
+  return fmt::format("{{\"hidden\":{},\"intermediate\":{}}}", tenth(layer.hidden), tenth(layer.intermediate));
+}
 
 std::string forecast(const std::vector<ExperimentConfig>& configs, System& system, const ModelChoice& choice) {
   if (system.is_cuda()) return {};

@@ -48,14 +48,19 @@ std::string waste_table(const ExperimentRecord& experiment) {
   return table.render();
 }
 
-/// Shapes of a layer are for its owner to say: no file of routing holds them.
+/// Shapes of a layer are for its owner to say: no file of routing holds them. Of counts no layer is computed.
 std::string next_words(const std::string& config, Known known) {
-  return fmt::format(
+  const std::string text = fmt::format(
       "Wrote: {0}\nNext: tatr-sim run {0}\n"
       "For times and advice, with your layer's shape:\n"
       "  tatr-sim advise {0} --device model:h100 {1} \\\n"
       "    --set '/layer={{\"hidden\": 4096, \"intermediate\": 1024}}'\n",
       config, known >= Known::kGates ? "--max-dropped-mass 0.01" : "--max-dropped-share 2%");
+  if (known == Known::kCounts) return text;
+  return text + wrap(
+                    "A run without a GPU computes outputs on the CPU: with --set '/layer/cpu={\"hidden\":408,"
+                    "\"intermediate\":96}' of a smaller layer, else of the whole one, which can take minutes.",
+                    0, 2);
 }
 
 std::string head_of(const ExperimentRecord& experiment) {

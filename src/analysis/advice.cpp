@@ -6,8 +6,10 @@
 #include <limits>
 
 #include "analysis/batches.hpp"
+#include "analysis/gain.hpp"
 #include "core/error.hpp"
 #include "core/format.hpp"
+#include "model/known_errors.hpp"
 #include "model/tile_cost.hpp"
 #include "records/metric_catalogue.hpp"
 
@@ -20,11 +22,17 @@ constexpr double kWorthwhile = 1.02;  // less is within what clocks and placemen
 /// Milliseconds of all layers with their rounding; absent unless every layer has times of its whole shape.
 std::optional<double> time_ms(const ExperimentRecord& experiment, const NetworkRecord& network) {
   if (!network.layer_ms || network.cpu_reduced) return std::nullopt;
-  double sum = *network.layer_ms;
+  return milliseconds_of(experiment, network, Rounding::kIncluded);
+}
+
+/// Of the first layer that has any.
+std::string doubt_of_times(const ExperimentRecord& experiment, const NetworkRecord& network) {
+  if (!experiment.model || network.own_tiles) return {};
   for (const std::size_t place : network.layers) {
-    sum += median_of(experiment.strategies[place].timing->round_us).value_or(0) / 1000;
+    const RoundingMetrics& metrics = experiment.strategies[place].metrics;
+    if (std::string doubt = known_error(metrics.tile, metrics.counts_after); !doubt.empty()) return doubt;
   }
-  return sum;
+  return {};
 }
 
 /// Of all layers: FLOPs are proportional to them.
@@ -116,7 +124,10 @@ bool keeps(const AdviceLimits& limits, const AdviceChoice& choice, bool in_ms) {
   return !limits.time_share || 1 <= *limits.time_share * choice.speedup;
 }
 
-bool same_outcome(const AdviceChoice& a, const AdviceChoice& b) { return a.cost == b.cost && a.quality == b.quality; }
+/// Not the worse in both: the one costs less, the other is better.
+bool trades(const AdviceChoice& a, const AdviceChoice& b) {
+  return (a.cost < b.cost && b.quality < a.quality) || (b.cost < a.cost && a.quality < b.quality);
+}
 
 /// The cheapest that keeps a limit on quality; where only time is limited, the best that keeps it.
 void choose(const std::vector<AdviceChoice>& choices, Advice& advice) {
@@ -130,8 +141,8 @@ void choose(const std::vector<AdviceChoice>& choices, Advice& advice) {
   std::erase_if(kept, [](const AdviceChoice& choice) { return !choice.calibrated; });
   if (kept.empty()) return;
   advice.best = kept.front();
-  const auto other = std::find_if(kept.begin(), kept.end(),
-                                  [&](const AdviceChoice& choice) { return !same_outcome(choice, kept.front()); });
+  const auto other =
+      std::find_if(kept.begin(), kept.end(), [&](const AdviceChoice& choice) { return trades(choice, kept.front()); });
   if (other != kept.end()) advice.runner_up = *other;
 }
 
@@ -153,6 +164,12 @@ std::string verdict_without(const Advice& advice) {
       advice.names_uncalibrated ? "" : "--uncalibrated names them; ");
 }
 
+/// "1.21 [1.16, 1.26] times as fast"; of rows of tiles without an interval.
+std::string times_as_fast(const AdviceChoice& choice) {
+  if (!choice.gain) return fmt::format("{:.2f} times as fast", choice.speedup);
+  return fmt::format("{:.2f} [{:.2f}, {:.2f}] times as fast", choice.speedup, choice.gain->low, choice.gain->high);
+}
+
 std::string verdict_with(Advice& advice) {
   const bool unrounded_keeps = keeps(advice.limits, advice.unrounded, advice.in_ms());
   const bool limits_time = advice.limits.time_ms || advice.limits.time_share;
@@ -163,17 +180,17 @@ std::string verdict_with(Advice& advice) {
   }
   if (limits_time && unrounded_keeps) return "Rounding is not needed: plain top-k keeps the limit on time.";
   if (advice.best->speedup < kWorthwhile) {
-    return fmt::format(
-        "Rounding is not worth it: the best within the limits is {:.2f} times as fast as plain top-k at "
-        "tile {}.",
-        advice.best->speedup, advice.unrounded.network->tile);
+    return fmt::format("Rounding is not worth it: the best within the limits is {} as plain top-k at tile {}.",
+                       times_as_fast(*advice.best), advice.unrounded.network->tile);
   }
-  advice.worth_it = true;
-  return fmt::format("Rounding is worth it: {:.2f} times as fast as plain top-k at tile {}, {}.", advice.best->speedup,
+  advice.worth_it = advice.best->surely_faster().value_or(true);
+  return fmt::format("Rounding {}: {} as plain top-k at tile {}, its fastest, {}{}.",
+                     advice.worth_it ? "is worth it" : "may be worth it", times_as_fast(*advice.best),
                      advice.unrounded.network->tile,
                      advice.cost == AdviceCost::kMeasured   ? "measured, rounding included"
                      : advice.cost == AdviceCost::kModelled ? "modelled, rounding included"
-                                                            : "modelled");
+                                                            : "modelled",
+                     advice.worth_it ? "" : "; the interval holds 1.00: too close to tell");
 }
 
 void judge(const std::vector<AdviceChoice>& choices, Advice& advice) {
@@ -188,7 +205,8 @@ void judge(const std::vector<AdviceChoice>& choices, Advice& advice) {
   advice.verdict = advice.certain ? verdict_with(advice) : verdict_without(advice);
   if (!advice.certain) return;
   const auto& limit = advice.limits.perplexity;
-  if (limit && advice.best->network->quality.post_hoc->high > *limit) {
+  if (limit) advice.surely_kept = advice.best->network->quality.post_hoc->high <= *limit;
+  if (limit && !*advice.surely_kept) {
     advice.verdict += fmt::format(" The estimate's interval reaches {}: above the limit.",
                                   format_change(advice.best->network->quality.post_hoc->high));
   }
@@ -223,7 +241,14 @@ Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits, bo
   const auto unrounded = std::find_if(choices.begin(), choices.end(), is_none);  // the cheapest: choices are sorted
   if (unrounded == choices.end()) throw UsageError("advice needs plain top-k, strategy none, among its candidates");
   const double base = unrounded->cost;
-  for (AdviceChoice& choice : choices) choice.speedup = choice.cost > 0 ? base / choice.cost : 1.0;
+  const NetworkRecord& plain = *unrounded->network;
+  for (AdviceChoice& choice : choices) {
+    choice.speedup = choice.cost > 0 ? base / choice.cost : 1.0;
+    if (!advice.in_ms()) continue;
+    choice.gain = gain_over(experiment, plain, *choice.network, Rounding::kIncluded);
+    choice.speedup = choice.gain->value;
+    choice.doubt = doubt_of_times(experiment, *choice.network);
+  }
   advice.unrounded = *unrounded;
   advice.beyond = static_cast<std::size_t>(
       std::count_if(choices.begin(), choices.end(), [](const AdviceChoice& choice) { return !choice.calibrated; }));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "analysis/network.hpp"
+#include "core/statistics.hpp"
 
 namespace tatr {
 
@@ -24,10 +25,14 @@ struct AdviceLimits {
 /// A candidate and what it costs.
 struct AdviceChoice {
   const NetworkRecord* network = nullptr;
-  double cost = 0;         // ms, rounding included; or rows of whole tiles
-  double speedup = 1;      // cost of the cheapest `none` over this one's
-  double quality = 0;      // what is traded against cost: lower is better
-  bool calibrated = true;  // quality is counted, or an estimate of what its calibration measured
+  double cost = 0;                    // ms, rounding included; or rows of whole tiles
+  double speedup = 1;                 // cost of the cheapest `none` over this one's
+  std::optional<Interval> gain = {};  // the same with its interval, of times; rows of tiles have no known error
+  std::string doubt = {};             // where the model is known to be further off than that
+  double quality = 0;                 // what is traded against cost: lower is better
+  bool calibrated = true;             // quality is counted, or an estimate of what its calibration measured
+
+  std::optional<bool> surely_faster() const { return gain ? std::optional(gain->low > 1) : std::nullopt; }
 };
 
 /// What costs are: times measured on this device; times of the layer on a GPU that is modelled; or rows of whole tiles,
@@ -48,21 +53,23 @@ struct Advice {
   std::vector<const NetworkRecord*> not_estimated;  // left out: perplexity decides, and theirs cannot be estimated
   AdviceChoice unrounded;                           // the cheapest `none`
   std::vector<AdviceChoice> front;  // nothing is cheaper and as good, or only by an uncalibrated estimate; cost rising
-  std::optional<AdviceChoice> best, runner_up;  // of the calibrated
+  std::optional<AdviceChoice> best,
+      runner_up;                             // of the calibrated; the second costs more and is better, or the reverse
   std::optional<AdviceChoice> uncalibrated;  // keeps the limits and is better than `best`, if its estimate were right
   bool certain =
       false;  // `best` is advised: not plain top-k only because what is better is not calibrated or estimated
-  bool worth_it = false;
-  bool names_uncalibrated = false;  // in the verdict, and wherever people read it
-  std::size_t beyond = 0;           // candidates whose estimate is beyond its calibration
-  std::string verdict;              // the answer in a sentence or two
+  std::optional<bool> surely_kept = {};  // the interval of best's estimate, too, keeps the limit on perplexity
+  bool worth_it = false;                 // faster by enough, and surely where there is an interval
+  bool names_uncalibrated = false;       // in the verdict, and wherever people read it
+  std::size_t beyond = 0;                // candidates whose estimate is beyond its calibration
+  std::string verdict;                   // the answer in a sentence or two
 };
 
 /// The candidates are the experiment's network records: a `none` must be among them, and they must outlive the advice.
-/// Times count only where every candidate has them, of the layer's whole shape. Throws UsageError where the limits need
-/// what the candidates lack.
-/// A setting that its estimate is not calibrated on is named in the verdict only where that is asked for, and never
-/// advised.
+/// Limits are on estimates themselves, not on their intervals: `surely_kept` and the verdict say where one reaches
+/// beyond. Times count only where every candidate has them, of the layer's whole shape. Throws UsageError where the
+/// limits need what the candidates lack. A setting that its estimate is not calibrated on is named in the verdict only
+/// where that is asked for, and never advised.
 Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits, bool name_uncalibrated = false);
 
 }  // namespace tatr

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "analysis/batches.hpp"
+#include "analysis/gain.hpp"
 #include "records/metric_catalogue.hpp"
 
 namespace tatr {
@@ -117,6 +118,23 @@ void set_speedup(NetworkRecord& network, const Bases& bases, const ExperimentRec
   }
 }
 
+/// Over `none` at the tile where it is fastest, where it stands at several.
+void set_speedups_over_fastest(std::vector<NetworkRecord>& networks, const ExperimentRecord& experiment) {
+  std::vector<const NetworkRecord*> nones;
+  for (const NetworkRecord& network : networks) {
+    if (network.kind == StrategyKind::kNone && network.layer_ms && !network.cpu_reduced) nones.push_back(&network);
+  }
+  if (nones.size() < 2) return;
+  const NetworkRecord* fastest =
+      *std::min_element(nones.begin(), nones.end(),
+                        [](const NetworkRecord* a, const NetworkRecord* b) { return *a->layer_ms < *b->layer_ms; });
+  for (NetworkRecord& network : networks) {
+    if (!network.layer_ms || !(*network.layer_ms > 0)) continue;
+    if (!same_shape(*first_layer(experiment, *fastest).timing, *first_layer(experiment, network).timing)) continue;
+    network.speedup_over_fastest = gain_over(experiment, *fastest, network);
+  }
+}
+
 void set_quality(NetworkRecord& network, const ExperimentRecord& experiment) {
   std::vector<RoundingMetrics> means;  // of layers with several groups
   means.reserve(network.layers.size());
@@ -172,6 +190,7 @@ std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment)
     set_speedup(network, bases, experiment);
     if (experiment.calibration) set_quality(network, experiment);
   }
+  set_speedups_over_fastest(networks, experiment);
   return networks;
 }
 

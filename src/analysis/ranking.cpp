@@ -6,42 +6,17 @@
 #include <cstdint>
 #include <map>
 
+#include "analysis/gain.hpp"
 #include "analysis/network.hpp"
-#include "core/statistics.hpp"
-#include "model/modelled_device.hpp"
 
 namespace tatr {
 namespace {
 
-/// Sample i of every layer, added: drift within a layer's rounds still hits all strategies alike.
-std::vector<double> summed_samples(const ExperimentRecord& experiment, const NetworkRecord& network,
-                                   std::size_t count) {
-  std::vector<double> sums(count);
-  for (const std::size_t place : network.layers) {
-    for (std::size_t i = 0; i < count; ++i) sums[i] += experiment.strategies[place].timing->layer_ms.samples[i];
-  }
-  return sums;
-}
-
-std::size_t fewest_samples(const ExperimentRecord& experiment, const NetworkRecord& network) {
-  std::size_t fewest = first_layer(experiment, network).timing->layer_ms.samples.size();
-  for (const std::size_t place : network.layers) {
-    fewest = std::min(fewest, experiment.strategies[place].timing->layer_ms.samples.size());
-  }
-  return fewest;
-}
-
 bool is_modelled(const NetworkRecord& network) { return network.timing_kind == TimingKind::kModelled; }
 
 bool separated(const ExperimentRecord& experiment, const NetworkRecord& faster, const NetworkRecord& slower) {
-  if (is_modelled(faster)) {
-    const double error = experiment.model ? experiment.model->error.ratio : 0;
-    return interval_of(*slower.layer_ms / *faster.layer_ms, error).low > 1;
-  }
-  const std::size_t count = std::min(fewest_samples(experiment, faster), fewest_samples(experiment, slower));
-  const Interval ratio =
-      paired_ratio(summed_samples(experiment, slower, count), summed_samples(experiment, faster, count));
-  return ratio.low > 1 || ratio.high < 1;
+  const Interval ratio = gain_over(experiment, slower, faster);
+  return ratio.low > 1 || (!is_modelled(faster) && ratio.high < 1);
 }
 
 /// "up and none; nearest, budget and half": runs of neighbours that are not separated; empty where all are.

@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "analysis/gain.hpp"
 #include "analysis/network.hpp"
 #include "records/metric_catalogue.hpp"
 
@@ -88,13 +89,46 @@ std::optional<Interval> gain_of(const ExperimentRecord& experiment, const Networ
   return Interval{ratio, ratio, ratio};
 }
 
+bool has_several_tiles(const ExperimentRecord& experiment) {
+  return std::count_if(experiment.network.begin(), experiment.network.end(),
+                       [](const NetworkRecord& network) { return network.kind == StrategyKind::kNone; }) > 1;
+}
+
+const NetworkRecord* cheapest_none(const ExperimentRecord& experiment, GainKind kind) {
+  const NetworkRecord* cheapest = nullptr;
+  for (const NetworkRecord& network : experiment.network) {
+    if (network.kind != StrategyKind::kNone || (kind != GainKind::kTiles && !network.layer_ms)) continue;
+    if (cheapest == nullptr || cost_of(experiment, network, kind) < cost_of(experiment, *cheapest, kind)) {
+      cheapest = &network;
+    }
+  }
+  return cheapest;
+}
+
+std::optional<Interval> gain_over_cheapest(const ExperimentRecord& experiment, const NetworkRecord& network,
+                                           GainKind kind) {
+  if (!has_several_tiles(experiment)) return gain_of(experiment, network, kind);
+  const NetworkRecord* base = cheapest_none(experiment, kind);
+  if (base == nullptr) return std::nullopt;
+  if (kind == GainKind::kTiles) {
+    const double rows = rows_of_tiles(experiment, network);
+    if (!(rows > 0)) return std::nullopt;
+    const double ratio = rows_of_tiles(experiment, *base) / rows;
+    return Interval{ratio, ratio, ratio};
+  }
+  const auto& own = first_layer(experiment, network).timing;
+  if (!network.layer_ms || !own || !same_shape(*first_layer(experiment, *base).timing, *own)) return std::nullopt;
+  return gain_over(experiment, *base, network);
+}
+
 Worth worth_of(const ExperimentRecord& experiment, const Environment& environment) {
   Worth worth;
   worth.kind = gain_kind(experiment, environment);
+  worth.base = cheapest_none(experiment, worth.kind);
   std::vector<const NetworkRecord*> faster;
   for (const NetworkRecord& network : experiment.network) {
     worth.has_base = worth.has_base || network.kind == StrategyKind::kNone;
-    const std::optional<Interval> gain = gain_of(experiment, network, worth.kind);
+    const std::optional<Interval> gain = gain_over_cheapest(experiment, network, worth.kind);
     if (network.kind == StrategyKind::kNone || !gain || gain->low <= 1) continue;
     faster.push_back(&network);
     worth.estimates = std::max(worth.estimates, reach_of(network));

@@ -24,6 +24,17 @@ GainKind gain_kind(const ExperimentRecord& experiment, const Environment& enviro
 /// Absent without either of the two.
 std::optional<Interval> gain_of(const ExperimentRecord& experiment, const NetworkRecord& network, GainKind kind);
 
+/// Whether there is more than one `none` to gain over.
+bool has_several_tiles(const ExperimentRecord& experiment);
+
+/// Which `none` costs least of those at the experiment's tiles; null where there is none with a cost.
+const NetworkRecord* cheapest_none(const ExperimentRecord& experiment, GainKind kind);
+
+/// As gain_of, but over cheapest_none: what rounding buys where the tile is free to choose, too. The same where there
+/// is one tile.
+std::optional<Interval> gain_over_cheapest(const ExperimentRecord& experiment, const NetworkRecord& network,
+                                           GainKind kind);
+
 /// Rows of its whole tiles, over all layers; of several groups, their mean.
 double rows_of_tiles(const ExperimentRecord& experiment, const NetworkRecord& network);
 
@@ -38,8 +49,10 @@ struct Worth {
   GainKind kind = GainKind::kTiles;
   bool has_base = false;  // some tile has `none`
   Estimates estimates = Estimates::kNone;
-  const NetworkRecord* fastest = nullptr;   // of those surely faster than `none`; null: there are none
-  const NetworkRecord* within = nullptr;    // the fastest of them whose estimate surely keeps kPerplexityLimit
+  const NetworkRecord* base = nullptr;     // what gains are over: `none` at the tile where it costs least
+  const NetworkRecord* fastest = nullptr;  // of those surely faster than that; null: there are none
+  const NetworkRecord* within =
+      nullptr;  // by layer time the fastest of them whose estimate surely keeps kPerplexityLimit
   const NetworkRecord* gentlest = nullptr;  // that of them with the least estimate; without any, which drops least
 };
 

@@ -75,13 +75,15 @@ LayerTiming ModelledLayer::model(std::size_t index) const {
   return timing;
 }
 
-/// Against `none` at the same tile. What the model errs by alike in both cancels.
+/// Against `none` at the same tile. What the model errs by alike in both cancels; less of it where a strategy has tiles
+/// of its own.
 void ModelledLayer::add_speedups(std::vector<LayerTiming>& timings, std::size_t index) const {
   const std::optional<std::size_t> none = none_beside(request_.settings, index);
   if (!none) return;
   LayerTiming &own = timings[index], &base = timings[*none];
   const auto ratio = [&](double before, double after) {
-    return interval_of(before / after, *none == index ? 0 : gpu_.error.ratio);
+    const bool one_tile = request_.rounded[index].metrics.tile != 0;
+    return interval_of(before / after, *none == index ? 0 : gpu_.error.of_ratio(one_tile));
   };
   const auto end_to_end = [&](const LayerTiming& timing) {
     const double routing_us = routes_ ? timing.route_us.modelled->value : 0;

@@ -23,6 +23,7 @@
 #include "experiment/memory_estimate.hpp"
 #include "experiment/routed_group.hpp"
 #include "experiment/settings.hpp"
+#include "model/known_errors.hpp"
 #include "model/waves.hpp"
 #include "source/routing_source.hpp"
 
@@ -242,12 +243,25 @@ class Pipeline {
     const TimingRequest request{group.config, settings_, group.rounded, group.layer,
                                 [this](const Doing& doing) { tell(doing); }};
     if (modelled_.gpu) {
+      warn_of_known_errors(group);
       return ModelledLayer(request, *asked_.layer, *modelled_.gpu, system_, group.known == Known::kScores).run();
     }
     LayerTimer timer(request, system_, *group.routing, *group.scratch);
     std::vector<LayerTiming> timings = timer.run();
     for (const std::string& warning : timer.warnings()) record_.warnings.push_back(warning);
     return timings;
+  }
+
+  /// Before all other warnings, for figures are wrong where they go for; of several layers once.
+  void warn_of_known_errors(const RoutedGroup& group) {
+    for (std::size_t i = 0; i < settings_.size(); ++i) {
+      const RoundingMetrics& metrics = group.rounded[i].metrics;
+      const std::string error = known_error(metrics.tile, metrics.counts_after);
+      const std::string place = name_of(settings_[i]) + ": ";
+      const bool told = std::any_of(record_.warnings.begin(), record_.warnings.end(),
+                                    [&](const std::string& warning) { return warning.starts_with(place); });
+      if (!error.empty() && !told) record_.warnings.insert(record_.warnings.begin(), place + error);
+    }
   }
 
   StrategyRecord describe_strategy(const Setting& setting, const Rounded& rounded, std::int64_t layer) const {

@@ -158,6 +158,7 @@ GpuModel build(const json& from, const std::string& id) {
   const json &peaks = from["peaks"], &error = from["error"];
   gpu.peaks = {peaks["clock_mhz"], peaks["power_w"], peaks["flops_per_clock"], peaks["memory_bytes_per_second"]};
   gpu.error = {error["median"], error["p90"], error["ratio"], error["cases"], error["where"], error["own"]};
+  if (error.contains("ratio_across_tiles")) gpu.error.ratio_across_tiles = error["ratio_across_tiles"];
   if (from.contains("ceilings")) {
     gpu.ceilings = DeviceRates{from["ceilings"]["flops_per_second"], from["ceilings"]["bytes_per_second"]};
   }
@@ -237,8 +238,12 @@ nlohmann::ordered_json gpu_model_document(const GpuModel& gpu) {
                          {"uniform", write_figures(kUniform, figures.uniform)},
                          {"routing", write_figures(kRouting, figures.routing)},
                          {"rounding", write_figures(kRounding, figures.rounding)}};
-  document["error"] = {{"median", gpu.error.median}, {"p90", gpu.error.p90},     {"ratio", gpu.error.ratio},
-                       {"cases", gpu.error.cases},   {"where", gpu.error.where}, {"own", gpu.error.own}};
+  nlohmann::ordered_json& error = document["error"];
+  error = {{"median", gpu.error.median}, {"p90", gpu.error.p90}, {"ratio", gpu.error.ratio}};
+  if (gpu.error.ratio_across_tiles) error["ratio_across_tiles"] = *gpu.error.ratio_across_tiles;
+  error["cases"] = gpu.error.cases;
+  error["where"] = gpu.error.where;
+  error["own"] = gpu.error.own;
   return document;
 }
 

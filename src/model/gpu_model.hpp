@@ -24,8 +24,13 @@ struct ModelError {
   double median = 0, p90 = 0;  // of times, in the stage where it is worst
   double ratio = 0;            // 90th percentile of a speed-up's: what errs alike in both of its times cancels
   std::int64_t cases = 0;
-  std::string where;  // on which GPU, by which figures
-  bool own = false;   // of this GPU by this file; else of another, which is no promise
+  std::string where;                              // on which GPU, by which figures
+  bool own = false;                               // of this GPU by this file; else of another, which is no promise
+  std::optional<double> ratio_across_tiles = {};  // as `ratio`, of times at different tiles, where less cancels
+
+  /// 90th percentile of the error of a ratio of two times. Where none is known across tiles, that of a time stands in:
+  /// as if one of the two were right.
+  double of_ratio(bool same_tile) const { return same_tile ? ratio : ratio_across_tiles.value_or(p90); }
 };
 
 /// What datasheets say.

@@ -1,5 +1,7 @@
 #include "quality/calibration.hpp"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "core/digest.hpp"
@@ -79,9 +81,21 @@ Calibration build_calibration(const json& from, const std::string& file) {
 }  // namespace
 
 const Calibration& default_calibration() {
-  static const Calibration calibration =
-      build_calibration(parse_json_text(kDefaultCalibration, "default calibration"), "default calibration");
+  static const Calibration calibration = [] {
+    Calibration built =
+        build_calibration(parse_json_text(kDefaultCalibration, "default calibration"), "default calibration");
+    built.held_elsewhere = 42.0 / 62;  // of src/quality/other_models.json; a test counts again
+    return built;
+  }();
   return calibration;
+}
+
+std::string reach_words(const Calibration& calibration) {
+  std::string words = "holds 90 % of unseen settings of the model it was fitted to";
+  if (calibration.held_elsewhere > 0) {
+    words += fmt::format("; of another training run of its shape, {:.0f} %", 100 * calibration.held_elsewhere);
+  }
+  return words;
 }
 
 Calibration read_calibration(const std::string& path) { return build_calibration(read_json_file(path), path); }

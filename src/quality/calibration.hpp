@@ -43,12 +43,17 @@ struct Calibration {
   double largest_damage = 0, largest_dropped_mass = 0, largest_severity = 0,
          largest_added_share = 0;  // calibrated range; severity is of a layer
   CalibrationCover covers;
+  double held_elsewhere = 0;  // by the interval, of another training run of the measured shape: a share; 0: not known
   std::string trained_source;
   std::map<std::string, std::vector<TrainedChange>> trained;  // by strategy, r rising
 };
 
 /// The calibration that the program carries: src/quality/default_calibration.json.
 const Calibration& default_calibration();
+
+/// "holds 90 % of unseen settings of the model it was fitted to; of another training run of its shape, 68 %", or less
+/// where less is known.
+std::string reach_words(const Calibration& calibration);
 
 /// Reads a file that scripts/calibrate.py wrote. Throws ConfigError at "file:/json/pointer".
 Calibration read_calibration(const std::string& path);

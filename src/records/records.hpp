@@ -103,8 +103,10 @@ struct NetworkRecord {
   bool cpu_reduced = false;                                     // any layer was timed on a reduced CPU shape
   std::optional<double> layer_ms, gemm_ms;  // sums of medians, or modelled; absent unless every layer was timed
   std::optional<double> speedup;            // `none` at the same tile: its layer_ms sum over this one's (no interval)
-  std::vector<std::size_t> layers;          // places in the experiment's list of strategies
-  std::optional<BatchRecord> batches;       // each group over all layers
+  std::optional<RatioInterval>
+      speedup_over_fastest;            // the same over `none` at the tile, of several, where it is fastest
+  std::vector<std::size_t> layers;     // places in the experiment's list of strategies
+  std::optional<BatchRecord> batches;  // each group over all layers
 };
 
 struct RoutingRecord {

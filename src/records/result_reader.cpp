@@ -215,6 +215,7 @@ NetworkRecord network(const json& from, const ExperimentRecord& experiment) {
   read.layer_ms = number(at(from, "layer_ms"));
   read.gemm_ms = number(at(from, "gemm_ms"));
   read.speedup = number(at(from, "speedup_of_sums"));
+  read.speedup_over_fastest = interval(at(from, "speedup_over_fastest_none"));
   read.batches = batches(at(from, "batches"));
   for (std::size_t place = 0; place < experiment.strategies.size(); ++place) {
     const StrategyRecord& one = experiment.strategies[place];
@@ -263,9 +264,13 @@ std::optional<GpuModel> model(const json& from) {
   read.source = text(at(from, "source"));
   const json& error = at(from, "error");
   const auto real = [&](const char* key) { return number(at(error, key)).value_or(0); };
-  read.error = {
-      real("median"),          real("p90"), real("ratio"), integer(at(error, "cases")), text(at(error, "where")),
-      at(error, "own") == true};
+  read.error = {real("median"),
+                real("p90"),
+                real("ratio"),
+                integer(at(error, "cases")),
+                text(at(error, "where")),
+                at(error, "own") == true,
+                number(at(error, "ratio_across_tiles"))};
   read.from = FiguresFrom::kMeasured;
   if (text(at(from, "doubt")) != doubt_of(read)) read.from = FiguresFrom::kDatasheet;
   return read;

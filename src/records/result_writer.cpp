@@ -160,6 +160,7 @@ Json network_json(const NetworkRecord& network) {
   json["layer_ms"] = number(network.layer_ms);
   json["gemm_ms"] = number(network.gemm_ms);
   json["speedup_of_sums"] = number(network.speedup);
+  json["speedup_over_fastest_none"] = interval_json(network.speedup_over_fastest);
   return json;
 }
 
@@ -245,7 +246,8 @@ Json model_json(const std::optional<GpuModel>& model) {
             {"ratio", number(error.ratio)},
             {"cases", error.cases},
             {"where", error.where},
-            {"own", error.own}}},
+            {"own", error.own},
+            {"ratio_across_tiles", number(error.ratio_across_tiles)}}},
           {"words", error_words(*model)}};
 }
 

@@ -37,16 +37,23 @@ std::string tile_words(const NetworkRecord& network) {
 
 // In the order of AdviceCost.
 constexpr const char* kCostNames[] = {"measured", "modelled_time", "modelled"};
-constexpr const char* kCostHeads[] = {"ms", "Modelled ms", "Modelled cost"};
+constexpr const char* kCostHeads[] = {"ms", "ms", "Modelled cost"};
+constexpr const char* kGainHeads[] = {"Speed-up [95%]", "Speed-up [90%]", "Speed-up"};
 
 std::string cost_words(const Advice& advice, const ExperimentRecord& experiment) {
   switch (advice.cost) {
     case AdviceCost::kMeasured:
-      return "ms: layer and rounding, medians; measured; speed-ups against plain top-k at its fastest tile";
-    case AdviceCost::kModelled:
+      return "ms: layer and rounding, medians; measured; speed-ups against plain top-k at its fastest tile, with the "
+             "95 % interval of samples taken in turn";
+    case AdviceCost::kModelled: {
+      const ModelError& error = experiment.model->error;
       return fmt::format(
-          "Modelled ms, not measured: layer and rounding on {}; {}. Speed-ups against plain top-k at its fastest tile.",
-          experiment.model->name, error_words(*experiment.model));
+          "ms: modelled, not measured: layer and rounding on {}; {}. Speed-ups over plain top-k at its fastest tile, "
+          "by "
+          "the error of ratios: {:.2g} % at one tile, {:.2g} % across tiles{}",
+          experiment.model->name, error_words(*experiment.model), 100 * error.of_ratio(true),
+          100 * error.of_ratio(false), error.ratio_across_tiles ? "" : " (that of times)");
+    }
     case AdviceCost::kTileRows:
       break;
   }
@@ -55,8 +62,31 @@ std::string cost_words(const Advice& advice, const ExperimentRecord& experiment)
          "it is a time.";
 }
 
-std::string cost_cell(const Advice& advice, const AdviceChoice& choice) {
-  return advice.in_ms() ? format_value(choice.cost) : format_percent(1 / choice.speedup);
+std::string cost_cell(const Advice& advice, const AdviceChoice& choice, int more_digits = 0) {
+  if (!advice.in_ms()) return fmt::format("{:.{}f}%", 100 / choice.speedup, 1 + more_digits);
+  if (more_digits == 0) return format_value(choice.cost);
+  const int whole = static_cast<int>(std::floor(std::log10(choice.cost)));
+  return fmt::format("{:.{}f}", choice.cost, std::max(2 + more_digits - whole, 0));
+}
+
+/// "1.21× [1.16, 1.26]", and "1.21×" of rows of tiles and of what is compared with itself.
+std::string gain_words(const AdviceChoice& choice, int more_digits = 0) {
+  const int digits = 2 + more_digits;
+  const std::string value = fmt::format("{:.{}f}×", choice.speedup, digits);
+  if (!choice.gain || choice.gain->low == choice.gain->high) return value;
+  return fmt::format("{} [{:.{}f}, {:.{}f}]", value, choice.gain->low, digits, choice.gain->high, digits);
+}
+
+/// How many digits more than usual tell apart neighbours that differ, at most two.
+template <class Cell>
+int digits_that_tell(const std::vector<AdviceChoice>& rows, const Cell& cell) {
+  for (int more = 0; more < 2; ++more) {
+    const auto alike = [&](const AdviceChoice& a, const AdviceChoice& b) {
+      return a.cost != b.cost && cell(a, more) == cell(b, more);
+    };
+    if (std::adjacent_find(rows.begin(), rows.end(), alike) == rows.end()) return more;
+  }
+  return 2;
 }
 
 /// How a config asks for it.
@@ -148,8 +178,8 @@ std::string choice_text(const std::string& what, const Advice& advice, const Adv
           ? fmt::format("perplexity {}{}, lost gate mass {}", perplexity_words(network.quality), beyond_words(network),
                         format_value(mean_of(network).dropped_gate_mass))
           : fmt::format("{} of assignments dropped", format_percent(mean_of(network).dropped_share));
-  return wrap(fmt::format("{}: {}, tile {}, {} tiles: {:.2f}× {}, {}", what, network.label, tile_words(network),
-                          format_count(network.metrics.tiles), choice.speedup, how_words(advice, experiment), lost),
+  return wrap(fmt::format("{}: {}, tile {}, {} tiles: {} {}, {}", what, network.label, tile_words(network),
+                          format_count(network.metrics.tiles), gain_words(choice), how_words(advice, experiment), lost),
               2, 2);
 }
 
@@ -173,6 +203,9 @@ Json choice_json(const Advice& advice, const std::optional<AdviceChoice>& choice
           {"tile", network.own_tiles ? Json(nullptr) : Json(network.tile)},
           {"tiles", network.metrics.tiles},
           {"speedup", choice->speedup},
+          {"speedup_interval", choice->gain ? Json({choice->gain->low, choice->gain->high}) : Json(nullptr)},
+          {"surely_faster", choice->surely_faster() ? Json(*choice->surely_faster()) : Json(nullptr)},
+          {"doubt", choice->doubt.empty() ? Json(nullptr) : Json(choice->doubt)},
           {"time_ms", advice.in_ms() ? Json(choice->cost) : Json(nullptr)},
           {"estimated_perplexity_change", perplexity_json(network.quality.post_hoc)},
           {"estimate_beyond", network.quality.beyond},
@@ -186,15 +219,27 @@ Json not_estimated_json(const NetworkRecord& network) {
           {"why", network.quality.why_not}};
 }
 
+/// Where no row keeps the limits, the one that is nearest: of those that keep the quality asked for the cheapest, or
+/// the row of best quality. Along the front cost rises and quality gets better.
+std::size_t nearest_row(const Advice& advice, const std::vector<AdviceChoice>& front) {
+  const AdviceLimits& limits = advice.limits;
+  const std::optional<double>& limit = advice.by_perplexity()                          ? limits.perplexity
+                                       : advice.quality == AdviceQuality::kDroppedMass ? limits.dropped_mass
+                                                                                       : limits.dropped_share;
+  const auto keeps = [&](const AdviceChoice& choice) { return !limit || choice.quality <= *limit; };
+  const auto found = std::find_if(front.begin(), front.end(), keeps);
+  return static_cast<std::size_t>((found == front.end() ? front.end() - 1 : found) - front.begin());
+}
+
 /// Rows of the front that people are shown: what is not calibrated only where it is asked for.
 std::vector<AdviceChoice> shown_front(const Advice& advice, bool details) {
-  constexpr std::size_t kMost = 8;
+  constexpr std::size_t kMost = 7;
   std::vector<AdviceChoice> front;
   for (const AdviceChoice& choice : advice.front) {
     if (choice.calibrated || advice.names_uncalibrated) front.push_back(choice);
   }
   if (details || front.size() <= kMost) return front;
-  std::size_t middle = front.size() - 1;
+  std::size_t middle = nearest_row(advice, front);
   for (std::size_t i = 0; advice.best && i < front.size(); ++i) {
     if (front[i].network == advice.best->network) middle = i;
   }
@@ -203,22 +248,39 @@ std::vector<AdviceChoice> shown_front(const Advice& advice, bool details) {
           front.begin() + static_cast<std::ptrdiff_t>(first + kMost)};
 }
 
+std::string front_table(const Advice& advice, const std::vector<AdviceChoice>& rows, bool with_tiles) {
+  const auto cost = [&](const AdviceChoice& choice, int more) { return cost_cell(advice, choice, more); };
+  const auto gain = [](const AdviceChoice& choice, int more) { return gain_words(choice, more); };
+  const int cost_digits = digits_that_tell(rows, cost), gain_digits = digits_that_tell(rows, gain);
+  const auto kind = static_cast<std::size_t>(advice.cost);
+  Table table({"Strategy", "Tile", "Tiles", kCostHeads[kind], kGainHeads[kind], "Perplexity [90%]",
+               advice.quality == AdviceQuality::kDroppedShare ? "Dropped" : "Lost mass"});
+  for (const AdviceChoice& choice : rows) {
+    const NetworkRecord& network = *choice.network;
+    table.add_row({strategy_cell(network.label) + (choice.calibrated ? "" : " *"), tile_words(network),
+                   with_tiles ? format_count(network.metrics.tiles) : "", cost(choice, cost_digits),
+                   gain(choice, gain_digits), advice.by_perplexity() ? perplexity_words(network.quality) : "",
+                   counted_cell(advice, choice)});
+  }
+  return table.render();
+}
+
 std::string front_text(const Advice& advice, bool details) {
   const std::vector<AdviceChoice> rows = shown_front(advice, details);
   std::size_t all = 0;
   for (const AdviceChoice& choice : advice.front) all += choice.calibrated || advice.names_uncalibrated ? 1 : 0;
-  std::string text = fmt::format("Pareto Front (of {} settings none is cheaper and as good{}):\n", advice.candidates,
-                                 rows.size() < all ? fmt::format("; {} of {} rows", rows.size(), all) : "");
-  Table table({"Strategy", "Tile", "Tiles", kCostHeads[static_cast<std::size_t>(advice.cost)], "Speed-up",
-               "Perplexity [90%]", advice.quality == AdviceQuality::kDroppedShare ? "Dropped" : "Lost mass"});
-  for (const AdviceChoice& choice : rows) {
-    const NetworkRecord& network = *choice.network;
-    table.add_row({strategy_cell(network.label) + (choice.calibrated ? "" : " *"), tile_words(network),
-                   format_count(network.metrics.tiles), cost_cell(advice, choice),
-                   fmt::format("{:.2f}×", choice.speedup),
-                   advice.by_perplexity() ? perplexity_words(network.quality) : "", counted_cell(advice, choice)});
+  const char* how = advice.cost == AdviceCost::kMeasured ? ", measured" : ", modelled";
+  const std::string text =
+      fmt::format("Pareto Front{} (of {} settings none cheaper is as good{}):\n", how, advice.candidates,
+                  rows.size() < all ? fmt::format("; {} of {} rows", rows.size(), all) : "");
+  // A column that would break the table gives way: `Use` names the tiles.
+  for (const bool with_tiles : {true, false}) {
+    const std::string table = front_table(advice, rows, with_tiles);
+    if (!with_tiles || static_cast<std::size_t>(std::count(table.begin(), table.end(), '\n')) <= rows.size() + 2) {
+      return text + table;
+    }
   }
-  return text + table.render();
+  return text;
 }
 
 std::string tried_words(const Advice& advice, const ExperimentRecord& experiment, const AdviceTextOptions& options) {
@@ -231,7 +293,7 @@ std::string tried_words(const Advice& advice, const ExperimentRecord& experiment
 
 std::string shape_words(const ExperimentRecord& experiment) {
   const RoutingRecord& routing = experiment.routing.front();
-  std::string words = fmt::format("{} experts, top-{}, {} tokens a group", format_count(routing.experts),
+  std::string words = fmt::format("{} experts, top-{}, {} tokens rounded together", format_count(routing.experts),
                                   experiment.config.router.top_k, format_count(routing.tokens));
   if (experiment.routing.size() > 1) words += fmt::format(", {} layers", experiment.routing.size());
   if (const auto& layer = experiment.config.layer)
@@ -239,21 +301,48 @@ std::string shape_words(const ExperimentRecord& experiment) {
   return words;
 }
 
+/// Whether people see a candidate that is named by its share of round-ups.
+bool shows_budget(const Advice& advice, const AdviceTextOptions& options) {
+  const std::vector<AdviceChoice> rows = shown_front(advice, options.details);
+  return std::any_of(rows.begin(), rows.end(), [](const AdviceChoice& choice) {
+    const std::string& label = choice.network->label;
+    return (label.starts_with("budget ") || label.starts_with("tiles ")) && label.ends_with("%");
+  });
+}
+
+/// Of what the answer is made of: where the model is known to be further off than its error.
+std::string doubt_lines(const Advice& advice) {
+  std::string text;
+  const auto add = [&](const std::string& what, const std::optional<AdviceChoice>& choice) {
+    if (!choice || choice->doubt.empty()) return;
+    text += wrap(fmt::format("Warning: {} ({} at tile {}): {}.", what, choice->network->label, choice->network->tile,
+                             choice->doubt),
+                 2, 2);
+  };
+  add("the plain top-k that gains are over", advice.unrounded);
+  if (advice.best && advice.best->network != advice.unrounded.network) add("the setting advised", advice.best);
+  if (advice.runner_up && advice.runner_up->network != advice.unrounded.network) add("the runner-up", advice.runner_up);
+  return text;
+}
+
 /// What the answer rests on, a line each.
 std::string assumed_text(const Advice& advice, const ExperimentRecord& experiment, const AdviceTextOptions& options) {
   const auto line = [](const std::string& words) { return wrap("- " + words, 2, 2); };
   std::string text = experiment.routing.empty() ? "" : line(shape_words(experiment));
   text += line(cost_words(advice, experiment));
-  if (advice.in_ms()) text += line("rounding is in the time; routing is not, for it is the same for all");
+  if (advice.in_ms()) text += line("rounding is in all times (`run` has it apart from layer ms), routing is not");
   if (!advice.in_ms())
     text += line("no overheads: neither routing nor rounding is counted; computed on " + options.computed_on);
   const std::string groups = groups_line(experiment);
   if (!groups.empty()) text += line(groups);
+  if (shows_budget(advice, options)) {
+    text += line("budget, tiles N%: N% of nearest's round-ups, where most gates are at stake");
+  }
   if (advice.by_perplexity()) {
     text += line(fmt::format(
-        "perplexity: of a model trained with plain top-k, {}; calibrated on '{}'",
+        "perplexity: of a model trained with plain top-k, {}; calibrated on '{}'; its [90%] {}: measure on your own",
         experiment.routing.size() > 1 ? "its layers counting alike" : "if all its layers were like this one",
-        experiment.calibration->name));
+        experiment.calibration->name, reach_words(*experiment.calibration)));
     const std::size_t beyond = advice.beyond;
     if (!advice.names_uncalibrated && beyond > 0) {
       text +=
@@ -282,7 +371,7 @@ std::string ending(const Advice& advice, const ExperimentRecord& experiment, con
   if (options.command.empty()) return text;
   const std::string tile = network.own_tiles ? "" : fmt::format(" --set /tile={}", network.tile);
   return text + "  Next:\n    " + options.command + tile + " --set " + in_quotes_of_shell("/strategies=" + strategies) +
-         "\n";
+         "\n" + (options.command_note.empty() ? "" : wrap(options.command_note, 2, 2));
 }
 
 }  // namespace
@@ -300,6 +389,7 @@ std::string advice_text(const Advice& advice, const ExperimentRecord& experiment
   if (advice.names_uncalibrated && advice.uncalibrated) {
     text += choice_text("Not advised, for its estimate is not calibrated", advice, *advice.uncalibrated, experiment);
   }
+  text += doubt_lines(advice);
   return text + ending(advice, experiment, options);
 }
 
@@ -325,6 +415,7 @@ Json advice_json(const Advice& advice, const ExperimentRecord& experiment) {
           {"runner_up", choice_json(advice, advice.runner_up, experiment)},
           {"uncalibrated", choice_json(advice, advice.uncalibrated, experiment)},
           {"certain", advice.certain},
+          {"surely_kept", advice.surely_kept ? Json(*advice.surely_kept) : Json(nullptr)},
           {"worth_it", advice.worth_it},
           {"verdict", advice.verdict},
           {"front", front}};

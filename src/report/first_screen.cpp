@@ -12,6 +12,7 @@
 #include "analysis/worth.hpp"
 #include "core/format.hpp"
 #include "model/modelled_device.hpp"
+#include "quality/calibration.hpp"
 #include "records/metric_catalogue.hpp"
 #include "report/text_sections.hpp"
 
@@ -68,7 +69,9 @@ std::string times_line(const TextContext& context, GainKind kind) {
   return wrap(text, 0, 2);
 }
 
-std::string gain_head(GainKind kind) {
+/// Where there are several tiles, a column beside the tile says that its ratios are not over the fastest `none`.
+std::string gain_head(GainKind kind, bool several_tiles) {
+  if (several_tiles && kind != GainKind::kTiles) return "Over none, same tile";
   switch (kind) {
     case GainKind::kMeasured:
       return "Speed-up [95%]";
@@ -129,9 +132,10 @@ std::vector<OverviewColumn> overview_columns(const TextContext& context, GainKin
                        }});
   }
   columns.push_back({"Tiles", [](const NetworkRecord& network) { return format_value(mean_of(network, "tiles")); }});
-  columns.push_back({gain_head(kind), [&context, kind](const NetworkRecord& network) {
-                       return gain_words(gain_of(context.experiment, network, kind));
-                     }});
+  columns.push_back(
+      {gain_head(kind, has_several_tiles(context.experiment)), [&context, kind](const NetworkRecord& network) {
+         return gain_words(gain_of(context.experiment, network, kind));
+       }});
   if (kind == GainKind::kTiles && first_timing(context) != nullptr) {
     columns.push_back(
         {"CPU time", [&context](const NetworkRecord& network) { return cpu_ratio_words(context, network); }});
@@ -182,6 +186,19 @@ std::string strategies_table(const TextContext& context, const Worth& worth, std
          (left > 0 ? more_line(fmt::format("  ... {} more, slower", left), context.options, "--show counts") : "");
 }
 
+/// Of a tile ratio, whose column is too narrow to say it: over what.
+std::string ratio_line(const TextContext& context, GainKind kind) {
+  if (kind != GainKind::kTiles || !has_several_tiles(context.experiment)) return {};
+  return wrap("Tile ratio: over `none` at the same tile.", 2);
+}
+
+/// How much of what the interval promises holds on another model.
+std::string reach_line(const TextContext& context) {
+  if (!any_estimate(context) || !context.experiment.calibration) return {};
+  const std::string words = reach_words(*context.experiment.calibration);
+  return words.empty() ? words : wrap("Perplexity [90%]: " + words + ".", 2);
+}
+
 /// Why there is no estimate for any, or what marked ones lack.
 std::string estimate_line(const TextContext& context) {
   std::string why, beyond;
@@ -207,13 +224,25 @@ std::string named(const TextContext& context, const NetworkRecord& network) {
   return "`" + shorten(network.label, 32) + "`" + tile;
 }
 
-/// "1.20× [1.18, 1.22] (modelled)"
-std::string gain_phrase(const TextContext& context, const NetworkRecord& network, GainKind kind) {
-  const std::string gain = gain_words(gain_of(context.experiment, network, kind));
-  if (kind == GainKind::kTiles) return gain + " fewer rows of tiles";
-  if (kind != GainKind::kModelled) return gain;
-  const std::string doubt = doubt_of(*context.experiment.model);
-  return gain + " (modelled" + (doubt.empty() ? "" : "; " + doubt) + ")";
+/// "`none` at tile 64, its fastest"; of one tile "`none`".
+std::string base_words(const TextContext& context, const Worth& worth) {
+  if (!has_several_tiles(context.experiment) || worth.base == nullptr) return "`none`";
+  return fmt::format("`none` at tile {}, {}", worth.base->tile,
+                     worth.kind == GainKind::kTiles ? "which has the fewest" : "its fastest");
+}
+
+/// "1.20× [1.18, 1.22] (modelled)"; of several tiles also over what.
+std::string gain_phrase(const TextContext& context, const NetworkRecord& network, const Worth& worth) {
+  const bool several = has_several_tiles(context.experiment);
+  std::string gain = gain_words(gain_over_cheapest(context.experiment, network, worth.kind));
+  if (worth.kind == GainKind::kTiles) {
+    return gain + " fewer rows of tiles" + (several ? " than " + base_words(context, worth) + "," : "");
+  }
+  if (worth.kind == GainKind::kModelled) {
+    const std::string doubt = doubt_of(*context.experiment.model);
+    gain += " (modelled" + (doubt.empty() ? "" : "; " + doubt) + ")";
+  }
+  return several ? gain + " over " + base_words(context, worth) + "," : gain;
 }
 
 /// "`quarter`: 1.20× [1.18, 1.22] (modelled) for -0.02% [-0.09%, +0.05%] of perplexity"
@@ -221,19 +250,21 @@ std::string sentence(const TextContext& context, const NetworkRecord& network, c
   const std::string cost = worth.estimates == Estimates::kNone
                                ? format_percent(mean_of(network, "dropped_share")) + " of assignments dropped"
                                : change_words(*network.quality.post_hoc) + " of perplexity";
-  return fmt::format("{}: {} for {}", named(context, network), gain_phrase(context, network, worth.kind), cost);
+  return fmt::format("{}: {} for {}", named(context, network), gain_phrase(context, network, worth), cost);
 }
 
 std::string verdict_words(const TextContext& context, const Worth& worth) {
   const std::string limit = fmt::format("{:+.2g}%", 100 * kPerplexityLimit);
   if (!worth.has_base) return "speed-ups are against `none`, which is not among the strategies: none can be told.";
   if (worth.fastest == nullptr) {
-    return worth.kind == GainKind::kTiles ? "no strategy has fewer rows of tiles than `none`."
-                                          : "no strategy is surely faster than `none`.";
+    return worth.kind == GainKind::kTiles
+               ? "no strategy has fewer rows of tiles than " + base_words(context, worth) + "."
+               : "no strategy is surely faster than " + base_words(context, worth) + ".";
   }
   std::string text;
   if (worth.within != nullptr) {
-    text = sentence(context, *worth.within, worth) + fmt::format(", the fastest within {}.", limit);
+    text = sentence(context, *worth.within, worth) +
+           fmt::format(", the fastest within {}, the limit of this verdict (advise takes yours).", limit);
   } else if (worth.estimates != Estimates::kNone) {
     text = fmt::format("nothing faster than `none` surely stays within {} of perplexity; nearest to it is {}.", limit,
                        sentence(context, *worth.gentlest, worth));
@@ -329,7 +360,7 @@ std::string overview(const TextContext& context, std::size_t lines) {
   std::string head = (context.options.colour ? "\x1b[1m" + title + "\x1b[0m" : title) + "\n" + shape_line(context);
   if (experiment.error) return head + wrap("Not finished: " + *experiment.error, 0, 2);
   head += times_line(context, worth.kind) + "\n";
-  const std::string notes = estimate_line(context);
+  const std::string notes = ratio_line(context, worth.kind) + estimate_line(context) + reach_line(context);
   const std::string end = "\n" + verdict_section(context) + warning_lines(context);
   const std::string left = more_line("  ... 999 more, slower", context.options, "--show counts");
   const std::size_t others = lines_in(head + notes + end + left) + 2;  // the table's head, and what it leaves out

@@ -28,7 +28,7 @@ ExperimentLine line_of(const ExperimentRecord& experiment, const Environment& en
   line.experiment = &experiment;
   line.worth = worth_of(experiment, environment);
   line.best = line.worth.within != nullptr ? line.worth.within : line.worth.fastest;
-  if (line.best != nullptr) line.gain = gain_of(experiment, *line.best, line.worth.kind);
+  if (line.best != nullptr) line.gain = gain_over_cheapest(experiment, *line.best, line.worth.kind);
   return line;
 }
 
@@ -181,11 +181,14 @@ std::string overview_of_many(const RunRecord& run, const TextOptions& options, s
   std::stable_sort(rows.begin(), rows.end(), [](const ExperimentLine& a, const ExperimentLine& b) {
     return (a.gain ? a.gain->value : 0) > (b.gain ? b.gain->value : 0);
   });
+  const bool several = std::any_of(rows.begin(), rows.end(),
+                                   [](const ExperimentLine& line) { return has_several_tiles(*line.experiment); });
   const std::string end =
       wrap(
           fmt::format("Tiles, util. (utilisation): of plain top-k. Best: the fastest whose estimate stays within {} of "
-                      "perplexity; where nothing is estimated, the fastest.",
-                      fmt::format("{:+.2g}%", 100 * kPerplexityLimit)),
+                      "perplexity; where nothing is estimated, the fastest.{}",
+                      fmt::format("{:+.2g}%", 100 * kPerplexityLimit),
+                      several ? " Of several tiles gains are over `none` at the tile where it costs least." : ""),
           2) +
       "\n" + warnings_of_all(run, options);
   const auto count = [](const std::string& part) {

@@ -113,7 +113,8 @@ void add_run(Columns& columns) {
   columns.add_as("calibration", experiment_of, "/inputs/calibration/name");
   columns.add_as("calibration_digest", experiment_of, "/inputs/calibration/digest");
   columns.add(experiment_of, "/model", {"id", "name", "source", "digest", "words"}, "model_");
-  columns.add(experiment_of, "/model/error", {"median", "p90", "ratio", "cases", "where", "own"}, "model_error_");
+  columns.add(experiment_of, "/model/error", {"median", "p90", "ratio", "cases", "where", "own", "ratio_across_tiles"},
+              "model_error_");
   columns.add_as("experiment_warnings", experiment_of, "/warnings");
   columns.add_as("error", experiment_of, "/error");
 }
@@ -144,6 +145,8 @@ std::vector<Column> make_columns() {
               {"lowest_tile_utilisation", "highest_dropped_gate_mass", "timing_kind", "cpu_reduced", "layer_ms",
                "gemm_ms", "speedup_of_sums"},
               "network_");
+  columns.add_as("network_speedup_over_fastest_none", network_of, "/speedup_over_fastest_none/value");
+  columns.add(network_of, "/speedup_over_fastest_none", {"low", "high"}, "network_speedup_over_fastest_none_");
   columns.add(training_of, "", {"surrogate", "tile", "seeds"}, "training_");
   columns.add(weight_of, "", {"weight", "rounding_loss", "tile_utilisation", "task_loss", "moved"}, "training_");
   for (const std::string name : {"tile_utilisation_change", "task_loss_change", "moved_change"}) {

@@ -59,10 +59,10 @@ std::string reservations(const std::vector<NetworkRecord>& networks) {
 }
 
 std::string legend(const Calibration& calibration, bool layered, bool any_trained) {
-  std::string text = fmt::format(
-      "Post hoc: a model trained with plain top-k and rounded at evaluation{}; the interval holds 90 % of unseen "
-      "settings of the model it was calibrated on, '{}'",
-      layered ? ", its layers counting alike" : ", if all its layers were like this one", calibration.name);
+  std::string text =
+      fmt::format("Post hoc: a model trained with plain top-k and rounded at evaluation{}; the interval {} ('{}')",
+                  layered ? ", its layers counting alike" : ", if all its layers were like this one",
+                  reach_words(calibration), calibration.name);
   if (calibration.median_error > 0) {
     text += fmt::format(", median error {} on settings left out", format_percent(calibration.median_error));
   }

@@ -1,6 +1,8 @@
 // What is advised for hand-made candidates: limits, ties, the front, and when rounding is not worth it.
 #include "analysis/advice.hpp"
 
+#include <fmt/format.h>
+
 #include <map>
 
 #include "catch.hpp"
@@ -85,6 +87,16 @@ Candidates usual() {
   return candidates;
 }
 
+/// Without line breaks, wherever they fall.
+std::string one_line(const std::string& text) {
+  std::string line;
+  for (const char c : text) {
+    const char blank = c == '\n' ? ' ' : c;
+    if (blank != ' ' || line.empty() || line.back() != ' ') line += blank;
+  }
+  return line;
+}
+
 AdviceLimits perplexity(double most) {
   AdviceLimits limits;
   limits.perplexity = most;
@@ -139,7 +151,7 @@ TEST_CASE("the best quality within a limit on time", "[report][advice]") {
   limits.time_share = 0.9;
   const Advice advice = candidates.advise(limits);
   CHECK(advice.best->network->label == "budget");
-  CHECK(advice.runner_up->network->label == "nearest");
+  CHECK(advice.runner_up->network->label == "down");  // nearest costs as much as budget, and is worse
   limits.time_share = 1.0;
   CHECK(candidates.advise(limits).verdict.find("not needed") != std::string::npos);
   CHECK(!candidates.advise(limits).worth_it);
@@ -195,9 +207,102 @@ TEST_CASE("modelled times of the layer are a cost, and named so", "[report][advi
   CHECK(advice.best->network->label == "down");
   CHECK(advice.best->cost == Approx(2.004));  // 4 us of rounding
   CHECK(advice_json(advice, record)["cost"] == "modelled_time");
-  const std::string text = advice_text(advice, record, {});
-  CHECK(text.find("Modelled ms") != std::string::npos);
+  const std::string text = one_line(advice_text(advice, record, {}));
+  CHECK(text.find("Pareto Front, modelled") != std::string::npos);
+  CHECK(text.find("by the error of ratios: 2.9 % at one tile, 25 % across tiles") != std::string::npos);
   CHECK(text.find("datasheet, not validated") != std::string::npos);
+}
+
+TEST_CASE("a gain of times has an interval, and is surely one only above 1", "[report][advice]") {
+  ExperimentRecord record = modelled_experiment("h100");
+  record.network = summarise_network(record);
+  AdviceLimits limits;
+  limits.dropped_mass = 0.5;
+  const Advice advice = tatr::advise(record, limits);
+  REQUIRE(advice.best->gain.has_value());
+  const double ratio = advice.unrounded.cost / advice.best->cost, error = record.model->error.ratio;
+  CHECK(advice.best->gain->low == Approx(ratio / (1 + error)));
+  CHECK(advice.best->gain->high == Approx(ratio / (1 - error)));
+  CHECK(advice.worth_it);
+  const nlohmann::json json = advice_json(advice, record)["best"];
+  CHECK(json["speedup_interval"] == nlohmann::json({advice.best->gain->low, advice.best->gain->high}));
+  CHECK(json["surely_faster"] == true);
+  CHECK(advice_text(advice, record, {}).find("× [") != std::string::npos);
+
+  record.strategies.back().timing->layer_ms.modelled->value = 0.95 * advice.unrounded.cost;
+  record.network = summarise_network(record);
+  record.model->error.ratio = 0.1;
+  const Advice doubtful = tatr::advise(record, limits);
+  CHECK(doubtful.certain);
+  CHECK(!doubtful.worth_it);
+  CHECK(doubtful.verdict.find("may be worth it") != std::string::npos);
+  CHECK(doubtful.verdict.find("too close to tell") != std::string::npos);
+}
+
+TEST_CASE("measured gains have the interval of paired samples, rounding included", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", {8, 12, 0, 0, 4.9});
+  candidates.add(StrategyKind::kDown, "down", {16, 8, 0.0005, 0.1, 2.4});
+  AdviceLimits limits;
+  limits.perplexity = 0.001;
+  const Advice advice = candidates.advise(limits);
+  CHECK(advice.best->speedup == Approx(5.0 / 2.5));  // 0.1 ms of rounding each
+  CHECK(advice.best->gain.has_value());
+  CHECK(advice.surely_kept == false);  // 0.0005 + 0.001
+  CHECK(advice_json(advice, candidates.experiment())["surely_kept"] == false);
+}
+
+TEST_CASE("across tiles less of the model's error cancels", "[report][advice][model]") {
+  ModelError error{0.02, 0.06, 0.01, 10, "here", true};
+  CHECK(error.of_ratio(true) == 0.01);
+  CHECK(error.of_ratio(false) == 0.06);  // of a time, where nothing is known
+  error.ratio_across_tiles = 0.04;
+  CHECK(error.of_ratio(false) == 0.04);
+}
+
+TEST_CASE("rows of the front that differ read differently", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", {8, 12, 0, 0, 4.9});
+  candidates.add(StrategyKind::kDown, "down", {8, 8, 0.02, 0.1, 4.4001});
+  candidates.add(StrategyKind::kNearest, "nearest", {8, 9, 0.01, 0.1, 4.4023});
+  const Advice advice = candidates.advise(perplexity(0.1));
+  const std::string text = advice_text(advice, candidates.experiment(), {});
+  CHECK(text.find("4.500 ") != std::string::npos);
+  CHECK(text.find("4.502 ") != std::string::npos);
+}
+
+TEST_CASE("where nothing keeps a limit on time the row nearest to it is shown", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", {8, 100, 0, 0});
+  for (int i = 0; i < 20; ++i) {
+    candidates.add(StrategyKind::kDown, fmt::format("down {}", i), {8, 50 + i, 0.04 - 0.001 * i, 0.1});
+  }
+  AdviceLimits limits;
+  limits.time_share = 0.2;
+  const Advice advice = candidates.advise(limits);
+  CHECK(!advice.best.has_value());
+  CHECK(advice_text(advice, candidates.experiment(), {}).find("down 0 ") != std::string::npos);
+  limits.time_share = std::nullopt;
+  limits.perplexity = -0.01;
+  CHECK(advice_text(candidates.advise(limits), candidates.experiment(), {}).find("none ") != std::string::npos);
+}
+
+TEST_CASE("advice tells how far its estimate and its model reach", "[report][advice]") {
+  Candidates candidates = usual();
+  const Advice advice = candidates.advise(perplexity(0.001));
+  const std::string text = one_line(advice_text(advice, candidates.experiment(), {}));
+  CHECK(text.find("of another training run of its shape") != std::string::npos);
+
+  ExperimentRecord record = modelled_experiment("h100");
+  for (StrategyRecord& one : record.strategies) one.metrics.tile = 64;
+  record.strategies.front().metrics.counts_after = {150, 150, 20};
+  record.network = summarise_network(record);
+  AdviceLimits limits;
+  limits.dropped_mass = 0.5;
+  const Advice doubtful = tatr::advise(record, limits);
+  CHECK(doubtful.unrounded.doubt.find("modelled too short") != std::string::npos);
+  CHECK(advice_text(doubtful, record, {}).find("Warning: the plain top-k that gains are over") != std::string::npos);
+  CHECK(advice_json(doubtful, record)["unrounded"]["doubt"].is_string());
 }
 
 TEST_CASE("advice in words keeps to the width and says what is modelled", "[report][advice]") {

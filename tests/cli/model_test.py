@@ -141,9 +141,9 @@ class Model(ProgramTest):
                       f"(modelled; {DOUBT})", f"Device: {A100}, modelled; {DOUBT}"):
             self.assertIn(words, marked)
         screen = " ".join(run("run", self.config(), "--device", "model:a100").stdout.split())
-        for words in (f"{A100}, modelled ({DOUBT}; ", "Modelled speed-up", f"(modelled; {DOUBT})"):
+        for words in (f"{A100}, modelled ({DOUBT}; ", "Over none, same tile", f"(modelled; {DOUBT})"):
             self.assertIn(words, screen)
-        self.assertIn("Modelled speed-up", run("run", self.config(), "--device", "model:h100").stdout)
+        self.assertIn("Modelled speed-up", run("run", self.config(tile=64), "--device", "model:h100").stdout)
 
     def test_tables_name_them(self):
         table, markdown = self.path / "t.csv", self.path / "t.md"
@@ -225,7 +225,7 @@ class Model(ProgramTest):
         config = self.config(router={"tokens": 4096, "experts": 16, "top_k": 4}, tile=64)
         completed = run("advise", config, "--device", "model:a100", "--max-dropped-mass", "0.1", "--json", "-")
         self.assertEqual(completed.returncode, 0, completed.stderr)
-        self.assertIn(f"Modelled ms, not measured: layer and rounding on {A100}; {DOUBT}", " ".join(completed.stderr.split()))
+        self.assertIn(f"ms: modelled, not measured: layer and rounding on {A100}; {DOUBT}", " ".join(completed.stderr.split()))
         document = json.loads(completed.stdout)
         self.assertEqual(document["advice"]["cost"], "modelled_time")
         self.assertGreater(document["advice"]["best"]["time_ms"], 0)
@@ -236,6 +236,49 @@ class Model(ProgramTest):
         if not HAS_GPU:
             auto = json.loads(run("advise", config, "--max-dropped-mass", "0.1", "--json", "-").stdout)
             self.assertEqual((auto["advice"]["cost"], auto["experiments"][0]["model"]["id"]), ("modelled_time", "h100"))
+
+    def test_a_gain_is_over_the_fastest_plain_top_k(self):
+        config = self.config(router={"tokens": 8192, "experts": 64, "top_k": 8, "source": {"kind": "zipf", "exponent": 0.5}}, tile=[64, 128, 256],
+                             strategies=["none", "down", "nearest"], layer={"hidden": 2048, "intermediate": 1024, "cpu": {"hidden": 32, "intermediate": 16}})
+        path = self.written("result.json", config)
+        result = json.loads(path.read_text())["experiments"][0]
+        error = result["model"]["error"]
+        nones = {record["tile"]: record["layer_ms"] for record in result["network"] if record["name"] == "none"}
+        fastest = min(nones, key=nones.get)
+        for record in result["network"]:
+            gain = record["speedup_over_fastest_none"]
+            self.assertAlmostEqual(gain["value"], nones[fastest] / record["layer_ms"], places=6)
+            one_tile = record["tile"] == fastest
+            if one_tile and record["name"] == "none":
+                self.assertEqual(gain["low"], gain["high"])
+            else:
+                self.assertAlmostEqual(gain["low"], gain["value"] / (1 + error["ratio" if one_tile else "ratio_across_tiles"]), places=6)
+        down = min((record for record in result["network"] if record["name"] == "down"), key=lambda record: record["layer_ms"])
+        gain = down["speedup_over_fastest_none"]
+        text = " ".join(run("show", path).stdout.split())
+        self.assertIn("Over none, same tile", text)
+        self.assertIn(f"`down` at tile {down['tile']}: {gain['value']:.2f}× [{gain['low']:.2f}, {gain['high']:.2f}] (modelled) over `none` at tile {fastest}, its fastest", text)
+        alone = self.written("alone.json", config, "--set", "/tile=128")
+        self.assertTrue(all(record["speedup_over_fastest_none"] is None for record in json.loads(alone.read_text())["experiments"][0]["network"]))
+        self.assertIn("Modelled speed-up", run("show", alone).stdout)
+
+    def test_where_the_model_is_known_to_be_off_a_run_says_so(self):
+        config = self.config(router={"tokens": 4096, "experts": 256, "top_k": 8}, tile=64, strategies=["none", "nearest"])
+        completed = run("run", config, "--device", "model:h100")
+        self.assertEqual(completed.returncode, 0, completed.stderr)
+        self.assertRegex(" ".join(completed.stdout.split()), "Warning: none at tile 64: [0-9]+ % of its rows are of experts with 129 to 192")
+        self.assertNotIn("129 to 192", run("run", config, "--device", "model:h100", "--set", "/tile=128").stdout)
+
+    def test_the_next_command_of_advice_does_not_compute_a_whole_layer(self):
+        config = self.config(router={"tokens": 16384, "experts": 64, "top_k": 8}, tile=64, layer={"hidden": 4096, "intermediate": 2048})
+        completed = run("advise", config, "--device", "model:h100", "--max-dropped-mass", "0.1")
+        self.assertEqual(completed.returncode, 0, completed.stderr)
+        if HAS_GPU:
+            return
+        self.assertIn("""--set '/layer/cpu={"hidden":408,"intermediate":200}'""", completed.stdout)
+        self.assertIn("this CPU would compute the whole one for", " ".join(completed.stdout.split()))
+        small = run("advise", config, "--device", "model:h100", "--max-dropped-mass", "0.1", "--set", '/layer/cpu={"hidden":32,"intermediate":16}')
+        self.assertNotIn("this CPU would", small.stdout)
 
     def test_documented_figures_are_not_compared_with_modelled_ones(self):
         figures = [{"metric": metric, "strategy": "down", "tile": 64, "value": 1, "source": "a"} for metric in ("speedup", "layer_ms", "rows")]

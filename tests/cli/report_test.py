@@ -4,6 +4,7 @@ usage: report_test.py PROGRAM SOURCE_DIR [unittest arguments]
 """
 
 import base64
+import copy
 import itertools
 import json
 import math
@@ -108,9 +109,35 @@ class Report(unittest.TestCase):
             self.assertLess(top, 900)
             self.assertEqual(self.browser.evaluate("document.documentElement.scrollWidth"), width)
         heads = [re.sub(r" \[.*", "", text) for text in self.texts("#answer th")]
-        for head in ("Strategy", "Speed-up", "Tiles (against none)", "Dropped"):
+        for head in ("Strategy", "Speed-up over none, same tile", "Tiles (against none)", "Dropped"):
             self.assertIn(head, heads)
         self.assertIn("Fastest: ", self.texts(".lead")[0])
+
+    def test_the_headline_is_by_layer_time_and_over_the_fastest_none(self):
+        self.browser.open(self.page("modelled"))
+        network = self.results["modelled"]["experiments"][0]["network"]
+        nones = [record for record in network if record["name"] == "none"]
+        base = min(nones, key=lambda record: record["layer_ms"])
+        faster = [record for record in network if record["name"] != "none" and record["speedup_over_fastest_none"]["low"] > 1]
+        lead = self.texts(".lead")[0]
+        if not faster:
+            self.assertIn("No strategy is surely faster than none.", lead)
+            faster = [record for record in network if record["name"] != "none"]
+        best = min(faster, key=lambda record: record["layer_ms"])
+        gain = best["speedup_over_fastest_none"]
+        self.assertIn(f"{best['label']}, tile {best['tile']}, {gain['value']:.2f}× [{gain['low']:.2f}×, {gain['high']:.2f}×] over none at tile {base['tile']}, its fastest", lead)
+        self.assertTrue(any(head.startswith("Speed-up over none, same tile") for head in self.texts("#answer th")))
+
+    def test_the_headline_says_where_no_strategy_is_without_loss(self):
+        lossy = copy.deepcopy(self.results["modelled"])
+        for record in lossy["experiments"][0]["network"] + lossy["experiments"][0]["strategies"]:
+            if record["name"] != "none":
+                record["estimated_perplexity_change"] = {"value": 0.02, "low": 0.01, "high": 0.03, "calibration": "test"}
+            if record.get("speedup_over_fastest_none"):
+                record["speedup_over_fastest_none"] = {"value": 1.5, "low": 1.4, "high": 1.6}
+        (self.path / "lossy.json").write_text(json.dumps(lossy))
+        self.browser.open(self.page("lossy"))
+        self.assertIn("without loss there is none alone", self.texts(".lead")[0])
 
     def test_what_all_rows_share_is_told_once(self):
         self.open("wide")

@@ -11,6 +11,7 @@
 
 #include "catch.hpp"
 #include "core/statistics.hpp"
+#include "model/known_errors.hpp"
 #include "model/layer_model.hpp"
 
 using namespace tatr;
@@ -147,6 +148,39 @@ Forward h200_roofline() {
   };
 }
 
+/// A layer's case, for ratios of two at different tiles.
+struct LayerCase {
+  std::vector<std::int64_t> layer;  // experts, top-k and widths
+  std::int64_t tile;
+  double modelled_ms, measured_ms;
+};
+
+/// Shares by which ratios of modelled times are off, of any two held cases of one layer at different tiles.
+std::vector<double> errors_across_tiles(const Forward& forward, const json& data) {
+  std::vector<LayerCase> cases;
+  for (const json& experiment : data["experiments"]) {
+    if (experiment["name"].get<std::string>().rfind("held", 0) != 0) continue;
+    for (const json& strategy : experiment["strategies"]) {
+      cases.push_back({{experiment["experts"], experiment["top_k"], experiment["hidden"], experiment["intermediate"]},
+                       strategy["tile"],
+                       forward(experiment, strategy).layer_ms,
+                       strategy["layer_ms"]});
+    }
+  }
+  std::vector<double> errors;
+  for (const LayerCase& a : cases) {
+    for (const LayerCase& b : cases) {
+      if (a.layer != b.layer || a.tile == b.tile) continue;
+      errors.push_back(std::abs(a.modelled_ms / b.modelled_ms / (a.measured_ms / b.measured_ms) - 1));
+    }
+  }
+  return errors;
+}
+
+Forward forward_by(const GpuModel& gpu) {
+  return [&gpu](const json& experiment, const json& strategy) { return forward_of(gpu, experiment, strategy); };
+}
+
 /// The worst of the stages'.
 ModelError worst_of(const Errors& errors) {
   ModelError worst;
@@ -168,6 +202,14 @@ void check_stated(const ModelError& stated, const ModelError& worst) {
   CHECK(rounded_up(stated.p90, worst.p90));
   CHECK(rounded_up(stated.ratio, worst.ratio));
   CHECK(stated.cases == worst.cases);
+}
+
+/// Likewise, of ratios across tiles.
+void check_stated_across(const ModelError& stated, double found) {
+  INFO("across tiles " << found);
+  REQUIRE(stated.ratio_across_tiles.has_value());
+  CHECK(*stated.ratio_across_tiles >= found);
+  CHECK(*stated.ratio_across_tiles < found + 0.001);
 }
 
 }  // namespace
@@ -197,6 +239,46 @@ TEST_CASE("of GPUs of another architecture no more is claimed than a roofline wo
   ModelError worst = worst_of(errors_of(h200_roofline(), read_data("h200")));
   worst.ratio = std::max(worst.ratio, worst_of(errors_of(scaled_h200(), read_data("h200"))).ratio);
   for (const char* id : {"a100", "b200"}) check_stated(read_gpu_model(id).error, worst);
+}
+
+TEST_CASE("a device file states the error of ratios across tiles that is found") {
+  const auto found = [](const Forward& forward, const char* data) {
+    const std::vector<double> errors = errors_across_tiles(forward, read_data(data));
+    REQUIRE(errors.size() == 112);
+    return quantile(errors, 0.9);
+  };
+  const GpuModel h100 = read_gpu_model("h100"), h200 = read_gpu_model("h200"), scaled = scaled_h200();
+  check_stated_across(h100.error, found(forward_by(h100), "h100"));
+  check_stated_across(h200.error, found(forward_by(h200), "h200"));
+  const double by_datasheets = found(forward_by(scaled), "h200");
+  for (const char* id : {"h100_pcie", "h100_nvl"}) check_stated_across(read_gpu_model(id).error, by_datasheets);
+  const double roofline = std::max(by_datasheets, found(h200_roofline(), "h200"));
+  for (const char* id : {"a100", "b200"}) check_stated_across(read_gpu_model(id).error, roofline);
+}
+
+TEST_CASE("where the model is known to be off, it is told, and nowhere else") {
+  const json data = read_data("h100");
+  const GpuModel gpu = read_gpu_model("h100");
+  std::vector<std::string> told;
+  for (const json& experiment : data["experiments"]) {
+    for (const json& strategy : experiment["strategies"]) {
+      const auto rows = strategy["rows"].get<std::vector<std::int32_t>>();
+      const double off = forward_of(gpu, experiment, strategy).layer_ms / strategy["layer_ms"].get<double>() - 1;
+      const std::string place = experiment["name"].get<std::string>() + ", " + strategy["label"].get<std::string>();
+      INFO(place << ": off by " << off);
+      if (known_error(strategy["tile"], rows).empty()) {
+        CHECK(off > -0.11);
+        continue;
+      }
+      told.push_back(place);
+      CHECK(off < -0.045);
+    }
+  }
+  CHECK(told == std::vector<std::string>{"fit A 4096 lognormal 64, none", "fit F 8192 lognormal 64, none",
+                                         "fit F 8192 lognormal 64, up", "held deepseek_v3 4096 gaussian 64, none"});
+  CHECK(known_error(128, std::vector<std::int32_t>{150}).empty());
+  CHECK(known_error(64, std::vector<std::int32_t>{150, 128, 64}).find("44 %") != std::string::npos);
+  CHECK(known_error(64, std::vector<std::int32_t>{0}).empty());
 }
 
 TEST_CASE("the model ranks the strategies of the real trace as measured, and knows what they gain") {

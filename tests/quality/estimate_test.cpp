@@ -259,6 +259,9 @@ TEST_CASE("how far the default calibration reaches: two models that it was not f
   }
   CHECK(held["256-top8"] == std::pair{42, 62});  // docs/quality.md says these figures
   CHECK(held["64-top2"] == std::pair{9, 56});
+  CHECK(default_calibration().held_elsewhere == Approx(42.0 / 62));
+  CHECK(reach_words(default_calibration()).find("another training run of its shape, 68 %") != std::string::npos);
+  CHECK(reach_words(simple_calibration()).find("another") == std::string::npos);
 }
 
 TEST_CASE("models trained with rounding: published figures by tokens per expert over tile", "[quality]") {

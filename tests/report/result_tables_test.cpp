@@ -97,6 +97,8 @@ json full_document() {
     if (strategy.contains(key)) network[key] = strategy[key];
   }
   network["speedup_of_sums"] = 2.0;
+  network["speedup_over_fastest_none"] = {{"value", 1.5}, {"low", 1.25}, {"high", 1.75}};
+  if (experiment["model"].is_object()) experiment["model"]["error"]["ratio_across_tiles"] = 0.0625;
   network["unknown"] = experiment["strategies"][0]["unknown"] = "a reason";
   experiment["inputs"]["calibration"] = {{"name", "by hand"}, {"digest", "00000000000000bb"}};
   experiment["config"]["seed"] = 7;

@@ -70,6 +70,18 @@ function addModelledSpeedups(settings) {
   }
 }
 
+// What a verdict says is gained: over none at the tile where it is fastest, as the text report has it. Where none stands at
+// one tile, or a result is too old to tell, over none at the same tile.
+function addHeadlines(settings, networks) {
+  const nones = settings.filter(({record, layerMs}) => record.name === "none" && isNumber(layerMs?.value)).sort((a, b) => a.layerMs.value - b.layerMs.value);
+  for (const setting of settings) {
+    const own = networks.find(({label, tile}) => label === setting.label && (tile ?? null) === setting.tile)?.speedup_over_fastest_none;
+    const told = nones.length > 1 && isNumber(own?.value);
+    setting.headline = told ? own : setting.speedup;
+    setting.over = told ? `none at ${tileWords(nones[0].tile)}, its fastest` : nones.length > 1 ? "none at the same tile" : "none";
+  }
+}
+
 // Tokens for each expert on average: the load that rounding works on.
 function meanLoad(data) {
   const routing = data.routing?.[0];
@@ -104,6 +116,7 @@ function describeExperiment(data, source, result) {
   experiment.layerSettings = (layer) => data.strategies.filter((record) => (record.layer ?? 0) === layer)
     .map((record) => settingOf(record, experiment));
   addModelledSpeedups(experiment.settings);
+  addHeadlines(experiment.settings, data.network ?? []);
   experiment.load = meanLoad(data);
   experiment.kin = kinship(data, environment);
   return experiment;

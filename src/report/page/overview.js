@@ -19,27 +19,31 @@ function rangeText(values, format) {
 const PERPLEXITY_LIMIT = 0.001;
 
 // The fastest that is surely faster than none and whose estimate surely keeps the limit. Where any estimate is covered by its
-// calibration, others do not count.
-function fastestWithin(ahead) {
-  const estimated = ahead.filter(({record, speedup}) => speedup.low > 1 && record.estimated_perplexity_change);
+// calibration, others do not count. `surely` are in order of layer time.
+function fastestWithin(surely) {
+  const estimated = surely.filter(({record}) => record.estimated_perplexity_change);
   const covered = estimated.filter(({record}) => !isBeyond(record));
   return (covered.length > 0 ? covered : estimated).find(({record}) => record.estimated_perplexity_change.high <= PERPLEXITY_LIMIT);
 }
 
 // The fastest strategy, and the fastest within the limit of quality.
 function answerWords({settings}) {
-  const ahead = settings.filter(({record, speedup}) => record.name !== "none" && speedup).sort((a, b) => b.speedup.value - a.speedup.value);
+  const ahead = settings.filter(({record, headline, layerMs}) => record.name !== "none" && headline && layerMs).sort((a, b) => a.layerMs.value - b.layerMs.value);
+  const surely = ahead.filter(({headline}) => (headline.low ?? headline.value) > 1);
   const costs = ({record}) => {
     const estimate = record.estimated_perplexity_change;
     return `${formatPercent(record.dropped_share)} of assignments dropped` + (estimate ? `, estimated perplexity ${formatInterval(estimate, formatLoss)}` : "");
   };
-  const gain = (setting) => [html("b", {}, `${setting.title}, ${formatInterval(setting.speedup, formatRatio)}`), ` (${timesWords(setting)}), ${costs(setting)}`];
+  const gain = (setting) => [html("b", {}, `${setting.title}, ${formatInterval(setting.headline, formatRatio)}`), ` over ${setting.over} (${timesWords(setting)}), ${costs(setting)}`];
   if (ahead.length > 0) {
-    const within = fastestWithin(ahead);
+    if (surely.length === 0) return ["No strategy is surely faster than none. Nearest to it: ", ...gain(ahead[0]), "."];
+    const within = fastestWithin(surely);
     const beyond = within && isBeyond(within.record) ? "; its calibration does not cover it" : "";
-    if (ahead[0].speedup.value <= 1) return ["No strategy is faster than none. Nearest to it: ", ...gain(ahead[0]), "."];
-    return ["Fastest: ", ...gain(ahead[0]), ". ",
-            ...(within && within !== ahead[0] ? ["Fastest within +0.1 % of perplexity: ", ...gain(within), beyond, "."] : [])];
+    const estimated = surely.some(({record}) => record.estimated_perplexity_change);
+    const limit = within === surely[0] ? [" It surely stays within +0.1 % of perplexity", beyond, "."]
+      : within ? [" Fastest within +0.1 % of perplexity: ", ...gain(within), beyond, "."]
+      : estimated ? [" Nothing faster than none surely stays within +0.1 % of perplexity: without loss there is none alone."] : [];
+    return ["Fastest: ", ...gain(surely[0]), ".", ...limit];
   }
   const fewest = settings.filter((setting) => setting.record.name !== "none" && plainOf(setting) && isNumber(setting.record.tiles))
     .sort((a, b) => a.record.tiles / plainOf(a).record.tiles - b.record.tiles / plainOf(b).record.tiles)[0];

@@ -63,7 +63,8 @@ function swatch(label) {
 // The interval that a speed-up has: of the model's cases, or of what was measured.
 function speedupTitle(settings) {
   const hows = distinct(settings.filter(({speedup}) => isNumber(speedup?.low)).map(({how}) => how));
-  return `Speed-up${hows.length === 0 ? "" : hows.every((how) => how === "modelled") ? " [90% of cases]" : hows.includes("modelled") ? " [95%, modelled 90%]" : " [95%]"}`;
+  const several = distinct(settings.filter(({record}) => record.name === "none").map(({tile}) => tile)).length > 1;
+  return `Speed-up${several ? " over none, same tile" : ""}${hows.length === 0 ? "" : hows.every((how) => how === "modelled") ? " [90% of cases]" : hows.includes("modelled") ? " [95%, modelled 90%]" : " [95%]"}`;
 }
 
 // Whether an estimate is of a setting that no measurement of its calibration had.
