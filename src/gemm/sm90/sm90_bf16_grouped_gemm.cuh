@@ -24,9 +24,6 @@ namespace tatr::sm90 {
 // 168 a thread at launch; after the exchange 64512 of 65536 are in use.
 inline constexpr std::uint32_t kLoaderRegisters = 56, kMultiplierRegisters = 224;
 
-template <class Config>
-using OutputOf = std::conditional_t<Config::kGradient, SwigluGradient<Config>, TileOutput<Config>>;
-
 template <class Output, int kStep = 0>
 __device__ __forceinline__ void store_all(Output& output) {
   if constexpr (kStep < Output::kSteps) {
@@ -37,9 +34,9 @@ __device__ __forceinline__ void store_all(Output& output) {
 
 /// The first k blocks of a tile, each with a part of the tile before it stored behind its products.
 template <class Config, int kStep = 0>
-__device__ __forceinline__ void begin_tile(Multiplier<Config>& multiplier, OutputOf<Config>& output,
+__device__ __forceinline__ void begin_tile(Multiplier<Config>& multiplier, TileOutput<Config>& output,
                                            typename Multiplier<Config>::Sums& sums, int k_blocks) {
-  if constexpr (kStep < OutputOf<Config>::kSteps) {
+  if constexpr (kStep < TileOutput<Config>::kSteps) {
     if (kStep < k_blocks) multiplier.issue(sums, kStep == 0);
     if (output.pending) output.template step<kStep>();
     if (kStep > 0 && kStep < k_blocks) multiplier.finish_previous();
@@ -50,9 +47,8 @@ __device__ __forceinline__ void begin_tile(Multiplier<Config>& multiplier, Outpu
 template <class Config>
 __device__ __forceinline__ void multiply_together(const GemmParams& params, const GemmMaps& maps,
                                                   SharedStorage<Config>& shared, int warpgroup) {
-  using Output = OutputOf<Config>;
   Multiplier<Config> multiplier(shared, warpgroup);
-  Output output{params, maps, shared, warpgroup};
+  TileOutput<Config> output{params, maps, shared, warpgroup};
   typename Multiplier<Config>::Sums sums;
   ItemReader<Config> items(shared.items);
   for (TileItem item; items.next(item);) {
@@ -61,9 +57,8 @@ __device__ __forceinline__ void multiply_together(const GemmParams& params, cons
       multiplier.skip(k_blocks);
       continue;
     }
-    output.expect(item);
     begin_tile<Config>(multiplier, output, sums, k_blocks);
-    for (int i = Output::kSteps; i < k_blocks; ++i) {
+    for (int i = TileOutput<Config>::kSteps; i < k_blocks; ++i) {
       multiplier.issue(sums, false);
       multiplier.finish_previous();
     }
@@ -74,10 +69,38 @@ __device__ __forceinline__ void multiply_together(const GemmParams& params, cons
   output.finish();
 }
 
+/// The same, with the gradient through SwiGLU of the tile before behind each tile's products.
+template <class Config>
+__device__ __forceinline__ void multiply_to_gradient(const GemmParams& params, SharedStorage<Config>& shared,
+                                                     int warpgroup) {
+  Multiplier<Config> multiplier(shared, warpgroup);
+  SwigluGradient<Config> gradient(params, shared, warpgroup);
+  typename Multiplier<Config>::Sums sums;
+  ItemReader<Config> items(shared.items);
+  for (TileItem item; items.next(item);) {
+    const int k_blocks = k_blocks_of<Config>(params, item);
+    if (item.half && warpgroup == 1) {
+      multiplier.skip(k_blocks);
+      continue;
+    }
+    multiplier.issue(sums, true);
+    gradient.advance(k_blocks);
+    for (int i = 1; i < k_blocks; ++i) {
+      multiplier.issue(sums, false);
+      gradient.advance(k_blocks);
+      multiplier.finish_previous();
+    }
+    gradient.finish();
+    multiplier.finish(sums);
+    gradient.take(sums[0], item);
+  }
+  gradient.finish();
+}
+
 /// One tile, or of a half tile the rows that it has, from its first product to its store. `pass_turn` is called when
 /// the other warpgroup may begin.
 template <int kBlocks, class Config, class PassTurn>
-__device__ __forceinline__ void multiply_and_store(Multiplier<Config>& multiplier, OutputOf<Config>& output,
+__device__ __forceinline__ void multiply_and_store(Multiplier<Config>& multiplier, TileOutput<Config>& output,
                                                    typename Multiplier<Config>::Sums& sums, const TileItem& item,
                                                    int k_blocks, PassTurn pass_turn) {
   multiplier.template issue<kBlocks>(sums, true);
@@ -105,7 +128,7 @@ __device__ __forceinline__ void multiply_in_turn(const GemmParams& params, const
   const auto await_turn = [&] { ptx::named_barrier(kFirstBarrier + warpgroup, kMultipliers * 128); };
   const auto pass_turn = [&] { ptx::named_barrier_arrive(kFirstBarrier + other, kMultipliers * 128); };
   Multiplier<Config> multiplier(shared, warpgroup);
-  OutputOf<Config> output{params, maps, shared, warpgroup};
+  TileOutput<Config> output{params, maps, shared, warpgroup};
   typename Multiplier<Config>::Sums sums;
   ItemReader<Config> items(shared.items);
   int turn = 0;
@@ -174,7 +197,9 @@ __global__ void __launch_bounds__(kGemmThreads, 1)
     load_operands<Config>(params, maps, shared, rank);
   } else {
     ptx::grow_registers<kMultiplierRegisters>();
-    if constexpr (Config::kPingPong) {
+    if constexpr (Config::kGradient) {
+      multiply_to_gradient(params, shared, warpgroup);
+    } else if constexpr (Config::kPingPong) {
       multiply_in_turn(params, maps, shared, warpgroup);
     } else {
       multiply_together(params, maps, shared, warpgroup);

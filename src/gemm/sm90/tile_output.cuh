@@ -31,9 +31,6 @@ struct TileOutput {
   std::int32_t first_row = 0, valid_rows = 0, first_column = 0, expert = 0;
   bool pending = false;
 
-  /// Before a tile's products: nothing is asked for.
-  __device__ static void expect(const TileItem&) {}
-
   /// `block` of the tile's 64 rows.
   __device__ __forceinline__ void take(const float (&sums)[kSums], const TileItem& item, int block) {
     first_row = item.first_row + block * 64;
