@@ -46,8 +46,8 @@ LayerTiming ModelledLayer::model(std::size_t index) const {
   const LayerShape shape = layer_shape(whole_, device);
   LayerOptions options = layer_options(whole_, setting, rounded.tile_of_expert);
   options.backend = kModelledBackEnd;
-  const ForwardPlan plan =
-      plan_forward_with(named_back_end(kModelledBackEnd, options.backend_place), shape, options, device);
+  const LayerPlan plan =
+      plan_layer_with(named_back_end(kModelledBackEnd, options.backend_place), shape, options, device);
   options.fuse_gather = plan.up.gather;
   options.fuse_swiglu = plan.up.swiglu;
   const ModelledForward forward = model_forward(gpu_, shape, options, rounded.metrics.counts_after);

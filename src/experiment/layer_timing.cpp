@@ -172,7 +172,7 @@ void LayerTimer::sample() {
 
 LayerTiming LayerTimer::describe(std::size_t index) const {
   const Sampled& sampled = settings_[index];
-  const ForwardPass& pass = verified_.pass(index);
+  const LayerPass& pass = verified_.pass(index);
   const LayerConfig& asked = *request_.config.layer;
   LayerTiming timing;
   timing.backend = pass.backend();

@@ -83,12 +83,12 @@ void for_each_layer(const ExperimentConfig& config, const DeviceInfo& device, Ch
 void check_settings(const ExperimentConfig& config, const DeviceInfo& device) {
   check_strategies(config, device);
   for_each_layer(config, device,
-                 [&](const LayerShape& shape, const LayerOptions& options) { plan_forward(shape, options, device); });
+                 [&](const LayerShape& shape, const LayerOptions& options) { plan_layer(shape, options, device); });
 }
 
 void check_layers(const ExperimentConfig& config, const BackEnd& back_end, const DeviceInfo& device) {
   for_each_layer(config, device, [&](const LayerShape& shape, const LayerOptions& options) {
-    could_run(back_end, gemm_problems(shape, options, device), device, options.backend_place);
+    could_run(back_end, gemms_of(unfused_plan(shape, options, device)), device, options.backend_place);
   });
 }
 

@@ -3,7 +3,7 @@
 #include "catch.hpp"
 #include "core/error.hpp"
 #include "gemm/registry.hpp"
-#include "layer/forward.hpp"
+#include "layer/layer_pass.hpp"
 #include "layer/verify.hpp"
 #include "router/routing.hpp"
 #include "source/synthetic.hpp"
@@ -42,7 +42,7 @@ TEST_CASE("every back end passes the layer's verification, with empty experts an
         for (const bool fused : {true, false}) {
           INFO(backend << " strategy " << static_cast<int>(kind) << " fill " << static_cast<int>(fill) << " fused "
                        << fused);
-          ForwardPass run(layer, rounded.dispatch, {backend, 64, fused, fused});
+          LayerPass run(layer, rounded.dispatch, {backend, 64, fused, fused});
           REQUIRE_NOTHROW(verify(run));
         }
       }
@@ -63,7 +63,7 @@ TEST_CASE("tiles of several sizes pass verification in one launch and in one eac
     ExpertLayer layer(*gpu, {900, 24, 264, 136, rounded.dispatch.rows}, 5);
     std::vector<std::vector<float>> outputs;
     for (const bool launch_per_tile : {false, true}) {
-      ForwardPass run(layer, rounded.dispatch, {"tatr", 64, true, true, rounded.tile_of_expert, launch_per_tile});
+      LayerPass run(layer, rounded.dispatch, {"tatr", 64, true, true, rounded.tile_of_expert, launch_per_tile});
       INFO("then " << static_cast<int>(then) << " launch per tile " << launch_per_tile);
       CHECK(run.launches() == (launch_per_tile ? 3 : 1));  // 32 runs as 64
       CHECK_FALSE(run.granule_rows());
@@ -83,7 +83,7 @@ TEST_CASE("the layer's output has the same bits on every run, and nearly the CPU
   const Routing on_gpu = skewed_routing(*gpu, 200, 8, 2), on_cpu = skewed_routing(*cpu, 200, 8, 2);
   const Rounded a = round_routing(on_gpu, {{}, 32, 1, 0}, *gpu), b = round_routing(on_cpu, {{}, 32, 1, 0}, *cpu);
   ExpertLayer gpu_layer(*gpu, {200, 8, 128, 64, 400}, 5), cpu_layer(*cpu, {200, 8, 128, 64, 400}, 5);
-  ForwardPass gpu_run(gpu_layer, a.dispatch, {}), cpu_run(cpu_layer, b.dispatch, {});
+  LayerPass gpu_run(gpu_layer, a.dispatch, {}), cpu_run(cpu_layer, b.dispatch, {});
   gpu_run.run();
   const std::vector<float> first = to_host(*gpu, gpu_run.output());
   gpu_run.run();
