@@ -71,7 +71,7 @@ LayerTiming ModelledLayer::model(std::size_t index) const {
   }
   timing.uniform_ms = forward.uniform_ms;
   if (verified_) verified_->add_output_error(index, timing);
-  add_rates(timing, forward.layer_ms, rounded.metrics);
+  add_rates(timing, rounded.metrics);
   return timing;
 }
 

@@ -18,12 +18,12 @@ const std::string kFirst = std::string(TATR_TEST_DATA) + "/records/result_1_0.js
 
 }  // namespace
 
-TEST_CASE("a result of schema version 1.0 is read as one of 2.2: what did not run is null", "[records]") {
+TEST_CASE("a result of schema version 1.0 is read as one of 2.3: what did not run is null", "[records]") {
   ResultFile file(kFirst);
   REQUIRE(file.keys().size() == 1);
   CHECK(file.keys()[0].schema_version == "1.0");
   const StoredResult result = file.load(0);  // strictly as the schema has it
-  CHECK(result.document["schema_version"] == "2.2");
+  CHECK(result.document["schema_version"] == "2.3");
   const nlohmann::json& timing = result.experiment()["strategies"][1]["timing"];
   CHECK(timing["layer_ms"]["n"] == 10);
   CHECK(timing["end_to_end_counts"] == nlohmann::json({"routing", "rounding", "layer"}));

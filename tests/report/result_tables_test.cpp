@@ -71,8 +71,8 @@ RunRecord full_run() {
   timing.output_error_dropped = timing.output_error_added = timing.output_error_rescaled = 0.25;
   timing.sm_clock_mhz = 1400;
   timing.power_w = 690;
-  timing.up_floor = GemmFloor{1.5, true};
-  timing.down_floor = GemmFloor{1.25, false};
+  timing.floor_of(Stage::kUp) = GemmFloor{1.5, true};
+  timing.floor_of(Stage::kDown) = GemmFloor{1.25, false};
   timing.uniform_ms = 2.5;
   timing.uniform_samples_ms = {2.5};
   timing.end_to_end_counts = {"routing", "rounding", "layer"};
