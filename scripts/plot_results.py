@@ -43,7 +43,8 @@ def format_loss(share):
 
 
 METRIC_WORDS = {"dropped_gate_mass": "lost gate mass", "mean_square_dropped_mass": "square of lost gate mass", "tile_utilisation": "utilisation",
-                "speedup": "speed-up", "end_to_end_speedup": "end-to-end speed-up"}
+                "speedup": "speed-up", "end_to_end_speedup": "end-to-end speed-up",
+                "forward_speedup": "forward speed-up", "backward_speedup": "backward speed-up"}
 
 
 def metric_words(metric):
@@ -56,6 +57,14 @@ def distinct(values):
 
 def how_of(kind, timed):
     return "modelled" if kind == "modelled" else "reduced" if timed.get("cpu_reduced") else "measured"
+
+
+BACKWARD_GEMMS = ("dgrad_down", "wgrad_down", "dgrad_up", "wgrad_up")
+
+STAGES = {"gather_ms": "gather", "up_ms": "up-projection", "activation_ms": "SwiGLU", "down_ms": "down-projection", "combine_ms": "combine",
+          "gather_dy_ms": "gather of dY", "dgrad_down_ms": "data gradient, down", "swiglu_gradient_ms": "SwiGLU gradient",
+          "wgrad_down_ms": "weight gradient, down", "dgrad_up_ms": "data gradient, up", "combine_dx_ms": "combine of dX",
+          "gather_again_ms": "gather again", "wgrad_up_ms": "weight gradient, up"}
 
 
 class Setting:
@@ -83,6 +92,15 @@ class Setting:
             if is_number(record.get("speedup_of_sums")):
                 self.speedup = (record["speedup_of_sums"], None, None)
 
+    def trains(self):
+        return (self.record.get("timing") or {}).get("pass") == "training"
+
+    def parts(self):
+        """(name in words, median ms) of the stages of a training pass, forward ones first; those that did not run are left out."""
+        timing = self.record.get("timing") or {}
+        medians = [(words, (timing.get(key) or {}).get("median")) for key, words in STAGES.items()]
+        return [(words, ms) for words, ms in medians if is_number(ms)]
+
     def tile_rows(self):
         """Rows of whole tiles, on which a GEMM's time depends: comparable across tile sizes. None if it is not known."""
         record = self.record
@@ -94,9 +112,11 @@ class Setting:
         return round((useful[0] - useful[1] - useful[2]) / record["tile_utilisation"])
 
     def floor_ms(self):
-        """The modelled floor of the two GEMMs, or None."""
-        floors = (self.record.get("timing") or {}).get("floors") or {}
-        parts = [(floors.get(gemm) or {}).get("ms") for gemm in ("up", "down")]
+        """The modelled floor of the pass's GEMMs, or None."""
+        timing = self.record.get("timing") or {}
+        floors = timing.get("floors") or {}
+        gemms = ("up", "down", *BACKWARD_GEMMS) if self.trains() else ("up", "down")
+        parts = [(floors.get(gemm) or {}).get("ms") for gemm in gemms]
         return sum(parts) if all(map(is_number, parts)) else None
 
 

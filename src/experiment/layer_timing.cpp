@@ -229,10 +229,14 @@ void LayerTimer::add_floors(LayerTiming& timing, const RoundingMetrics& metrics)
   const auto rows_times_weights = [&](Stage stage, const GemmWidths& widths) {
     timing.floor_of(stage) = floor_of(*rates, metrics, widths, dtype);
   };
-  rows_times_weights(Stage::kUp, {hidden, 2 * half, timing.fuses_swiglu && !timing.training ? half : 2 * half});
+  // What a fused SwiGLU gives is narrower than what it is made of, unless that is kept, too.
+  const std::int64_t up_out = !timing.fuses_swiglu ? 2 * half : timing.training ? 3 * half : half;
+  rows_times_weights(Stage::kUp, {hidden, 2 * half, up_out});
   rows_times_weights(Stage::kDown, {half, hidden, hidden});
   if (!timing.training) return;
-  rows_times_weights(Stage::kDgradDown, {hidden, half, half});
+  const bool fused =
+      timing.of(Stage::kSwigluGradient).samples.empty();  // reads the product, and writes its gradient and one more
+  rows_times_weights(Stage::kDgradDown, {hidden, half, fused ? 5 * half : half});
   rows_times_weights(Stage::kDgradUp, {2 * half, hidden, hidden});
   const DType gradient = *verified_.layer().shape.gradients;
   timing.floor_of(Stage::kWgradDown) = weight_gradient_floor(*rates, metrics, {hidden, half}, dtype, gradient);

@@ -7,20 +7,25 @@
 namespace tatr {
 
 void add_rates(LayerTiming& timing, const RoundingMetrics& metrics) {
-  constexpr double kBackward = 2.0;  // a backward pass multiplies twice as much as a forward one
-  const double forward = row_flops(timing.hidden, timing.intermediate);
-  const auto add = [&](const TimingSeries& series, double flops, std::optional<double>& useful,
-                       std::optional<double>& hardware) {
+  // A backward pass is as much as two forward ones: gradients of data, by tiles, and of weights, by steps.
+  struct Rows {
+    double useful, hardware;
+  };
+  const double useful = useful_rows(metrics);
+  const Rows forward{useful, tile_rows(metrics)}, backward{2.0 * useful, forward.hardware + step_rows(metrics)};
+  const double flops = row_flops(timing.hidden, timing.intermediate);
+  const auto add = [&](const TimingSeries& series, const Rows& rows, std::optional<double>& of_useful,
+                       std::optional<double>& of_hardware) {
     const double seconds = (series.modelled ? series.modelled->value : series.median) * 1e-3;
     if (seconds <= 0.0) return;
-    useful = useful_rows(metrics) * flops / seconds * 1e-12;
-    hardware = tile_rows(metrics) * flops / seconds * 1e-12;
+    of_useful = rows.useful * flops / seconds * 1e-12;
+    of_hardware = rows.hardware * flops / seconds * 1e-12;
   };
-  add(timing.layer_ms, timing.training ? (1.0 + kBackward) * forward : forward, timing.useful_tflops,
-      timing.hardware_tflops);
-  if (!timing.training) return;
+  if (!timing.training) return add(timing.layer_ms, forward, timing.useful_tflops, timing.hardware_tflops);
+  const Rows both{forward.useful + backward.useful, forward.hardware + backward.hardware};
+  add(timing.layer_ms, both, timing.useful_tflops, timing.hardware_tflops);
   add(timing.forward_ms, forward, timing.forward_useful_tflops, timing.forward_hardware_tflops);
-  add(timing.backward_ms, kBackward * forward, timing.backward_useful_tflops, timing.backward_hardware_tflops);
+  add(timing.backward_ms, backward, timing.backward_useful_tflops, timing.backward_hardware_tflops);
 }
 
 std::optional<std::size_t> none_beside(const std::vector<Setting>& settings, std::size_t setting) {

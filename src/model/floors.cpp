@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/integer_math.hpp"
 #include "model/tile_cost.hpp"
 
 namespace tatr {
@@ -36,10 +35,8 @@ GemmFloor floor_of(const DeviceRates& rates, const RoundingMetrics& metrics, con
 
 GemmFloor weight_gradient_floor(const DeviceRates& rates, const RoundingMetrics& metrics, const OuterWidths& widths,
                                 DType dtype, DType gradient) {
-  std::int64_t steps = 0;
-  for (const std::int32_t rows : metrics.counts_after) steps += ceil_div<std::int64_t>(rows, kReductionStep);
   const double weights = static_cast<double>(widths.first * widths.second);
-  const double flops = 2.0 * static_cast<double>(steps * kReductionStep) * weights;
+  const double flops = 2.0 * step_rows(metrics) * weights;
   const double written = static_cast<double>(metrics.counts_after.size()) * weights;
   const double bytes =
       static_cast<double>(bytes_of(gradient)) * written +

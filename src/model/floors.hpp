@@ -28,11 +28,8 @@ struct GemmWidths {
 
 GemmFloor floor_of(const DeviceRates& rates, const RoundingMetrics& metrics, const GemmWidths& widths, DType dtype);
 
-/// Rows that a weight gradient adds up at once: what a matrix instruction's operands are loaded in. An expert's rows
-/// are rounded up to that, not to tiles.
-inline constexpr std::int64_t kReductionStep = 64;
-
-/// Of [R, first] and [R, second] of each expert's rows, the sum of products [first, second], written of every expert.
+/// Of [R, first] and [R, second] of each expert's rows, the sum of products [first, second], by whole steps and
+/// written of every expert.
 struct OuterWidths {
   std::int64_t first = 0, second = 0;
 };

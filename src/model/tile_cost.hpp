@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/integer_math.hpp"
 #include "rounding/rounding.hpp"
 
 namespace tatr {
@@ -16,6 +17,17 @@ inline double useful_rows(const RoundingMetrics& metrics) {
 inline double tile_rows(const RoundingMetrics& metrics) {
   if (metrics.tile > 0) return static_cast<double>(metrics.tiles * metrics.tile);
   return metrics.tile_utilisation > 0 ? useful_rows(metrics) / metrics.tile_utilisation : 0.0;
+}
+
+/// Rows that a weight gradient adds up at once: what a matrix instruction's operands are loaded in. It rounds an
+/// expert's rows up to that, not to tiles.
+inline constexpr std::int64_t kReductionStep = 64;
+
+/// Rows of whole such steps.
+inline double step_rows(const RoundingMetrics& metrics) {
+  std::int64_t rows = 0;
+  for (const std::int32_t count : metrics.counts_after) rows += round_up<std::int64_t>(count, kReductionStep);
+  return static_cast<double>(rows);
 }
 
 /// FLOPs of one row through the forward layer: 2 a multiply-add, 3 I H of them.

@@ -167,7 +167,7 @@ std::string timing_heading(const LayerTiming& timing) {
                                       : timing.fuses_gather                      ? "gather"
                                                                                  : "SwiGLU");
   }
-  return fmt::format("{}, {}{}", place, timing.backend, fused);
+  return fmt::format("{}, {}{}{}", place, timing.backend, timing.training ? ", training pass" : "", fused);
 }
 
 std::string end_to_end_line(const LayerTiming& timing) {
