@@ -61,8 +61,8 @@ def how_of(kind, timed):
 
 BACKWARD_GEMMS = ("dgrad_down", "wgrad_down", "dgrad_up", "wgrad_up")
 
-STAGES = {"gather_ms": "gather", "up_ms": "up-projection", "activation_ms": "SwiGLU", "down_ms": "down-projection", "combine_ms": "combine",
-          "gather_dy_ms": "gather of dY", "dgrad_down_ms": "data gradient, down", "swiglu_gradient_ms": "SwiGLU gradient",
+STAGES = {"forward_ms": "forward", "gather_ms": "gather", "up_ms": "up-projection", "activation_ms": "SwiGLU", "down_ms": "down-projection", "combine_ms": "combine",
+          "backward_ms": "backward", "gather_dy_ms": "gather of dY", "dgrad_down_ms": "data gradient, down", "swiglu_gradient_ms": "SwiGLU gradient",
           "wgrad_down_ms": "weight gradient, down", "dgrad_up_ms": "data gradient, up", "combine_dx_ms": "combine of dX",
           "gather_again_ms": "gather again", "wgrad_up_ms": "weight gradient, up"}
 
@@ -96,10 +96,14 @@ class Setting:
         return (self.record.get("timing") or {}).get("pass") == "training"
 
     def parts(self):
-        """(name in words, median ms) of the stages of a training pass, forward ones first; those that did not run are left out."""
-        timing = self.record.get("timing") or {}
-        medians = [(words, (timing.get(key) or {}).get("median")) for key, words in STAGES.items()]
-        return [(words, ms) for words, ms in medians if is_number(ms)]
+        """{stage in words: (ms, low, high)} of the stages that ran; of a training pass with the sums of either way."""
+        found = {}
+        for key, words in STAGES.items():
+            series = (self.record.get("timing") or {}).get(key) or {}
+            value, *span = [series.get(name) for name in (("value", "low", "high") if "value" in series else ("median", "lower_quartile", "upper_quartile"))]
+            if is_number(value):
+                found[words] = (value, *span)
+        return found
 
     def tile_rows(self):
         """Rows of whole tiles, on which a GEMM's time depends: comparable across tile sizes. None if it is not known."""

@@ -7,12 +7,11 @@
 namespace tatr {
 
 void add_rates(LayerTiming& timing, const RoundingMetrics& metrics) {
-  // A backward pass is as much as two forward ones: gradients of data, by tiles, and of weights, by steps.
   struct Rows {
     double useful, hardware;
   };
   const double useful = useful_rows(metrics);
-  const Rows forward{useful, tile_rows(metrics)}, backward{2.0 * useful, forward.hardware + step_rows(metrics)};
+  const Rows forward{useful, forward_rows(metrics)}, backward{2.0 * useful, backward_rows(metrics)};
   const double flops = row_flops(timing.hidden, timing.intermediate);
   const auto add = [&](const TimingSeries& series, const Rows& rows, std::optional<double>& of_useful,
                        std::optional<double>& of_hardware) {

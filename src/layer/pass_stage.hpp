@@ -53,7 +53,7 @@ class PassStage {
 
   /// Of what was written with fp64 sums over the stage's own input, before later stages write over that: one for each
   /// quantity whose size is its own.
-  virtual std::vector<Comparison> compare(const PassSamples& samples) const = 0;
+  virtual std::vector<StageComparison> compare(const PassSamples& samples) const = 0;
 
   /// What runs, where it is a GEMM of the pass's back end; else null.
   virtual GroupedGemm* gemm() { return nullptr; }

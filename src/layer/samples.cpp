@@ -14,7 +14,7 @@ constexpr int kSampledRows = 48, kSampledColumns = 32, kEdgeColumns = 8, kWeight
 
 }  // namespace
 
-void Comparison::add(std::int64_t row, double value, double reference) {
+void StageComparison::add(std::int64_t row, double value, double reference) {
   const double squared = (value - reference) * (value - reference);
   difference_ += squared;
   base_ += reference * reference;
@@ -24,7 +24,7 @@ void Comparison::add(std::int64_t row, double value, double reference) {
   }
 }
 
-double Comparison::error() const { return difference_ == 0.0 ? 0.0 : std::sqrt(difference_ / base_); }
+double StageComparison::error() const { return difference_ == 0.0 ? 0.0 : std::sqrt(difference_ / base_); }
 
 std::vector<std::int64_t> spread(std::int64_t size, int count) {
   std::vector<std::int64_t> indices;

@@ -13,9 +13,9 @@ namespace tatr {
 struct PassParts;
 
 /// Relative error of sampled values against their reference, and the row (or what else `of` says) that is furthest off.
-class Comparison {
+class StageComparison {
  public:
-  explicit Comparison(std::string_view of = "row") : of_(of) {}
+  explicit StageComparison(std::string_view of = "row") : of_(of) {}
   void add(std::int64_t row, double value, double reference);
   double error() const;
   std::int64_t worst_row() const { return worst_row_; }

@@ -34,7 +34,7 @@ void check_finite(const LayerPass& pass, const PassStage& stage) {
 
 void check_values(const LayerPass& pass, const PassStage& stage, const PassSamples& samples) {
   const double allowed = tolerance(pass.parts().layer.dtype);
-  for (const Comparison& comparison : stage.compare(samples)) {
+  for (const StageComparison& comparison : stage.compare(samples)) {
     if (comparison.error() <= allowed) continue;
     throw VerificationError(fmt::format(
         "{}: {}: relative error {:.2e} against fp64 on sampled elements, allowed {:.0e}; worst in {} {}",

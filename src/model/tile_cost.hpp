@@ -30,6 +30,11 @@ inline double step_rows(const RoundingMetrics& metrics) {
   return static_cast<double>(rows);
 }
 
+/// What the GEMMs of a way multiply, in rows that go through a forward pass: whole tiles forward; backward as many for
+/// gradients of data, and whole steps for those of weights.
+inline double forward_rows(const RoundingMetrics& metrics) { return tile_rows(metrics); }
+inline double backward_rows(const RoundingMetrics& metrics) { return tile_rows(metrics) + step_rows(metrics); }
+
 /// FLOPs of one row through the forward layer: 2 a multiply-add, 3 I H of them.
 inline double row_flops(std::int64_t hidden, std::int64_t intermediate) {
   return 6.0 * static_cast<double>(hidden) * static_cast<double>(intermediate);

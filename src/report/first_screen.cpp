@@ -226,8 +226,8 @@ std::string estimate_line(const TextContext& context) {
 std::string passes_line(const TextContext& context, GainKind kind) {
   if (!trains(context)) return {};
   const std::string ways = kind == GainKind::kMeasured ? "Speed-up: of forward and backward together. " : "";
-  return wrap(ways + fmt::format("Weight gradients add up rows in steps of {}: rounding saves there what it drops, no "
-                                 "part of a tile. --show passes has both ways.",
+  return wrap(ways + fmt::format("Weight gradients run over rows in steps of {}: whole tiles save there the rest of a "
+                                 "step, not of a tile. --show passes has both ways.",
                                  kReductionStep),
               2);
 }

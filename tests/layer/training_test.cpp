@@ -329,7 +329,7 @@ TEST_CASE("verification finds a backward stage that is wrong, and one that does 
       if (each->stage() != stage) continue;
       const auto worst = [&] {
         double error = 0;
-        for (const Comparison& comparison : each->compare(samples)) error = std::max(error, comparison.error());
+        for (const StageComparison& comparison : each->compare(samples)) error = std::max(error, comparison.error());
         return error;
       };
       INFO(each->name());

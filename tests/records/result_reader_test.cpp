@@ -59,8 +59,9 @@ TEST_CASE("a result that is read and written again is the same", "[records][read
     strategy.metrics.known = Known::kCounts;
     forget_unknown(strategy.metrics);
   }
-  for (const RunRecord& run : {run_of(measured), run_of(counted), run_of(with_config(modelled_experiment("h100"))),
-                               run_of(with_config(modelled_experiment("a100")))}) {
+  for (const RunRecord& run :
+       {run_of(measured), run_of(counted), run_of(with_config(trained_experiment())),
+        run_of(with_config(modelled_experiment("h100"))), run_of(with_config(modelled_experiment("a100")))}) {
     CHECK(held(again(run)) == held(run));
   }
 }

@@ -67,6 +67,26 @@ TEST_CASE("before version 2.1 all times were measured", "[records]") {
   CHECK(document == now);
 }
 
+TEST_CASE("before version 2.3 all passes went forward, and nothing was kept of them", "[records]") {
+  ExperimentRecord record = test::timed_experiment();
+  record.strategies[1].batches.emplace().worst_timing = record.strategies[1].timing;
+  nlohmann::json document = nlohmann::json::parse(to_json(test::run_of(record)).dump());
+  const nlohmann::json now = document;
+  document["schema_version"] = "2.2";
+  const auto make_old = [](nlohmann::json& timing) {
+    for (const char* key : {"pass", "kept_bytes_per_row", "forward_ms", "backward_ms", "wgrad_up_ms", "gather_again_ms",
+                            "forward_speedup", "backward_hardware_tflops"}) {
+      REQUIRE(timing.erase(key) == 1);
+    }
+    for (const char* gemm : {"dgrad_down", "wgrad_down", "dgrad_up", "wgrad_up"}) timing["floors"].erase(gemm);
+  };
+  for (nlohmann::json& strategy : document["experiments"][0]["strategies"]) make_old(strategy["timing"]);
+  make_old(document["experiments"][0]["strategies"][1]["batches"]["worst_timing"]);
+  CHECK(document != now);
+  upgrade_result(document);
+  CHECK(document == now);
+}
+
 TEST_CASE("results of one major schema version are compared", "[records]") {
   ResultFile base(kFirst), next(kFirst);
   ExperimentSource older = source_of(base), newer = source_of(next);

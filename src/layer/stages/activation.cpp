@@ -13,8 +13,8 @@ class ActivationStage final : public PassStage {
 
   void run() override { swiglu(parts().layer.system, up_, outputs()[0]); }
 
-  std::vector<Comparison> compare(const PassSamples& samples) const override {
-    Comparison comparison;
+  std::vector<StageComparison> compare(const PassSamples& samples) const override {
+    StageComparison comparison;
     for (const std::int64_t row : samples.rows()) {
       const std::vector<float> up = samples.row_of(parts().layer.up, row);
       const std::vector<float> h = samples.row_of(parts().layer.activated, row);

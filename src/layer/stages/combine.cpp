@@ -19,9 +19,9 @@ class CombineStage final : public PassStage {
   }
 
   /// From the rows themselves, not from the list by token that combine uses.
-  std::vector<Comparison> compare(const PassSamples& samples) const override {
+  std::vector<StageComparison> compare(const PassSamples& samples) const override {
     const std::vector<std::int32_t>& token_of_row = samples.token_of_row();
-    Comparison comparison("token");
+    StageComparison comparison("token");
     for (const std::int64_t token : samples.tokens()) {
       const std::vector<float> y = samples.row_of(to_, token);
       std::vector<double> sum(y.size(), 0.0);

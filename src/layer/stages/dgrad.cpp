@@ -34,10 +34,10 @@ class DgradDownStage final : public GemmStage {
   explicit DgradDownStage(const PassParts& parts)
       : GemmStage(Stage::kDgradDown, parts, parts.backward().dgrad_down, down_data(parts), down_outputs(parts)) {}
 
-  std::vector<Comparison> compare(const PassSamples& samples) const override {
+  std::vector<StageComparison> compare(const PassSamples& samples) const override {
     if (parts().backward().dgrad_down.swiglu_gradient) return compare_fused(samples);
     const ExpertLayer& layer = parts().layer;
-    Comparison comparison;
+    StageComparison comparison;
     for (const auto& [row, expert, columns] : samples.rows_by_expert(layer.shape.intermediate)) {
       const std::vector<float> input = input_of(samples, row), output = samples.row_of(layer.activated, row);
       for (const std::int64_t column : columns) {
@@ -55,10 +55,10 @@ class DgradDownStage final : public GemmStage {
                                                 : samples.row_of(layer.gathered, row);
   }
 
-  std::vector<Comparison> compare_fused(const PassSamples& samples) const {
+  std::vector<StageComparison> compare_fused(const PassSamples& samples) const {
     const ExpertLayer& layer = parts().layer;
     const std::int64_t half = layer.shape.intermediate;
-    Comparison d_up, weighted, d_gate = gates_of_whole_rows(samples), of_parts;
+    StageComparison d_up, weighted, d_gate = gates_of_whole_rows(samples), of_parts;
     for (const auto& [row, expert, columns] : samples.rows_by_expert(half)) {
       const std::vector<float> input = input_of(samples, row), up = samples.row_of(layer.up, row);
       const std::vector<float> own = samples.row_of(layer.d_up, row), product = samples.row_of(layer.weighted, row);
@@ -79,10 +79,10 @@ class DgradDownStage final : public GemmStage {
     return {d_up, weighted, d_gate, of_parts};
   }
 
-  Comparison gates_of_whole_rows(const PassSamples& samples) const {
+  StageComparison gates_of_whole_rows(const PassSamples& samples) const {
     const ExpertLayer& layer = parts().layer;
     const std::int64_t half = layer.shape.intermediate, hidden = layer.shape.hidden;
-    Comparison comparison;
+    StageComparison comparison;
     for (const std::int64_t row : samples.rows(kWholeRows)) {
       const std::vector<float> input = input_of(samples, row), up = samples.row_of(layer.up, row);
       std::vector<double> gradient(static_cast<std::size_t>(half), 0.0);
@@ -109,9 +109,9 @@ class DgradUpStage final : public GemmStage {
   explicit DgradUpStage(const PassParts& parts)
       : GemmStage(Stage::kDgradUp, parts, parts.backward().dgrad_up, up_data(parts), {parts.rows(parts.layer.down)}) {}
 
-  std::vector<Comparison> compare(const PassSamples& samples) const override {
+  std::vector<StageComparison> compare(const PassSamples& samples) const override {
     const ExpertLayer& layer = parts().layer;
-    Comparison comparison;
+    StageComparison comparison;
     for (const auto& [row, expert, columns] : samples.rows_by_expert(layer.shape.hidden)) {
       const std::vector<float> input = samples.row_of(layer.d_up, row), output = samples.row_of(layer.down, row);
       for (const std::int64_t column : columns) {

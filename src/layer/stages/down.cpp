@@ -15,10 +15,10 @@ class DownStage final : public GemmStage {
   explicit DownStage(const PassParts& parts)
       : GemmStage(Stage::kDown, parts, parts.plan.down, data_of(parts), {parts.rows(parts.layer.down)}) {}
 
-  std::vector<Comparison> compare(const PassSamples& samples) const override {
+  std::vector<StageComparison> compare(const PassSamples& samples) const override {
     const ExpertLayer& layer = parts().layer;
     const std::int64_t width = layer.shape.hidden;
-    Comparison comparison;
+    StageComparison comparison;
     for (const auto& [row, expert, columns] : samples.rows_by_expert(width)) {
       const std::vector<float> input = samples.row_of(layer.activated, row), output = samples.row_of(layer.down, row);
       for (const std::int64_t column : columns) {

@@ -14,8 +14,8 @@ class GatherStage final : public PassStage {
 
   void run() override { gather_rows(parts().layer.system, from_.view(), parts().dispatch.token.data(), outputs()[0]); }
 
-  std::vector<Comparison> compare(const PassSamples& samples) const override {
-    Comparison comparison;
+  std::vector<StageComparison> compare(const PassSamples& samples) const override {
+    StageComparison comparison;
     for (const std::int64_t row : samples.rows()) {
       const std::vector<float> from = samples.token_row(from_, row);
       const std::vector<float> gathered = samples.row_of(parts().layer.gathered, row);

@@ -20,9 +20,9 @@ class SwigluGradientStage final : public PassStage {
                     {outputs()[0], outputs()[1], static_cast<float*>(outputs()[2].data)});
   }
 
-  std::vector<Comparison> compare(const PassSamples& samples) const override {
+  std::vector<StageComparison> compare(const PassSamples& samples) const override {
     const ExpertLayer& layer = parts().layer;
-    Comparison d_up, weighted, d_gate;
+    StageComparison d_up, weighted, d_gate;
     for (const std::int64_t row : samples.rows()) {
       const std::vector<float> up = samples.row_of(layer.up, row), gradient = samples.row_of(layer.activated, row);
       const std::vector<float> own = samples.row_of(layer.d_up, row), product = samples.row_of(layer.weighted, row);

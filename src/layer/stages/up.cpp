@@ -25,11 +25,11 @@ class UpStage final : public GemmStage {
       : GemmStage(Stage::kUp, parts, parts.plan.up, data_of(parts), outputs_of(parts)) {}
 
   /// What is fused is compared with what its three stages would give from x itself.
-  std::vector<Comparison> compare(const PassSamples& samples) const override {
+  std::vector<StageComparison> compare(const PassSamples& samples) const override {
     const ExpertLayer& layer = parts().layer;
     const bool gather = parts().plan.up.gather, swiglu = parts().plan.up.swiglu, keep = parts().plan.up.keep;
     const std::int64_t half = layer.shape.intermediate;
-    Comparison comparison, kept;
+    StageComparison comparison, kept;
     for (const auto& [row, expert, columns] : samples.rows_by_expert(swiglu ? half : 2 * half)) {
       const std::vector<float> input = gather ? samples.token_row(row) : samples.row_of(layer.gathered, row);
       const std::vector<float> output = samples.row_of(parts().up_output(), row);

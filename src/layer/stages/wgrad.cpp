@@ -23,9 +23,9 @@ class WgradStage final : public GemmStage {
         operands_(operands) {}
 
   /// Every expert's: of all its rows, in a few columns of either operand.
-  std::vector<Comparison> compare(const PassSamples& samples) const override {
+  std::vector<StageComparison> compare(const PassSamples& samples) const override {
     const auto& [problem, a, b, d_weights] = operands_;
-    Comparison comparison("expert");
+    StageComparison comparison("expert");
     for (std::int64_t expert = 0; expert < problem.experts; ++expert) {
       const auto n = samples.columns_of_expert(problem.n, expert), k = samples.columns_of_expert(problem.k, expert);
       const std::vector<double> sums = sums_of(samples.columns_of_rows(a, expert, problem.gather, n),
