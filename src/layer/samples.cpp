@@ -91,11 +91,22 @@ std::vector<float> PassSamples::token_row(const Tensor& tensor, std::int64_t row
   return std::vector<float>(static_cast<std::size_t>(tensor.view().width()), 0.0f);
 }
 
-std::vector<float> PassSamples::column_of(const Tensor& tensor, std::int64_t expert, std::int64_t column) const {
+std::vector<std::vector<float>> PassSamples::columns_of(const Tensor& tensor, std::int64_t expert,
+                                                        const std::vector<std::int64_t>& columns) const {
   const std::int64_t height = tensor.view().shape[1], width = tensor.view().width();
   std::vector<std::int64_t> elements;
-  for (std::int64_t i = 0; i < height; ++i) elements.push_back((expert * height + i) * width + column);
-  return to_host_at(parts_.layer.system, tensor.view(), elements);
+  for (const std::int64_t column : columns) {
+    for (std::int64_t i = 0; i < height; ++i) elements.push_back((expert * height + i) * width + column);
+  }
+  const std::vector<float> values = to_host_at(parts_.layer.system, tensor.view(), elements);
+  std::vector<std::vector<float>> found;
+  for (auto first = values.begin(); first != values.end(); first += height) found.emplace_back(first, first + height);
+  return found;
+}
+
+std::vector<float> PassSamples::matrix_of(const Tensor& tensor, std::int64_t expert) const {
+  const std::int64_t count = tensor.view().shape[1] * tensor.view().width();
+  return to_host(parts_.layer.system, tensor.view(), expert * count, count);
 }
 
 std::vector<float> PassSamples::columns_of_rows(const Tensor& tensor, std::int64_t expert, bool by_token,

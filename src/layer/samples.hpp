@@ -67,8 +67,10 @@ class PassSamples {
   std::vector<float> token_row(std::int64_t row) const;
   std::vector<float> token_row(const Tensor& tensor, std::int64_t row) const;
   float gate_gradient(std::int64_t row) const;
-  /// A column of an expert's matrix, in a tensor [E, height, width].
-  std::vector<float> column_of(const Tensor& tensor, std::int64_t expert, std::int64_t column) const;
+  /// Of an expert's matrix, in a tensor [E, height, width], some columns, each whole; or all of it.
+  std::vector<std::vector<float>> columns_of(const Tensor& tensor, std::int64_t expert,
+                                             const std::vector<std::int64_t>& columns) const;
+  std::vector<float> matrix_of(const Tensor& tensor, std::int64_t expert) const;
 
   /// Some columns of an expert's rows, [rows, columns]; of a tensor by token, those of the rows' tokens.
   std::vector<float> columns_of_rows(const Tensor& tensor, std::int64_t expert, bool by_token,

@@ -40,9 +40,9 @@ class DgradDownStage final : public GemmStage {
     StageComparison comparison;
     for (const auto& [row, expert, columns] : samples.rows_by_expert(layer.shape.intermediate)) {
       const std::vector<float> input = input_of(samples, row), output = samples.row_of(layer.activated, row);
-      for (const std::int64_t column : columns) {
-        comparison.add(row, output[static_cast<std::size_t>(column)],
-                       dot(input, samples.column_of(layer.down_weights, expert, column)));
+      const auto weights = samples.columns_of(layer.down_weights, expert, columns);
+      for (std::size_t i = 0; i < columns.size(); ++i) {
+        comparison.add(row, output[static_cast<std::size_t>(columns[i])], dot(input, weights[i]));
       }
     }
     return {comparison};
@@ -63,9 +63,10 @@ class DgradDownStage final : public GemmStage {
       const std::vector<float> input = input_of(samples, row), up = samples.row_of(layer.up, row);
       const std::vector<float> own = samples.row_of(layer.d_up, row), product = samples.row_of(layer.weighted, row);
       const double gate = samples.gates()[static_cast<std::size_t>(row)];
-      for (const std::int64_t column : columns) {
-        const auto a = static_cast<std::size_t>(column), b = static_cast<std::size_t>(half + column);
-        const double gradient = dot(input, samples.column_of(layer.down_weights, expert, column));
+      const auto weights = samples.columns_of(layer.down_weights, expert, columns);
+      for (std::size_t i = 0; i < columns.size(); ++i) {
+        const auto a = static_cast<std::size_t>(columns[i]), b = static_cast<std::size_t>(half) + a;
+        const double gradient = dot(input, weights[i]);
         const SwigluGradient expected = swiglu_gradient_at(up[a], up[b], gate, gradient);
         d_up.add(row, own[a], expected.a);
         d_up.add(row, own[b], expected.b);
@@ -81,15 +82,15 @@ class DgradDownStage final : public GemmStage {
 
   StageComparison gates_of_whole_rows(const PassSamples& samples) const {
     const ExpertLayer& layer = parts().layer;
-    const std::int64_t half = layer.shape.intermediate, hidden = layer.shape.hidden;
+    const std::int64_t half = layer.shape.intermediate;
     StageComparison comparison;
     for (const std::int64_t row : samples.rows(kWholeRows)) {
       const std::vector<float> input = input_of(samples, row), up = samples.row_of(layer.up, row);
+      const std::vector<float> weights = samples.matrix_of(layer.down_weights, samples.expert_of(row));
       std::vector<double> gradient(static_cast<std::size_t>(half), 0.0);
-      for (std::int64_t i = 0; i < hidden; ++i) {
-        const std::vector<float> weights = samples.row_of(layer.down_weights, samples.expert_of(row) * hidden + i);
-        const double factor = input[static_cast<std::size_t>(i)];
-        for (std::size_t j = 0; j < gradient.size(); ++j) gradient[j] += factor * double{weights[j]};
+      for (std::size_t i = 0; i < input.size(); ++i) {
+        const float* own = &weights[i * gradient.size()];
+        for (std::size_t j = 0; j < gradient.size(); ++j) gradient[j] += double{input[i]} * double{own[j]};
       }
       double sum = 0.0;
       for (std::size_t j = 0; j < gradient.size(); ++j) sum += gradient[j] * silu(up[j]) * up[gradient.size() + j];
@@ -114,9 +115,9 @@ class DgradUpStage final : public GemmStage {
     StageComparison comparison;
     for (const auto& [row, expert, columns] : samples.rows_by_expert(layer.shape.hidden)) {
       const std::vector<float> input = samples.row_of(layer.d_up, row), output = samples.row_of(layer.down, row);
-      for (const std::int64_t column : columns) {
-        comparison.add(row, output[static_cast<std::size_t>(column)],
-                       dot(input, samples.column_of(layer.up_weights, expert, column)));
+      const auto weights = samples.columns_of(layer.up_weights, expert, columns);
+      for (std::size_t i = 0; i < columns.size(); ++i) {
+        comparison.add(row, output[static_cast<std::size_t>(columns[i])], dot(input, weights[i]));
       }
     }
     return {comparison};
