@@ -4,7 +4,7 @@ import math
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from plot_results import base_name, differences, distinct, format_percent, format_value, is_number, metric_words, plural, quality_of
+from plot_results import STAGES, base_name, differences, distinct, format_percent, format_value, is_number, metric_words, plural, quality_of
 from plot_style import (GREY, colour_of, draw_point, how_style, label_points, legend_of, plt, short,
                         symlog_threshold, titled)
 
@@ -130,7 +130,7 @@ def draw_timing(experiment, layer):
     axes.use_sticky_edges = False  # a box does not begin at the axis
     floors = any(s.floor_ms() is not None for s in settings)
     modelled = any(s.how == "modelled" for s in settings)
-    axes.set_xlabel(("layer, ms: modelled, and 90% of the model's cases" if modelled else "layer, ms: samples, quartiles, median") + ("\ndotted diamond: modelled floor of the two GEMMs" if floors else ""))
+    axes.set_xlabel(("layer, ms: modelled, and 90% of the model's cases" if modelled else "layer, ms: samples, quartiles, median") + ("\ndotted diamond: modelled floor of the GEMMs" if floors else ""))
     name_rows(axes, [s.title for s in settings])
     if ratios:
         for row, setting in enumerate(settings):
@@ -141,6 +141,32 @@ def draw_timing(experiment, layer):
         panels[1].set_xlabel("speed-up, 90% of the model's cases" if modelled else "speed-up, 95% interval")
         panels[1].xaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
         panels[1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}×"))
+    return figure
+
+
+def draw_parts(experiment, layer):
+    """A row for each stage, in the order of the layer; a mark for each strategy."""
+    settings = [s for s in experiment.of_layer(layer) if s.parts()]
+    if not settings:
+        raise NothingToDraw("no times of stages: no layer, or it was not run")
+    ran = distinct(stage for s in settings for stage in s.parts())
+    stages = [stage for stage in STAGES.values() if stage in ran]
+    which = f" (layer {layer})" if len(experiment.layers) > 1 else ""
+    what = "stages of the training pass" if any(s.trains() for s in settings) else "stages of the layer"
+    figure, [[axes]] = titled(experiment, (6.4, (0.2 + 0.07 * len(settings)) * len(stages) + 1.6), f"{what}{which}, {hows_words(settings)}")
+    step = 0.8 / len(settings)
+    for place, setting in enumerate(settings):
+        for stage, (value, low, high) in setting.parts().items():
+            row = stages.index(stage) - 0.4 + step * (place + 0.5)
+            draw_point(axes, value, row, setting.label, setting.how, x_span=(low, high))
+    for row in range(1, len(stages)):
+        axes.axhline(row - 0.5, color="0.87", linewidth=0.6)
+    axes.grid(axis="y", visible=False)
+    name_rows(axes, stages)
+    axes.set_xlim(0, None)
+    modelled = any(s.how == "modelled" for s in settings)
+    axes.set_xlabel("ms (modelled, 90% of the model's cases)" if modelled else "ms (median, quartiles)")
+    legend_of(figure, distinct(s.label for s in settings), distinct(s.how for s in settings), models_of(settings))
     return figure
 
 
@@ -371,5 +397,5 @@ def draw_speedup(experiments):
 
 
 FIGURES = {"load": draw_load, "utilisation": draw_utilisation, "pareto": draw_pareto, "tiles": draw_tiles, "timing": draw_timing,
-           "documented": draw_documented}
+           "parts": draw_parts, "documented": draw_documented}
 KINDS = [*FIGURES, "speedup"]

@@ -44,7 +44,8 @@ def format_loss(share):
 
 
 METRIC_WORDS = {"dropped_gate_mass": "lost gate mass", "mean_square_dropped_mass": "square of lost gate mass", "tile_utilisation": "utilisation",
-                "speedup": "speed-up", "end_to_end_speedup": "end-to-end speed-up"}
+                "speedup": "speed-up", "end_to_end_speedup": "end-to-end speed-up",
+                "forward_speedup": "forward speed-up", "backward_speedup": "backward speed-up"}
 
 
 def metric_words(metric):
@@ -57,6 +58,14 @@ def distinct(values):
 
 def how_of(kind, timed):
     return "modelled" if kind == "modelled" else "reduced" if timed.get("cpu_reduced") else "measured"
+
+
+BACKWARD_GEMMS = ("dgrad_down", "wgrad_down", "dgrad_up", "wgrad_up")
+
+STAGES = {"forward_ms": "forward", "gather_ms": "gather", "up_ms": "up-projection", "activation_ms": "SwiGLU", "down_ms": "down-projection", "combine_ms": "combine",
+          "backward_ms": "backward", "gather_dy_ms": "gather of dY", "dgrad_down_ms": "data gradient, down", "swiglu_gradient_ms": "SwiGLU gradient",
+          "wgrad_down_ms": "weight gradient, down", "dgrad_up_ms": "data gradient, up", "combine_dx_ms": "combine of dX",
+          "gather_again_ms": "gather again", "wgrad_up_ms": "weight gradient, up"}
 
 
 class Setting:
@@ -84,6 +93,19 @@ class Setting:
             if is_number(record.get("speedup_of_sums")):
                 self.speedup = (record["speedup_of_sums"], None, None)
 
+    def trains(self):
+        return (self.record.get("timing") or {}).get("pass") == "training"
+
+    def parts(self):
+        """{stage in words: (ms, low, high)} of the stages that ran; of a training pass with the sums of either way."""
+        found = {}
+        for key, words in STAGES.items():
+            series = (self.record.get("timing") or {}).get(key) or {}
+            value, *span = [series.get(name) for name in (("value", "low", "high") if "value" in series else ("median", "lower_quartile", "upper_quartile"))]
+            if is_number(value):
+                found[words] = (value, *span)
+        return found
+
     def tile_rows(self):
         """Rows of whole tiles, on which a GEMM's time depends: comparable across tile sizes. None if it is not known."""
         record = self.record
@@ -95,9 +117,11 @@ class Setting:
         return round((useful[0] - useful[1] - useful[2]) / record["tile_utilisation"])
 
     def floor_ms(self):
-        """The modelled floor of the two GEMMs, or None."""
-        floors = (self.record.get("timing") or {}).get("floors") or {}
-        parts = [(floors.get(gemm) or {}).get("ms") for gemm in ("up", "down")]
+        """The modelled floor of the pass's GEMMs, or None."""
+        timing = self.record.get("timing") or {}
+        floors = timing.get("floors") or {}
+        gemms = ("up", "down", *BACKWARD_GEMMS) if self.trains() else ("up", "down")
+        parts = [(floors.get(gemm) or {}).get("ms") for gemm in gemms]
         return sum(parts) if all(map(is_number, parts)) else None
 
 

@@ -87,6 +87,8 @@ void print_plan(const std::vector<ExperimentConfig>& configs, const System& syst
     fmt::print(stderr, "{}: {} memory needed: {} bytes ({:.1f} MiB: routing and rounding {:.1f}, layer {:.1f})\n",
                config.file, system.is_cuda() ? "device" : "host", memory.on_system(), mib(memory.on_system()),
                mib(memory.routing_bytes), mib(memory.layer_bytes));
+    const std::string kept = kept_words(config, system.device());
+    if (!kept.empty()) fmt::print(stderr, "{}: {}\n", config.file, kept);
     fmt::print(stderr, "{}: host memory needed for input and results: {:.1f} MiB\n", config.file,
                mib(memory.host_bytes));
     const ModelledGpu& gpu = modelled[static_cast<std::size_t>(&config - configs.data())];

@@ -63,11 +63,21 @@ std::vector<double> divided(std::vector<double> times, const std::vector<double>
 }
 
 /// Neither the layer nor one of its GEMMs: memory and launches pace it.
-bool is_stage(std::string_view metric) { return metric != "layer_ms" && metric != "up_ms" && metric != "down_ms"; }
+bool is_pass(std::string_view metric) {
+  return metric == "layer_ms" || metric == "forward_ms" || metric == "backward_ms";
+}
+
+bool is_gemm(std::string_view metric) {
+  return std::any_of(kStages.begin(), kStages.end(),
+                     [&](const StageInfo& stage) { return stage.metric == metric && !stage.gemm.empty(); });
+}
+
+/// Neither the whole of a pass nor one of its GEMMs.
+bool is_stage(std::string_view metric) { return !is_pass(metric) && !is_gemm(metric); }
 
 double margin_of(std::string_view metric, const CompareThresholds& thresholds) {
   if (is_stage(metric)) return thresholds.stage_margin;
-  return metric == "layer_ms" ? thresholds.layer_margin : thresholds.gemm_margin;
+  return is_pass(metric) ? thresholds.layer_margin : thresholds.gemm_margin;
 }
 
 /// Whether a series of this metric has samples and is not too short to be judged.
@@ -184,7 +194,9 @@ std::vector<Quotient> quotients_of(const json& strategy, const json* none) {
   if (strategy["timing"].is_null() || is_modelled(strategy)) return quotients;
   const Yardstick yardstick = yardstick_of({strategy, strategy, none, none});
   if (yardstick.name.empty()) return quotients;
-  for (const char* metric : {"layer_ms", "up_ms", "down_ms"}) {
+  for (const TimeMetric& known : kTimeMetrics) {
+    const std::string metric(known.name);
+    if (is_stage(metric)) continue;
     const std::vector<double> times = series_of(strategy, metric), ratios = divided(times, yardstick.base);
     if (ratios.empty()) continue;
     quotients.push_back({metric, yardstick.name, quantile(ratios, 0.5), quantile(times, 0.5), ratios.size()});

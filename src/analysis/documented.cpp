@@ -135,10 +135,10 @@ DocumentedRecord compare_one(const DocumentedFigure& figure, const ExperimentRec
   } else if (reduced) {
     record.verdict = Verdict::kNotMeasured;
     record.why = "measured on a reduced CPU layer; not comparable";
-    if (figure.metric == "speedup") record.why += explain_tiles(*network, networks);
+    if (is_speedup(figure.metric)) record.why += explain_rows(figure.metric, *network, experiment);
   } else {
     record.verdict = Verdict::kDiffers;
-    record.why = explain_difference(figure, *value, *network, networks, experiment);
+    record.why = explain_difference(figure, *value, *network, experiment);
   }
   return record;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/format.hpp"
+#include "model/tile_cost.hpp"
 #include "records/metric_catalogue.hpp"
 
 namespace tatr {
@@ -183,8 +184,29 @@ std::string explain_tiles(const NetworkRecord& network, const std::vector<Networ
                      static_cast<double>(none->metrics.tiles) / static_cast<double>(network.metrics.tiles));
 }
 
+bool is_speedup(const std::string& metric) {
+  return metric == "speedup" || metric == "forward_speedup" || metric == "backward_speedup";
+}
+
+std::string explain_rows(const std::string& metric, const NetworkRecord& network, const ExperimentRecord& experiment) {
+  const NetworkRecord* none = find_none(network, experiment.network);
+  const bool training = experiment.config.layer && experiment.config.layer->training;
+  const bool by_tiles_alone = metric == "forward_speedup" || !training;
+  if (by_tiles_alone || none == nullptr || network.own_tiles || network.layers.size() != 1) {
+    return explain_tiles(network, experiment.network);
+  }
+  const bool both = metric == "speedup";
+  const auto rows = [&](const NetworkRecord& of) {
+    const RoundingMetrics& metrics = first_layer(experiment, of).metrics;
+    return backward_rows(metrics) + (both ? forward_rows(metrics) : 0.0);
+  };
+  if (!(rows(network) > 0)) return {};
+  return fmt::format("; whole tiles, and of weight gradients whole steps of {} rows, give {:.2f}× alone",
+                     kReductionStep, rows(*none) / rows(network));
+}
+
 std::string explain_difference(const DocumentedFigure& figure, double measured, const NetworkRecord& network,
-                               const std::vector<NetworkRecord>& networks, const ExperimentRecord& experiment) {
+                               const ExperimentRecord& experiment) {
   const std::string& metric = figure.metric;
   const double load = mean_load(experiment);
   const double tile = static_cast<double>(network.metrics.tile);
@@ -209,7 +231,7 @@ std::string explain_difference(const DocumentedFigure& figure, double measured, 
   if (metric == "mean_dropped_probability" && !experiment.routing.empty() && measured > 0) {
     return explain_probability(figure, measured, experiment);
   }
-  if (metric == "speedup") return explain_ratio(figure.value, measured) + explain_tiles(network, networks);
+  if (is_speedup(metric)) return explain_ratio(figure.value, measured) + explain_rows(metric, network, experiment);
   if (metric == "estimated_perplexity_change" && network.quality.post_hoc) {
     const PerplexityEstimate& ours = *network.quality.post_hoc;
     return fmt::format("we estimate {} to {}, if all layers were like this one", format_change(ours.low),

@@ -150,8 +150,8 @@ void set_quality(NetworkRecord& network, const ExperimentRecord& experiment) {
 }  // namespace
 
 bool same_shape(const LayerTiming& a, const LayerTiming& b) {
-  return a.kind == b.kind && a.backend == b.backend && a.cpu_reduced == b.cpu_reduced && a.hidden == b.hidden &&
-         a.intermediate == b.intermediate;
+  return a.kind == b.kind && a.training == b.training && a.backend == b.backend && a.cpu_reduced == b.cpu_reduced &&
+         a.hidden == b.hidden && a.intermediate == b.intermediate;
 }
 
 std::int64_t tile_group(const StrategyRecord& record, const ExperimentConfig& config) {
@@ -164,8 +164,14 @@ std::optional<double> median_of(const TimingSeries& series) {
 }
 
 std::optional<double> gemm_ms(const LayerTiming& timing) {
-  const std::optional<double> up = median_of(timing.of(Stage::kUp)), down = median_of(timing.of(Stage::kDown));
-  return up && down ? std::optional(*up + *down) : std::nullopt;
+  double sum = 0.0;
+  for (const StageInfo& stage : kStages) {
+    if (stage.gemm.empty() || (stage.backward && !timing.training)) continue;
+    const std::optional<double> ms = median_of(timing.of(stage.stage));
+    if (!ms) return std::nullopt;
+    sum += *ms;
+  }
+  return sum;
 }
 
 std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment) {

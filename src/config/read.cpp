@@ -67,6 +67,15 @@ void spell_out(json& config) {
   }
 }
 
+/// A forward pass is not spelled out, so that configs which knew no other keep their hash.
+void spell_out_pass(json& layer) {
+  if (layer.value("pass", "forward") == "forward") {
+    layer.erase("pass");
+  } else if (!layer.contains("grad_dtype")) {
+    layer["grad_dtype"] = "bf16";
+  }
+}
+
 void spell_out_defaults(json& config) {
   json& source = config["router"]["source"];
   if (source.contains("tensor") && !source["tensor"].is_array()) source["tensor"] = json::array({source["tensor"]});
@@ -80,6 +89,7 @@ void spell_out_defaults(json& config) {
   if (layer.is_object() && !layer.contains("cpu")) {
     layer["cpu"] = {{"hidden", layer["hidden"]}, {"intermediate", layer["intermediate"]}};
   }
+  if (layer.is_object()) spell_out_pass(layer);
 }
 
 SourceConfig build_source(const json& from, const std::string& file) {
@@ -313,7 +323,14 @@ LayerConfig build_layer(const json& from, const std::string& file) {
   layer.place = {file, "/layer"};
   layer.hidden = from["hidden"];
   layer.intermediate = from["intermediate"];
-
+  layer.training = from.contains("pass");
+  layer.fp32_gradients = from.value("grad_dtype", "") == "fp32";
+  if (from.contains("grad_dtype") && !layer.training) {
+    refuse(file, "/layer/grad_dtype",
+           from["grad_dtype"].dump() +
+               " is not allowed in a forward pass, which has no gradients; expected "
+               "\"pass\": \"training\" beside it");
+  }
   layer.backend = from["backend"];
   layer.fuse_gather = from["fuse"]["gather"];
   layer.fuse_swiglu = from["fuse"]["swiglu"];

@@ -46,8 +46,8 @@ LayerTiming ModelledLayer::model(std::size_t index) const {
   const LayerShape shape = layer_shape(whole_, device);
   LayerOptions options = layer_options(whole_, setting, rounded.tile_of_expert);
   options.backend = kModelledBackEnd;
-  const ForwardPlan plan =
-      plan_forward_with(named_back_end(kModelledBackEnd, options.backend_place), shape, options, device);
+  const LayerPlan plan =
+      plan_layer_with(named_back_end(kModelledBackEnd, options.backend_place), shape, options, device);
   options.fuse_gather = plan.up.gather;
   options.fuse_swiglu = plan.up.swiglu;
   const ModelledForward forward = model_forward(gpu_, shape, options, rounded.metrics.counts_after);
@@ -71,7 +71,7 @@ LayerTiming ModelledLayer::model(std::size_t index) const {
   }
   timing.uniform_ms = forward.uniform_ms;
   if (verified_) verified_->add_output_error(index, timing);
-  add_rates(timing, forward.layer_ms, rounded.metrics);
+  add_rates(timing, rounded.metrics);
   return timing;
 }
 

@@ -170,9 +170,20 @@ void LayerTimer::sample() {
   }
 }
 
+/// Of a setting's stages forward, or backward, round by round.
+std::vector<double> LayerTimer::sum_of_stages(std::size_t index, bool backward) const {
+  const auto& stages = verified_.pass(index).stages();
+  const Series& series = series_[settings_[index].layer];
+  std::vector<double> sum(series.total_ms.size(), 0.0);
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    if (stages[i]->backward() == backward) sum = sum_of(std::move(sum), series.stage_ms[i]);
+  }
+  return sum;
+}
+
 LayerTiming LayerTimer::describe(std::size_t index) const {
   const Sampled& sampled = settings_[index];
-  const ForwardPass& pass = verified_.pass(index);
+  const LayerPass& pass = verified_.pass(index);
   const LayerConfig& asked = *request_.config.layer;
   LayerTiming timing;
   timing.backend = pass.backend();
@@ -191,6 +202,12 @@ LayerTiming LayerTimer::describe(std::size_t index) const {
   for (std::size_t i = 0; i < pass.stages().size(); ++i) {
     timing.of(pass.stages()[i]->stage()) = series_of(series_[sampled.layer].stage_ms[i]);
   }
+  timing.training = pass.trains();
+  if (timing.training) {
+    timing.forward_ms = series_of(sum_of_stages(index, false));
+    timing.backward_ms = series_of(sum_of_stages(index, true));
+    timing.kept_bytes_per_row = kept_bytes_per_row(timing.intermediate, verified_.layer().dtype);
+  }
   if (sampled.yardstick) {
     timing.uniform_samples_ms = series_[sampled.uniform].total_ms;
     timing.uniform_ms = quantile(timing.uniform_samples_ms, 0.5);
@@ -198,7 +215,7 @@ LayerTiming LayerTimer::describe(std::size_t index) const {
   verified_.add_output_error(index, timing);
   timing.sm_clock_mhz = sm_clock_mhz_;
   timing.power_w = power_w_;
-  add_rates(timing, timing.layer_ms.median, request_.rounded[index].metrics);
+  add_rates(timing, request_.rounded[index].metrics);
   add_floors(timing, request_.rounded[index].metrics);
   add_speedups(timing, index);
   return timing;
@@ -207,10 +224,23 @@ LayerTiming LayerTimer::describe(std::size_t index) const {
 void LayerTimer::add_floors(LayerTiming& timing, const RoundingMetrics& metrics) const {
   const std::optional<DeviceRates> rates = rates_of(system_.device().name);
   if (!rates) return;
-  const std::int64_t hidden = timing.hidden, intermediate = timing.intermediate;
-  const std::int64_t up_out = timing.fuses_swiglu ? intermediate : 2 * intermediate;
-  timing.up_floor = floor_of(*rates, metrics, {hidden, 2 * intermediate, up_out}, verified_.layer().dtype);
-  timing.down_floor = floor_of(*rates, metrics, {intermediate, hidden, hidden}, verified_.layer().dtype);
+  const std::int64_t hidden = timing.hidden, half = timing.intermediate;
+  const DType dtype = verified_.layer().dtype;
+  const auto rows_times_weights = [&](Stage stage, const GemmWidths& widths) {
+    timing.floor_of(stage) = floor_of(*rates, metrics, widths, dtype);
+  };
+  // What a fused SwiGLU gives is narrower than what it is made of, unless that is kept, too.
+  const std::int64_t up_out = !timing.fuses_swiglu ? 2 * half : timing.training ? 3 * half : half;
+  rows_times_weights(Stage::kUp, {hidden, 2 * half, up_out});
+  rows_times_weights(Stage::kDown, {half, hidden, hidden});
+  if (!timing.training) return;
+  const bool fused =
+      timing.of(Stage::kSwigluGradient).samples.empty();  // reads the product, and writes its gradient and one more
+  rows_times_weights(Stage::kDgradDown, {hidden, half, fused ? 5 * half : half});
+  rows_times_weights(Stage::kDgradUp, {2 * half, hidden, hidden});
+  const DType gradient = *verified_.layer().shape.gradients;
+  timing.floor_of(Stage::kWgradDown) = weight_gradient_floor(*rates, metrics, {hidden, half}, dtype, gradient);
+  timing.floor_of(Stage::kWgradUp) = weight_gradient_floor(*rates, metrics, {hidden, 2 * half}, dtype, gradient);
 }
 
 /// Against `none` at the same tile, from pairs of the same round.
@@ -219,6 +249,10 @@ void LayerTimer::add_speedups(LayerTiming& timing, std::size_t index) const {
   if (!none) return;
   const Sampled &base = settings_[*none], &own = settings_[index];
   timing.speedup = paired_ratio(series_[base.layer].total_ms, series_[own.layer].total_ms);
+  if (timing.training) {
+    timing.forward_speedup = paired_ratio(sum_of_stages(*none, false), sum_of_stages(index, false));
+    timing.backward_speedup = paired_ratio(sum_of_stages(*none, true), sum_of_stages(index, true));
+  }
   const auto end_to_end = [&](const Sampled& sampled) {
     const std::vector<double> rounded = sum_of(series_[sampled.layer].total_ms, series_[sampled.rounding].total_ms);
     return router_ ? sum_of(rounded, series_[*router_].total_ms) : rounded;

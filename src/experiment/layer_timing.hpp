@@ -46,6 +46,7 @@ class LayerTimer {
 
   void sample();
   LayerTiming describe(std::size_t setting) const;
+  std::vector<double> sum_of_stages(std::size_t setting, bool backward) const;
   void add_floors(LayerTiming& timing, const RoundingMetrics& metrics) const;
   void add_speedups(LayerTiming& timing, std::size_t setting) const;
   void warn_of(std::size_t setting, const LayerTiming& timing);

@@ -10,7 +10,7 @@ VerifiedLayer::VerifiedLayer(const TimingRequest& request, System& system)
       output_errors_(request.settings.size()) {
   for (std::size_t i = 0; i < request.settings.size(); ++i) {
     const Rounded& rounded = request.rounded[i];
-    passes_.push_back(std::make_unique<ForwardPass>(
+    passes_.push_back(std::make_unique<LayerPass>(
         layer_, rounded.dispatch, layer_options(request.config, request.settings[i], rounded.tile_of_expert)));
   }
 }
@@ -21,7 +21,7 @@ void VerifiedLayer::verify() {
   for (std::size_t i = 0; i < passes_.size(); ++i) {
     checked.next();
     request_.progress({"checking the outputs of " + name_of(request_.settings[i]), checked.words()});
-    ForwardPass& pass = *passes_[i];
+    LayerPass& pass = *passes_[i];
     tatr::verify(pass);
     if (!none && request_.settings[i].strategy->kind == StrategyKind::kNone) none = i;
     if (!request_.config.layer->autotune) continue;

@@ -38,7 +38,7 @@ class VerifiedLayer {
 
   ExpertLayer& layer() { return layer_; }
   const ExpertLayer& layer() const { return layer_; }
-  ForwardPass& pass(std::size_t setting) const { return *passes_[setting]; }
+  LayerPass& pass(std::size_t setting) const { return *passes_[setting]; }
 
   /// The output's distance to that of `none`, where there is one; after verify().
   void add_output_error(std::size_t setting, LayerTiming& timing) const;
@@ -46,7 +46,7 @@ class VerifiedLayer {
  private:
   const TimingRequest& request_;
   ExpertLayer layer_;
-  std::vector<std::unique_ptr<ForwardPass>> passes_;  // by setting
+  std::vector<std::unique_ptr<LayerPass>> passes_;  // by setting
   std::vector<std::optional<OutputError>> output_errors_;
 };
 

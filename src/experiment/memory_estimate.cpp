@@ -1,5 +1,7 @@
 #include "experiment/memory_estimate.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 
@@ -53,6 +55,16 @@ MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& sys
   return estimate;
 }
 
+std::string kept_words(const ExperimentConfig& config, const DeviceInfo& device) {
+  if (!config.layer || !config.layer->training) return {};
+  const LayerShape shape = layer_shape(config, device);
+  const std::int64_t bytes = kept_bytes_per_row(shape.intermediate, gemm_dtype(device));
+  return fmt::format(
+      "kept of each row for the backward pass: {} bytes (the up-projection's product, token and gate), {:.1f} MiB at "
+      "most",
+      bytes, static_cast<double>(bytes) * static_cast<double>(shape.most_rows) / 1048576.0);
+}
+
 void check_memory(const ExperimentConfig& config, const System& system) {
   const MemoryEstimate need = estimate_memory(config, system);
   const std::size_t on_host = need.host_bytes + (system.is_cuda() ? 0 : need.on_system());
@@ -64,10 +76,12 @@ void check_memory(const ExperimentConfig& config, const System& system) {
 }
 
 std::size_t estimate_result_bytes(const ExperimentConfig& config) {
-  constexpr std::size_t kFixed = 4096, kPerExpert = 100, kPerSample = 300;  // four lists by expert, eight series
+  constexpr std::size_t kFixed = 4096, kPerExpert = 100;  // four lists by expert
+  const bool trains = config.layer && config.layer->training;
+  const std::size_t per_sample = trains ? 700 : 300;  // eight series, or eighteen
   const std::size_t samples = config.layer ? static_cast<std::size_t>(config.measure.samples) : 0;
   const std::size_t setting =
-      kFixed + kPerExpert * static_cast<std::size_t>(config.router.experts) + kPerSample * samples;
+      kFixed + kPerExpert * static_cast<std::size_t>(config.router.experts) + per_sample * samples;
   const SourceShape shape = shape_of(config.router);
   const std::size_t groups = shape.groups > 1 ? shape.groups * sizeof(RoundingMetrics) : 0;
   return kFixed + config.effective_json.size() + shape.layers * settings_of(config).size() * (setting + groups);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "device/system.hpp"
 #include "options/options.hpp"
@@ -16,6 +17,9 @@ struct MemoryEstimate {
 };
 
 MemoryEstimate estimate_memory(const ExperimentConfig& config, const System& system);
+
+/// Of a training pass, what it keeps of each row from forward to backward; else empty.
+std::string kept_words(const ExperimentConfig& config, const DeviceInfo& device);
 
 /// Throws OutOfMemoryError, with need and have, where the system or the host cannot give what the experiment takes.
 void check_memory(const ExperimentConfig& config, const System& system);

@@ -15,8 +15,12 @@ namespace tatr {
 
 namespace {
 
-/// Throws ConfigError at the layer's back end where the model does not know the layer.
+/// Throws ConfigError, at the layer's pass or back end, where the model does not know the layer.
 void check_modelled(const ExperimentConfig& config, const GpuModel& gpu) {
+  if (config.layer->training) {
+    throw ConfigError(config.layer->place.child("pass"),
+                      "training passes are measured, not modelled; --device cpu or a GPU measures this one");
+  }
   const std::string& backend = config.layer->backend;
   const ErrorPlace place = config.layer->place.child("backend");
   if (backend != "auto" && backend != kModelledBackEnd) {

@@ -28,7 +28,7 @@ struct ModelledGpu {
 GpuModel gpu_of_config(const ExperimentConfig& config);
 
 /// Nothing for a config without a layer. Throws ConfigError where the user's GPU is wanted and the model has no such
-/// layer: another back end than the project's own, or a shape that this one does not run.
+/// layer: a training pass, another back end than the project's own, or a shape that this one does not run.
 ModelledGpu modelled_gpu(const ExperimentConfig& config, const ModelChoice& choice);
 
 /// The device as the project's kernel is asked of it: it models what a Hopper GPU of so many multiprocessors would do.

@@ -1,6 +1,7 @@
 #include "experiment/settings.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "model/waves.hpp"
@@ -35,8 +36,14 @@ LayerShape layer_shape(const ExperimentConfig& config, const DeviceInfo& device)
   const LayerConfig& layer = *config.layer;
   const std::int64_t most_rows =
       config.router.tokens * config.router.top_k + config.router.experts * (most_tile(config) - 1);
-  return {config.router.tokens, config.router.experts, device.is_gpu ? layer.hidden : layer.cpu_hidden,
-          device.is_gpu ? layer.intermediate : layer.cpu_intermediate, most_rows};
+  std::optional<DType> gradients;
+  if (layer.training) gradients = device.is_gpu && !layer.fp32_gradients ? DType::kBf16 : DType::kFp32;
+  return {config.router.tokens,
+          config.router.experts,
+          device.is_gpu ? layer.hidden : layer.cpu_hidden,
+          device.is_gpu ? layer.intermediate : layer.cpu_intermediate,
+          most_rows,
+          gradients};
 }
 
 LayerOptions layer_options(const ExperimentConfig& config, const Setting& setting,
@@ -83,12 +90,12 @@ void for_each_layer(const ExperimentConfig& config, const DeviceInfo& device, Ch
 void check_settings(const ExperimentConfig& config, const DeviceInfo& device) {
   check_strategies(config, device);
   for_each_layer(config, device,
-                 [&](const LayerShape& shape, const LayerOptions& options) { plan_forward(shape, options, device); });
+                 [&](const LayerShape& shape, const LayerOptions& options) { plan_layer(shape, options, device); });
 }
 
 void check_layers(const ExperimentConfig& config, const BackEnd& back_end, const DeviceInfo& device) {
   for_each_layer(config, device, [&](const LayerShape& shape, const LayerOptions& options) {
-    could_run(back_end, gemm_problems(shape, options, device), device, options.backend_place);
+    could_run(back_end, gemms_of(unfused_plan(shape, options, device)), device, options.backend_place);
   });
 }
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "layer/expert_layer.hpp"
-#include "layer/forward_plan.hpp"
+#include "layer/layer_plan.hpp"
 #include "options/options.hpp"
 
 namespace tatr {

@@ -43,14 +43,16 @@ bool will_run(const ExperimentConfig& computed, const System& cpu) {
 
 double estimate_layer_flops(const ExperimentConfig& config, bool modelled) {
   if (!config.layer) return 0.0;
-  constexpr double kVerified = 3.0;  // once on its own, twice beside `none`
+  constexpr double kForward = 6.0, kBackward = 12.0, kBesideNone = 2.0;
   const SourceShape shape = shape_of(config.router);
-  const double passes = modelled ? kVerified : kVerified + 1.0 + static_cast<double>(config.measure.samples);
+  const double whole = modelled ? 1.0 : 2.0 + static_cast<double>(config.measure.samples);  // the first is verified
+  const double backward = config.layer->training ? kBackward * whole : 0.0;
   const double groups = shape.groups > 1 ? 2.0 : 1.0;  // the median and the fullest
   const auto rows = static_cast<double>(config.router.tokens * config.router.top_k);
-  const double pass =
-      6.0 * rows * static_cast<double>(config.layer->cpu_hidden) * static_cast<double>(config.layer->cpu_intermediate);
-  return pass * passes * groups * static_cast<double>(shape.layers * settings_of(config).size());
+  const double passes = (kForward * (whole + kBesideNone) + backward) * rows *
+                        static_cast<double>(config.layer->cpu_hidden) *
+                        static_cast<double>(config.layer->cpu_intermediate);
+  return passes * groups * static_cast<double>(shape.layers * settings_of(config).size());
 }
 
 double probe_layer_rate(System& cpu, const ExperimentConfig& config) {

@@ -11,9 +11,10 @@
 
 namespace tatr {
 
-/// FLOPs a second of useful rows and of whole tiles' rows, over the timing's shape; none where the time is not
+/// FLOPs a second of useful rows and of whole tiles' rows, over the timing's shape and times; of training also forward
+/// and backward apart, where weight gradients multiply whole steps in place of whole tiles. None where a time is not
 /// positive.
-void add_rates(LayerTiming& timing, double layer_ms, const RoundingMetrics& metrics);
+void add_rates(LayerTiming& timing, const RoundingMetrics& metrics);
 
 /// The setting of `none` at the same tile, which the others' times are divided by.
 std::optional<std::size_t> none_beside(const std::vector<Setting>& settings, std::size_t setting);

@@ -10,43 +10,63 @@ namespace tatr {
 namespace {
 
 /// Which stream of random numbers a tensor is made of.
-enum RandomStream : std::uint32_t { kInput = 0, kUpWeights = 1, kDownWeights = 2, kGathered = 3, kActivated = 4 };
-
-struct Shapes {
-  explicit Shapes(const LayerShape& s)
-      : x{s.tokens, s.hidden},
-        up_weights{s.experts, 2 * s.intermediate, s.hidden},
-        down_weights{s.experts, s.hidden, s.intermediate},
-        rows{s.most_rows, s.hidden},
-        up{s.most_rows, 2 * s.intermediate},
-        activated{s.most_rows, s.intermediate} {}
-  std::vector<std::int64_t> x, up_weights, down_weights, rows, up, activated;
+enum RandomStream : std::uint32_t {
+  kInput = 0,
+  kUpWeights = 1,
+  kDownWeights = 2,
+  kGathered = 3,
+  kActivated = 4,
+  kOutputGradient = 5
 };
+
+/// A tensor of the layer: where it is, and what it is.
+struct Member {
+  Tensor ExpertLayer::*tensor;
+  DType dtype;
+  std::vector<std::int64_t> shape;
+};
+
+std::vector<Member> members_of(const LayerShape& s, DType dtype) {
+  const std::vector<std::int64_t> tokens{s.tokens, s.hidden}, rows{s.most_rows, s.hidden},
+      up{s.most_rows, 2 * s.intermediate}, activated{s.most_rows, s.intermediate},
+      up_weights{s.experts, 2 * s.intermediate, s.hidden}, down_weights{s.experts, s.hidden, s.intermediate};
+  std::vector<Member> members = {{&ExpertLayer::x, dtype, tokens},
+                                 {&ExpertLayer::up_weights, dtype, up_weights},
+                                 {&ExpertLayer::down_weights, dtype, down_weights},
+                                 {&ExpertLayer::gathered, dtype, rows},
+                                 {&ExpertLayer::up, dtype, up},
+                                 {&ExpertLayer::activated, dtype, activated},
+                                 {&ExpertLayer::down, dtype, rows},
+                                 {&ExpertLayer::y, dtype, tokens}};
+  if (!s.trains()) return members;
+  members.insert(members.end(), {{&ExpertLayer::d_y, dtype, tokens},
+                                 {&ExpertLayer::d_x, dtype, tokens},
+                                 {&ExpertLayer::d_up, dtype, up},
+                                 {&ExpertLayer::weighted, dtype, activated},
+                                 {&ExpertLayer::d_gate, DType::kFp32, {s.most_rows}},
+                                 {&ExpertLayer::d_up_weights, *s.gradients, up_weights},
+                                 {&ExpertLayer::d_down_weights, *s.gradients, down_weights}});
+  return members;
+}
 
 }  // namespace
 
 std::size_t layer_bytes(const LayerShape& shape, DType dtype) {
-  const Shapes shapes(shape);
-  std::int64_t count = 0;
-  for (const auto* each : {&shapes.x, &shapes.up_weights, &shapes.down_weights, &shapes.rows, &shapes.up,
-                           &shapes.activated, &shapes.rows, &shapes.x}) {
-    count += TensorView{nullptr, dtype, *each}.count();
+  std::size_t bytes = 0;
+  for (const Member& member : members_of(shape, dtype)) {
+    bytes += static_cast<std::size_t>(TensorView{nullptr, member.dtype, member.shape}.count()) * bytes_of(member.dtype);
   }
-  return static_cast<std::size_t>(count) * bytes_of(dtype);
+  return bytes;
+}
+
+std::int64_t kept_bytes_per_row(std::int64_t intermediate, DType dtype) {
+  return 2 * intermediate * static_cast<std::int64_t>(bytes_of(dtype)) +
+         static_cast<std::int64_t>(sizeof(std::int32_t) + sizeof(float));
 }
 
 ExpertLayer::ExpertLayer(System& on_system, const LayerShape& with_shape, std::uint64_t seed)
     : system(on_system), shape(with_shape), dtype(gemm_dtype(on_system.device())) {
-  const Shapes shapes(shape);
-  const auto make = [&](const std::vector<std::int64_t>& of_shape) { return Tensor(system, dtype, of_shape); };
-  x = make(shapes.x);
-  up_weights = make(shapes.up_weights);
-  down_weights = make(shapes.down_weights);
-  gathered = make(shapes.rows);
-  up = make(shapes.up);
-  activated = make(shapes.activated);
-  down = make(shapes.rows);
-  y = make(shapes.x);
+  for (const Member& member : members_of(shape, dtype)) this->*member.tensor = {system, member.dtype, member.shape};
   const auto fan_in = [](std::int64_t width) { return 1.0f / std::sqrt(static_cast<float>(width)); };
   fill_normal(system, x.view(), 1.0f, seed, kInput);
   fill_normal(system, up_weights.view(), fan_in(shape.hidden), seed, kUpWeights);
@@ -54,6 +74,7 @@ ExpertLayer::ExpertLayer(System& on_system, const LayerShape& with_shape, std::u
   fill_normal(system, gathered.view(), 1.0f, seed, kGathered);
   fill_normal(system, activated.view(), 1.0f, seed, kActivated);
   fill_normal(system, down_weights.view(), fan_in(shape.intermediate), seed, kDownWeights);
+  if (shape.trains()) fill_normal(system, d_y.view(), 1.0f, seed, kOutputGradient);
 }
 
 }  // namespace tatr

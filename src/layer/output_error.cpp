@@ -34,15 +34,15 @@ double error_of_worst(const std::vector<double>& differences, const std::vector<
 
 }  // namespace
 
-OutputReference::OutputReference(ExpertLayer& layer, ForwardPass& none, const Dispatch& before)
+OutputReference::OutputReference(ExpertLayer& layer, LayerPass& none, const Dispatch& before)
     : layer_(layer), none_(none), offsets_(before.offsets.to_host()), gates_(before.gate.to_host()) {
-  none_.run();
+  none_.run_forward();
   output_ = Tensor(layer_.system, layer_.dtype, none_.output().shape);
   layer_.system.copy(output_.data(), none_.output().data, output_.bytes());
   squares_ = row_squares(layer_.system, output_.view());
 }
 
-OutputError OutputReference::compare(ForwardPass& strategy, const Dispatch& after) {
+OutputError OutputReference::compare(LayerPass& strategy, const Dispatch& after) {
   const std::vector<std::int32_t> offsets = after.offsets.to_host();
   // Rows of an expert are its own tokens by rank, then fill: row j is the same assignment before and after.
   const std::vector<float> gates = after.gate.to_host();
@@ -57,16 +57,16 @@ OutputError OutputReference::compare(ForwardPass& strategy, const Dispatch& afte
       rescaled[first + j] = gates[first + j] - gates_[own_first + j];
     }
   }
-  const auto part = [&](ForwardPass& run, const std::vector<float>& weights) {
+  const auto part = [&](LayerPass& run, const std::vector<float>& weights) {
     if (std::all_of(weights.begin(), weights.end(), [](float weight) { return weight == 0.0f; })) return 0.0;
     run.combine_with(Buffer<float>(layer_.system, weights));
     return sum(row_squares(layer_.system, run.output()));
   };
   const double base = sum(squares_);
   OutputError error;
-  none_.run();
+  none_.run_forward();
   error.dropped = ratio(part(none_, dropped), base);
-  strategy.run();
+  strategy.run_forward();
   const std::vector<double> differences = row_distances(layer_.system, strategy.output(), output_.view());
   error.overall = ratio(sum(differences), base);
   error.worst_percent = error_of_worst(differences, squares_);

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "layer/forward.hpp"
+#include "layer/layer_pass.hpp"
 
 namespace tatr {
 
@@ -22,14 +22,14 @@ struct OutputError {
 class OutputReference {
  public:
   /// Runs `none`, which is bound to the dispatch `before`. Both must outlive this.
-  OutputReference(ExpertLayer& layer, ForwardPass& none, const Dispatch& before);
+  OutputReference(ExpertLayer& layer, LayerPass& none, const Dispatch& before);
 
   /// Runs `none` and then the strategy that is bound to the dispatch `after`.
-  OutputError compare(ForwardPass& strategy, const Dispatch& after);
+  OutputError compare(LayerPass& strategy, const Dispatch& after);
 
  private:
   ExpertLayer& layer_;
-  ForwardPass& none_;
+  LayerPass& none_;
   std::vector<std::int32_t> offsets_;  // [E+1] of none
   std::vector<float> gates_;           // [R] of none
   Tensor output_;                      // [T, H]

@@ -28,4 +28,13 @@ struct GemmWidths {
 
 GemmFloor floor_of(const DeviceRates& rates, const RoundingMetrics& metrics, const GemmWidths& widths, DType dtype);
 
+/// Of [R, first] and [R, second] of each expert's rows, the sum of products [first, second], by whole steps and
+/// written of every expert.
+struct OuterWidths {
+  std::int64_t first = 0, second = 0;
+};
+
+GemmFloor weight_gradient_floor(const DeviceRates& rates, const RoundingMetrics& metrics, const OuterWidths& widths,
+                                DType dtype, DType gradient);
+
 }  // namespace tatr

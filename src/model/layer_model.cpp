@@ -35,7 +35,8 @@ double rounding_base_us(const RoundingFigures& figures, const StrategyConfig& st
 
 ModelledForward model_forward(const GpuModel& gpu, const LayerShape& shape, const LayerOptions& options,
                               std::span<const std::int32_t> rows) {
-  auto [up, down] = gemm_problems(shape, options, gpu.device);
+  LayerPlan plan = unfused_plan(shape, options, gpu.device);
+  GroupedGemmProblem &up = plan.up, &down = plan.down;
   up.gather = options.fuse_gather;
   up.swiglu = options.fuse_swiglu;
   const std::int64_t all = std::accumulate(rows.begin(), rows.end(), std::int64_t{0});

@@ -7,7 +7,7 @@
 #include <optional>
 #include <span>
 
-#include "layer/forward.hpp"
+#include "layer/layer_pass.hpp"
 #include "layer/stage.hpp"
 #include "model/gpu_model.hpp"
 #include "options/options.hpp"

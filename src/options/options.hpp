@@ -46,11 +46,14 @@ struct RouterConfig {
   SourceConfig source;
 };
 
-/// The expert layer: x [T, H] -> up-projection [E, 2I, H] -> SwiGLU -> down-projection [E, H, I] -> y [T, H].
+/// The expert layer: x [T, H] -> up-projection [E, 2I, H] -> SwiGLU -> down-projection [E, H, I] -> y [T, H]; and the
+/// way back from a gradient of y, where it is trained.
 struct LayerConfig {
   std::int64_t hidden = 0;
   std::int64_t intermediate = 0;
 
+  bool training = false;        // forward and backward
+  bool fp32_gradients = false;  // of weights, on a GPU: else bf16
   std::string backend = "auto";
   bool fuse_gather = true, fuse_swiglu = true;  // by back ends that can
   bool autotune = false;                        // measure the back end's variants and keep the fastest

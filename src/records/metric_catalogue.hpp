@@ -31,6 +31,7 @@ struct TimeMetric {
   std::string_view name, unit, help;
   TimingSeries LayerTiming::*member = nullptr;  // null: of the stage
   Stage stage = Stage::kGather;
+  bool training = false;  // of a training pass only
 
   const TimingSeries& in(const LayerTiming& timing) const {
     return member != nullptr ? timing.*member : timing.of(stage);
@@ -40,13 +41,21 @@ struct TimeMetric {
 namespace metric_rows {
 
 constexpr auto time_metrics() {
-  std::array<TimeMetric, 3 + kStages.size()> rows{};
+  std::array<TimeMetric, 5 + kStages.size()> rows{};
   rows[0] = {"route_us", "us", "top-k with gates and counts, of logits", &LayerTiming::route_us};
   rows[1] = {"round_us", "us", "rounding, from gates to the list of rows", &LayerTiming::round_us};
   rows[2] = {"layer_ms", "ms", "all stages of the expert layer", &LayerTiming::layer_ms};
-  for (const StageInfo& stage : kStages) {
-    rows[3 + index_of(stage.stage)] = {stage.metric, "ms", stage.name, nullptr, stage.stage};
-  }
+  std::size_t next = 3;
+  const auto add_stages = [&](bool backward) {
+    for (const StageInfo& stage : kStages) {
+      if (stage.backward != backward) continue;
+      rows[next++] = {stage.metric, "ms", stage.name, nullptr, stage.stage, backward};
+    }
+  };
+  add_stages(false);
+  rows[next++] = {"forward_ms", "ms", "its stages forward", &LayerTiming::forward_ms, Stage::kGather, true};
+  rows[next++] = {"backward_ms", "ms", "its stages backward", &LayerTiming::backward_ms, Stage::kGather, true};
+  add_stages(true);
   return rows;
 }
 
@@ -58,17 +67,21 @@ inline constexpr auto kTimeMetrics = metric_rows::time_metrics();
 struct RatioMetric {
   std::string_view name, help;
   std::optional<RatioInterval> LayerTiming::*member;
+  bool training = false;  // of a training pass only
 };
 
 inline constexpr RatioMetric kRatioMetrics[] = {
     {"speedup", "layer_ms of none at the tile over the strategy's", &LayerTiming::speedup},
     {"end_to_end_speedup", "the same of layer, rounding and, where it ran, routing", &LayerTiming::end_to_end_speedup},
+    {"forward_speedup", "forward_ms of none at the tile over the strategy's", &LayerTiming::forward_speedup, true},
+    {"backward_speedup", "backward_ms of none at the tile over the strategy's", &LayerTiming::backward_speedup, true},
 };
 
 /// What follows from times, or is measured beside them; one number.
 struct TimingValue {
   std::string_view name, unit, help;
   std::optional<double> LayerTiming::*member;
+  bool training = false;  // of a training pass only
 };
 
 inline constexpr TimingValue kTimingValues[] = {
@@ -83,6 +96,12 @@ inline constexpr TimingValue kTimingValues[] = {
     {"sm_clock_mhz", "MHz", "at the end of the samples", &LayerTiming::sm_clock_mhz},
     {"power_w", "W", "at the end of the samples", &LayerTiming::power_w},
     {"uniform_ms", "ms", "both GEMMs with equal counts, by cuBLAS: the yardstick", &LayerTiming::uniform_ms},
+    {"forward_useful_tflops", "TFLOP/s", "forward, of useful rows", &LayerTiming::forward_useful_tflops, true},
+    {"forward_hardware_tflops", "TFLOP/s", "forward, of rows of whole tiles", &LayerTiming::forward_hardware_tflops,
+     true},
+    {"backward_useful_tflops", "TFLOP/s", "backward, of useful rows", &LayerTiming::backward_useful_tflops, true},
+    {"backward_hardware_tflops", "TFLOP/s", "backward, of rows of whole tiles", &LayerTiming::backward_hardware_tflops,
+     true},
 };
 
 }  // namespace tatr

@@ -41,14 +41,19 @@ struct LayerTiming {
   std::string up_variant, down_variant;       // the back end's kernel that ran; empty: not known
   bool cpu_reduced = false;                   // measured on a smaller layer than the config's; never of modelled times
   std::int64_t hidden = 0, intermediate = 0;  // the shape that ran, or that is modelled
+  bool training = false;                      // forward and backward: layer_ms is of both
   TimingSeries route_us, round_us, layer_ms;  // without samples or modelled value: there was nothing to do
+  TimingSeries forward_ms, backward_ms;       // of training: sums over their stages, round by round
   std::array<TimingSeries, kStages.size()> stage_ms;  // likewise
 
   const TimingSeries& of(Stage stage) const { return stage_ms[index_of(stage)]; }
   TimingSeries& of(Stage stage) { return stage_ms[index_of(stage)]; }
 
   std::optional<double> useful_tflops, hardware_tflops;
+  std::optional<double> forward_useful_tflops, forward_hardware_tflops, backward_useful_tflops,
+      backward_hardware_tflops;  // of training
   std::optional<RatioInterval> speedup, end_to_end_speedup;
+  std::optional<RatioInterval> forward_speedup, backward_speedup;  // of training
   std::vector<std::string> end_to_end_counts;  // what the latter adds up: "routing" where it ran, "rounding", "layer"
   // Distance of the output to that of `none` over its norm: overall, over the 1 % of tokens furthest off, and of its
   // parts.
@@ -56,9 +61,14 @@ struct LayerTiming {
   std::optional<double> output_error_dropped, output_error_added, output_error_rescaled;
   std::optional<double> sm_clock_mhz, power_w;  // of the GPU, at the end of the samples
 
-  std::optional<GemmFloor> up_floor, down_floor;  // modelled; null where the device's ceilings are not known
-  std::optional<double> uniform_ms;               // the yardstick: equal counts, strided batched GEMMs
-  std::vector<double> uniform_samples_ms;         // its samples, each taken right after the layer's of the same round
+  std::optional<std::int64_t> kept_bytes_per_row;  // of training: from forward to backward
+
+  /// Of each GEMM, modelled; null where the device's ceilings are not known.
+  std::array<std::optional<GemmFloor>, kStages.size()> floors;
+  const std::optional<GemmFloor>& floor_of(Stage stage) const { return floors[index_of(stage)]; }
+  std::optional<GemmFloor>& floor_of(Stage stage) { return floors[index_of(stage)]; }
+  std::optional<double> uniform_ms;        // the yardstick: equal counts, strided batched GEMMs
+  std::vector<double> uniform_samples_ms;  // its samples, each taken right after the layer's of the same round
 };
 
 /// A metric over groups of tokens.

@@ -77,6 +77,7 @@ std::optional<LayerTiming> timing(const json& from) {
   LayerTiming read;
   read.kind = timing_kind(at(from, "kind")).value_or(TimingKind::kMeasured);
   read.backend = text(at(from, "backend"));
+  read.training = at(from, "pass") == "training";
   read.fuses_gather = at(at(from, "fused"), "gather") == true;
   read.fuses_swiglu = at(at(from, "fused"), "swiglu") == true;
   if (const json& rows = at(from, "granule_rows"); rows.is_number()) read.granule_rows = integer(rows);
@@ -93,8 +94,10 @@ std::optional<LayerTiming> timing(const json& from) {
   for (const RatioMetric& metric : kRatioMetrics) read.*metric.member = interval(at(from, metric.name));
   for (const TimingValue& metric : kTimingValues) read.*metric.member = number(at(from, metric.name));
   read.end_to_end_counts = list<std::string>(at(from, "end_to_end_counts"));
-  read.up_floor = floor(at(at(from, "floors"), "up"));
-  read.down_floor = floor(at(at(from, "floors"), "down"));
+  for (const StageInfo& stage : kStages) {
+    if (!stage.gemm.empty()) read.floor_of(stage.stage) = floor(at(at(from, "floors"), stage.gemm));
+  }
+  if (const json& bytes = at(from, "kept_bytes_per_row"); bytes.is_number()) read.kept_bytes_per_row = integer(bytes);
   read.uniform_samples_ms = list<double>(at(from, "uniform_samples_ms"));
   return read;
 }

@@ -13,7 +13,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kFirstVersion = "1.0", kBeforeModels = "2.0", kBeforeBatches = "2.1";
+constexpr std::string_view kFirstVersion = "1.0", kBeforeModels = "2.0", kBeforeBatches = "2.1",
+                           kBeforeTraining = "2.2";
 
 void add_missing_metrics(json& record) {
   for (const RoundingMetric& metric : kRoundingMetrics) record.emplace(std::string(metric.name), nullptr);
@@ -58,6 +59,25 @@ void add_what_is_known(json& record) {
   record.emplace("batches", nullptr);
 }
 
+/// Before 2.3 all passes went forward.
+void set_forward(json& timing) {
+  if (!timing.is_object()) return;
+  timing.emplace("pass", "forward");
+  timing.emplace("kept_bytes_per_row", nullptr);
+  const auto add = [&](const auto& metrics) {
+    for (const auto& metric : metrics) {
+      if (metric.training) timing.emplace(std::string(metric.name), nullptr);
+    }
+  };
+  add(kTimeMetrics);
+  add(kRatioMetrics);
+  add(kTimingValues);
+  if (!timing.contains("floors") || !timing["floors"].is_object()) return;
+  for (const StageInfo& stage : kStages) {
+    if (stage.backward && !stage.gemm.empty()) timing["floors"].emplace(std::string(stage.gemm), nullptr);
+  }
+}
+
 /// The list of objects under a key; nothing where there is none.
 template <class Change>
 void change_each(json& from, const char* key, Change change) {
@@ -71,7 +91,7 @@ void change_each(json& from, const char* key, Change change) {
 
 bool reads_version(std::string_view version) {
   return version == kFirstVersion || version == kBeforeModels || version == kBeforeBatches ||
-         version == kResultSchemaVersion;
+         version == kBeforeTraining || version == kResultSchemaVersion;
 }
 
 std::string_view major_version(std::string_view version) { return version.substr(0, version.find('.')); }
@@ -93,7 +113,14 @@ void upgrade_result(json& document) {
         set_measured(strategy);
         add_what_is_known(strategy);
       }
-      if (version == kFirstVersion && strategy.contains("timing")) upgrade_timing(strategy["timing"]);
+      if (!strategy.contains("timing")) return;
+      if (version == kFirstVersion) upgrade_timing(strategy["timing"]);
+      if (version == kResultSchemaVersion) return;
+      set_forward(strategy["timing"]);
+      const auto batches = strategy.find("batches");
+      if (batches != strategy.end() && batches->is_object() && batches->contains("worst_timing")) {
+        set_forward((*batches)["worst_timing"]);
+      }
     });
     change_each(experiment, "network", [&](json& network) {
       add_missing_metrics(network);

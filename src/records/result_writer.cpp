@@ -57,6 +57,7 @@ Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr)
 Json timing_json(const std::optional<LayerTiming>& timing) {
   if (!timing) return nullptr;
   Json json = {{"kind", kind_name(timing->kind)},
+               {"pass", timing->training ? "training" : "forward"},
                {"backend", timing->backend},
                {"granule_rows", timing->granule_rows ? Json(*timing->granule_rows) : Json(nullptr)},
                {"launches", timing->launches ? Json(*timing->launches) : Json(nullptr)},
@@ -68,7 +69,10 @@ Json timing_json(const std::optional<LayerTiming>& timing) {
   for (const RatioMetric& metric : kRatioMetrics) json[key(metric.name)] = interval_json((*timing).*metric.member);
   for (const TimingValue& metric : kTimingValues) json[key(metric.name)] = number((*timing).*metric.member);
   json["end_to_end_counts"] = timing->end_to_end_counts;
-  json["floors"] = {{"up", floor_json(timing->up_floor)}, {"down", floor_json(timing->down_floor)}};
+  for (const StageInfo& stage : kStages) {
+    if (!stage.gemm.empty()) json["floors"][key(stage.gemm)] = floor_json(timing->floor_of(stage.stage));
+  }
+  json["kept_bytes_per_row"] = timing->kept_bytes_per_row ? Json(*timing->kept_bytes_per_row) : Json(nullptr);
   json["uniform_samples_ms"] =
       timing->uniform_ms && timing->kind == TimingKind::kMeasured ? numbers(timing->uniform_samples_ms) : Json(nullptr);
   return json;

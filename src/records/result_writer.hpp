@@ -9,7 +9,7 @@
 
 namespace tatr {
 
-inline constexpr const char* kResultSchemaVersion = "2.2";
+inline constexpr const char* kResultSchemaVersion = "2.3";
 
 /// Absent and non-finite values become null. Strings are taken as UTF-8: dump with error_handler_t::replace.
 nlohmann::ordered_json to_json(const RunRecord& run);

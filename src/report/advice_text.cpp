@@ -297,7 +297,8 @@ std::string shape_words(const ExperimentRecord& experiment) {
                                   experiment.config.router.top_k, format_count(routing.tokens));
   if (experiment.routing.size() > 1) words += fmt::format(", {} layers", experiment.routing.size());
   if (const auto& layer = experiment.config.layer)
-    words += fmt::format("; layer {} x {}", layer->hidden, layer->intermediate);
+    words += fmt::format("; layer {} x {}{}", layer->hidden, layer->intermediate,
+                         layer->training ? ", forward and backward" : "");
   return words;
 }
 

@@ -12,6 +12,7 @@
 #include "analysis/worth.hpp"
 #include "core/format.hpp"
 #include "model/modelled_device.hpp"
+#include "model/tile_cost.hpp"
 #include "quality/calibration.hpp"
 #include "records/metric_catalogue.hpp"
 #include "report/text_sections.hpp"
@@ -95,6 +96,19 @@ std::string cpu_ratio_words(const TextContext& context, const NetworkRecord& net
   return timing && timing->speedup ? fmt::format("{:.2f}×", timing->speedup->value) : kAbsent;
 }
 
+/// Whether training passes of one layer were timed.
+bool trains(const TextContext& context) {
+  const LayerTiming* timing = first_timing(context);
+  return timing != nullptr && timing->training && !context.layered();
+}
+
+/// Of one way of a training pass; its interval is in the section on passes.
+std::string way_words(const TextContext& context, const NetworkRecord& network,
+                      std::optional<RatioInterval> LayerTiming::*way) {
+  const auto& timing = context.first(network).timing;
+  return timing && (*timing).*way ? fmt::format("{:.2f}×", ((*timing).*way)->value) : kAbsent;
+}
+
 std::string change_words(const PerplexityEstimate& estimate) {
   if (estimate.low == estimate.high) return format_change(estimate.value);
   return fmt::format("{} [{}, {}]", format_change(estimate.value), format_change(estimate.low),
@@ -136,6 +150,14 @@ std::vector<OverviewColumn> overview_columns(const TextContext& context, GainKin
       {gain_head(kind, has_several_tiles(context.experiment)), [&context, kind](const NetworkRecord& network) {
          return gain_words(gain_of(context.experiment, network, kind));
        }});
+  if (kind == GainKind::kMeasured && trains(context)) {
+    columns.push_back({"Forward", [&context](const NetworkRecord& network) {
+                         return way_words(context, network, &LayerTiming::forward_speedup);
+                       }});
+    columns.push_back({"Backward", [&context](const NetworkRecord& network) {
+                         return way_words(context, network, &LayerTiming::backward_speedup);
+                       }});
+  }
   if (kind == GainKind::kTiles && first_timing(context) != nullptr) {
     columns.push_back(
         {"CPU time", [&context](const NetworkRecord& network) { return cpu_ratio_words(context, network); }});
@@ -216,6 +238,16 @@ std::string estimate_line(const TextContext& context) {
                : wrap("Perplexity is not estimated: " + why + (other ? " (--calibration takes your own)." : "."), 2);
   }
   return beyond.empty() ? beyond : wrap("*: beyond what the estimate is calibrated on: " + beyond + ".", 2);
+}
+
+/// What the gain of a training pass is of, and what it cannot be.
+std::string passes_line(const TextContext& context, GainKind kind) {
+  if (!trains(context)) return {};
+  const std::string ways = kind == GainKind::kMeasured ? "Speed-up: of forward and backward together. " : "";
+  return wrap(ways + fmt::format("Weight gradients run over rows in steps of {}: whole tiles save there the rest of a "
+                                 "step, not of a tile. --show passes has both ways.",
+                                 kReductionStep),
+              2);
 }
 
 std::string named(const TextContext& context, const NetworkRecord& network) {
@@ -360,7 +392,8 @@ std::string overview(const TextContext& context, std::size_t lines) {
   std::string head = (context.options.colour ? "\x1b[1m" + title + "\x1b[0m" : title) + "\n" + shape_line(context);
   if (experiment.error) return head + wrap("Not finished: " + *experiment.error, 0, 2);
   head += times_line(context, worth.kind) + "\n";
-  const std::string notes = ratio_line(context, worth.kind) + estimate_line(context) + reach_line(context);
+  const std::string notes =
+      ratio_line(context, worth.kind) + estimate_line(context) + reach_line(context) + passes_line(context, worth.kind);
   const std::string end = "\n" + verdict_section(context) + warning_lines(context);
   const std::string left = more_line("  ... 999 more, slower", context.options, "--show counts");
   const std::size_t others = lines_in(head + notes + end + left) + 2;  // the table's head, and what it leaves out

@@ -74,6 +74,44 @@ void add_metrics(Columns& columns, const json& (*from)(const Row&), const std::s
   }
 }
 
+void add_times(Columns& columns, bool training) {
+  for (const TimeMetric& metric : kTimeMetrics) {
+    if (metric.training != training) continue;
+    const std::string name(metric.name), place = "/timing/" + name;
+    columns.add_as(name, strategy_of, place + "/median", place + "/value");
+    columns.add(strategy_of, place, {"lower_quartile", "upper_quartile", "n"}, name + "_");
+    if (!training) columns.add(strategy_of, place, {"low", "high"}, name + "_modelled_");  // training is not modelled
+  }
+}
+
+void add_ratios(Columns& columns, bool training) {
+  for (const RatioMetric& metric : kRatioMetrics) {
+    if (metric.training != training) continue;
+    const std::string name(metric.name);
+    columns.add_as(name, strategy_of, "/timing/" + name + "/value");
+    columns.add(strategy_of, "/timing/" + name, {"low", "high"}, name + "_");
+  }
+}
+
+void add_values(Columns& columns, bool training) {
+  for (const TimingValue& metric : kTimingValues) {
+    if (metric.training == training) columns.add(strategy_of, "/timing", {std::string(metric.name)});
+  }
+}
+
+/// Of training passes. Behind all others: what is read by place stays where it was.
+void add_passes(Columns& columns) {
+  columns.add(strategy_of, "/timing", {"pass", "kept_bytes_per_row"});
+  add_times(columns, true);
+  add_ratios(columns, true);
+  add_values(columns, true);
+  for (const StageInfo& stage : kStages) {
+    if (!stage.backward || stage.gemm.empty()) continue;
+    columns.add(strategy_of, fmt::format("/timing/floors/{}", stage.gemm), {"ms", "bound"},
+                fmt::format("floor_{}_", stage.gemm));
+  }
+}
+
 void add_timing(Columns& columns) {
   columns.add_as("times", strategy_of, "/timing/kind");
   columns.add_as("model_doubt", experiment_of, "/model/doubt");
@@ -81,20 +119,11 @@ void add_timing(Columns& columns) {
   columns.add(strategy_of, "/timing/shape", {"hidden", "intermediate"});
   columns.add(strategy_of, "/timing/kernels", {"up", "down"}, "kernel_");
   columns.add(strategy_of, "/timing/fused", {"gather", "swiglu"}, "fused_");
-  for (const TimeMetric& metric : kTimeMetrics) {
-    const std::string name(metric.name), place = "/timing/" + name;
-    columns.add_as(name, strategy_of, place + "/median", place + "/value");
-    columns.add(strategy_of, place, {"lower_quartile", "upper_quartile", "n"}, name + "_");
-    columns.add(strategy_of, place, {"low", "high"}, name + "_modelled_");
-  }
+  add_times(columns, false);
   columns.add_as("n", strategy_of, "/timing/layer_ms/n");
-  for (const RatioMetric& metric : kRatioMetrics) {
-    const std::string name(metric.name);
-    columns.add_as(name, strategy_of, "/timing/" + name + "/value");
-    columns.add(strategy_of, "/timing/" + name, {"low", "high"}, name + "_");
-  }
+  add_ratios(columns, false);
   columns.add(strategy_of, "/timing", {"end_to_end_counts"});
-  for (const TimingValue& metric : kTimingValues) columns.add(strategy_of, "/timing", {std::string(metric.name)});
+  add_values(columns, false);
   for (const std::string gemm : {"up", "down"}) {
     columns.add(strategy_of, "/timing/floors/" + gemm, {"ms", "bound"}, "floor_" + gemm + "_");
   }
@@ -154,6 +183,7 @@ std::vector<Column> make_columns() {
     columns.add(weight_of, "/" + name, {"low", "high"}, "training_" + name + "_");
   }
   add_run(columns);
+  add_passes(columns);
   return columns.take();
 }
 
@@ -240,6 +270,14 @@ std::map<std::string, OfTraining> trainings_of(const json& result) {
   return index;
 }
 
+/// Of a training pass " (forward 1.26×, backward 1.12×)"; else empty.
+std::string ways_words(const json& strategy) {
+  static const json::json_pointer forward("/timing/forward_speedup/value"), backward("/timing/backward_speedup/value");
+  const json &there = value_at(strategy, forward), &back = value_at(strategy, backward);
+  if (!there.is_number() || !back.is_number()) return {};
+  return fmt::format(" (forward {:.2f}×, backward {:.2f}×)", there.get<double>(), back.get<double>());
+}
+
 /// Of one layer: with its interval. Of several: the ratio of the sums, which has none. `strategy` is the only one of
 /// the first.
 std::string ratio_cell(const json& network, const json& strategy) {
@@ -247,7 +285,7 @@ std::string ratio_cell(const json& network, const json& strategy) {
     static const json::json_pointer place("/timing/speedup");
     const json& ratio = value_at(strategy, place);
     if (!ratio.is_object() || !ratio["low"].is_number() || !ratio["high"].is_number()) return kAbsent;
-    return format_ratio(ratio["value"], ratio["low"], ratio["high"]);
+    return format_ratio(ratio["value"], ratio["low"], ratio["high"]) + ways_words(strategy);
   }
   const json& ratio = network["speedup_of_sums"];
   return ratio.is_number() ? fmt::format("{:.2f}×", ratio.get<double>()) : kAbsent;

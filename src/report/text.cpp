@@ -35,6 +35,7 @@ const std::vector<Section>& sections() {
       {{"counts", "tiles, rows, dropped and added, starved experts, lost gate mass"}, counts_section},
       {{"batches", "means and spread over groups of tokens"}, batches_section},
       {{"times", "layer, end to end, TFLOP/s; measured or modelled"}, all_times_section},
+      {{"passes", "forward and backward of a training pass, stage by stage"}, passes_section},
       {{"gemms", "both GEMMs, their floors, cuBLAS at equal counts"}, gemms_section},
       {{"errors", "how far outputs move"}, errors_section},
       {{"quality", "estimated change of perplexity, and what it rests on"}, quality_section},

@@ -74,7 +74,8 @@ std::string added_gate_words(const std::vector<StrategyConfig>& strategies) {
 
 std::string layer_words(const ExperimentConfig& config) {
   if (!config.layer) return "none: routing and rounding only";
-  return fmt::format("hidden {}, intermediate {}", config.layer->hidden, config.layer->intermediate);
+  return fmt::format("hidden {}, intermediate {}{}", config.layer->hidden, config.layer->intermediate,
+                     config.layer->training ? "; training pass" : "");
 }
 
 std::string machine_words(const Environment& environment) {

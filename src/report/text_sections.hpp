@@ -72,6 +72,12 @@ std::string for_each_tile(const TextContext& context,
 
 /// Measured times; empty where none are.
 std::string times_section(const TextContext& context);
+/// Of training passes: forward and backward apart, and all their stages; empty where none was timed.
+std::string passes_section(const TextContext& context);
+
+/// Of a layer whose training pass was timed: what rounding cannot buy there; else empty.
+std::string weight_gradient_line(const TextContext& context);
+
 /// Both GEMMs beside their floors and the yardstick.
 std::string gemms_section(const TextContext& context);
 std::string errors_section(const TextContext& context);

@@ -136,12 +136,13 @@ std::string gemm_table(const TextContext& context, const std::vector<const Netwo
   bool any = false, floors = false;
   for (const NetworkRecord* network : networks) {
     const auto& timing = context.first(*network).timing;
-    if (!timing || timing->kind == TimingKind::kModelled || (!timing->uniform_ms && !timing->up_floor)) continue;
+    if (!timing || timing->kind == TimingKind::kModelled || (!timing->uniform_ms && !timing->floor_of(Stage::kUp)))
+      continue;
     any = true;
-    floors = floors || timing->up_floor;
+    floors = floors || timing->floor_of(Stage::kUp);
     table.add_row({strategy_cell(network->label), format_value(median_of(timing->of(Stage::kUp))),
-                   floor_cell(timing->up_floor), format_value(median_of(timing->of(Stage::kDown))),
-                   floor_cell(timing->down_floor), format_value(timing->uniform_ms)});
+                   floor_cell(timing->floor_of(Stage::kUp)), format_value(median_of(timing->of(Stage::kDown))),
+                   floor_cell(timing->floor_of(Stage::kDown)), format_value(timing->uniform_ms)});
   }
   if (!any) return {};
   std::string text = table.render();
@@ -166,7 +167,7 @@ std::string timing_heading(const LayerTiming& timing) {
                                       : timing.fuses_gather                      ? "gather"
                                                                                  : "SwiGLU");
   }
-  return fmt::format("{}, {}{}", place, timing.backend, fused);
+  return fmt::format("{}, {}{}{}", place, timing.backend, timing.training ? ", training pass" : "", fused);
 }
 
 std::string end_to_end_line(const LayerTiming& timing) {

@@ -41,6 +41,11 @@ TATR_HD inline void store_eight(const float* from, Bf16* to) {
   *reinterpret_cast<EightBf16*>(to) = packed;
 }
 
+TATR_HD inline float load_one(const float* from) { return *from; }
+TATR_HD inline float load_one(const Bf16* from) { return float_from_bfloat16(from->bits); }
+TATR_HD inline void store_one(float value, float* to) { *to = value; }
+TATR_HD inline void store_one(float value, Bf16* to) { to->bits = bfloat16_from_float(value); }
+
 /// Calls body(policy, null pointer of the element type).
 template <class Body>
 auto with_elements(System& system, DType dtype, Body&& body) {

@@ -1,6 +1,7 @@
 #include <thrust/functional.h>
 #include <thrust/transform_reduce.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -32,26 +33,46 @@ struct FillNormal {
   }
 };
 
+constexpr std::uint32_t kNan = 0x7FC00000u, kExponent = 0x7F800000u;
+
 template <class T>
 struct PoisonEight {
   T* data;
+  std::int64_t count;
   TATR_HD void operator()(std::int64_t eight) const {
     float values[kEight];
-    for (int i = 0; i < kEight; ++i) values[i] = float_from_bits(0x7FC00000u);
-    store_eight(values, data + eight * kEight);
+    for (int i = 0; i < kEight; ++i) values[i] = float_from_bits(kNan);
+    const std::int64_t first = eight * kEight;
+    if (first + kEight <= count) return store_eight(values, data + first);
+    for (std::int64_t i = first; i < count; ++i) store_one(values[0], data + i);
   }
 };
 
 template <class T>
 struct NotFinite {
   const T* data;
+  std::int64_t count;
   TATR_HD std::int64_t operator()(std::int64_t eight) const {
-    float values[kEight];
-    load_eight(data + eight * kEight, values);
-    std::int64_t count = 0;
-    for (int i = 0; i < kEight; ++i) count += (float_bits(values[i]) & 0x7F800000u) == 0x7F800000u;
-    return count;
+    float values[kEight] = {};
+    const std::int64_t first = eight * kEight;
+    if (first + kEight <= count) {
+      load_eight(data + first, values);
+    } else {
+      for (std::int64_t i = first; i < count; ++i) values[i - first] = load_one(data + i);
+    }
+    std::int64_t bad = 0;
+    for (int i = 0; i < kEight; ++i) bad += (float_bits(values[i]) & kExponent) == kExponent;
+    return bad;
   }
+};
+
+/// Elements by their places, for the host.
+template <class T>
+struct PickElement {
+  const T* data;
+  const std::int64_t* elements;
+  float* out;
+  TATR_HD void operator()(std::int64_t i) const { out[i] = elements[i] < 0 ? 0.0f : load_one(data + elements[i]); }
 };
 
 /// Sum of squares over one row, in order.
@@ -102,7 +123,7 @@ void fill_normal(System& system, const TensorView& out, float scale, std::uint64
 void poison(System& system, const TensorView& data) {
   with_elements(system, data.dtype, [&](auto policy, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    for_each_index(policy, data.count() / kEight, PoisonEight<T>{static_cast<T*>(data.data)});
+    for_each_index(policy, ceil_div(data.count(), kEight), PoisonEight<T>{static_cast<T*>(data.data), data.count()});
   });
 }
 
@@ -111,8 +132,8 @@ std::int64_t count_not_finite(System& system, const TensorView& data) {
   return with_elements(system, data.dtype, [&](auto policy, auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const thrust::counting_iterator<std::int64_t> first(0);
-    return thrust::transform_reduce(policy, first, first + data.count() / kEight,
-                                    NotFinite<T>{static_cast<const T*>(data.data)}, std::int64_t{0},
+    return thrust::transform_reduce(policy, first, first + ceil_div(data.count(), kEight),
+                                    NotFinite<T>{static_cast<const T*>(data.data), data.count()}, std::int64_t{0},
                                     thrust::plus<std::int64_t>());
   });
 }
@@ -142,5 +163,24 @@ std::vector<float> to_host(System& system, const TensorView& data, std::int64_t 
 }
 
 std::vector<float> to_host(System& system, const TensorView& data) { return to_host(system, data, 0, data.count()); }
+
+std::vector<float> to_host_at(System& system, const TensorView& data, const std::vector<std::int64_t>& elements) {
+  constexpr std::size_t kAtOnce = std::size_t{1} << 20;
+  std::vector<float> values(elements.size());
+  const std::size_t room = std::min(kAtOnce, elements.size());
+  Buffer<std::int64_t> places(system, room);
+  Buffer<float> picked(system, room);
+  for (std::size_t first = 0; first < elements.size(); first += room) {
+    const std::size_t count = std::min(room, elements.size() - first);
+    system.copy_from_host(places.data(), elements.data() + first, count * sizeof(std::int64_t));
+    with_elements(system, data.dtype, [&](auto policy, auto* type) {
+      using T = std::remove_pointer_t<decltype(type)>;
+      for_each_index(policy, static_cast<std::int64_t>(count),
+                     PickElement<T>{static_cast<const T*>(data.data), places.data(), picked.data()});
+    });
+    system.copy_to_host(values.data() + first, picked.data(), count * sizeof(float));
+  }
+  return values;
+}
 
 }  // namespace tatr

@@ -13,10 +13,10 @@ namespace tatr {
 /// rounding.
 void fill_normal(System& system, const TensorView& out, float scale, std::uint64_t seed, std::uint32_t stream);
 
-/// Every element becomes NaN, so that what a stage leaves unwritten is seen.
+/// Every element, of any width, becomes NaN, so that what a stage leaves unwritten is seen.
 void poison(System& system, const TensorView& data);
 
-/// Elements that are not finite.
+/// Elements that are not finite, of any width.
 std::int64_t count_not_finite(System& system, const TensorView& data);
 
 /// ||a[r, :]||^2 for each row; fp64, summed in a fixed order.
@@ -31,5 +31,8 @@ double relative_difference(System& system, const TensorView& a, const TensorView
 /// Elements first … first + count - 1, as floats on the host.
 std::vector<float> to_host(System& system, const TensorView& data, std::int64_t first, std::int64_t count);
 std::vector<float> to_host(System& system, const TensorView& data);
+
+/// Elements wherever they are, in the order of their places; 0 where a place is -1. A column costs no more than a row.
+std::vector<float> to_host_at(System& system, const TensorView& data, const std::vector<std::int64_t>& elements);
 
 }  // namespace tatr

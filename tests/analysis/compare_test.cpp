@@ -371,3 +371,27 @@ TEST_CASE("what is the same may be counted without being listed") {
   CHECK(comparison_text(brief, {}) == comparison_text(whole, {}));
   CHECK(comparison_markdown(brief, {}) == comparison_markdown(whole, {}));
 }
+
+TEST_CASE("a training pass that is slower on its way back is a regression, by its sum and by its GEMM") {
+  const auto trained = [](const Results& run) {
+    Results changed = run;
+    for (json& strategy : changed[0].experiment["strategies"]) {
+      json& timing = strategy["timing"];
+      timing["pass"] = "training";
+      for (const char* metric : {"forward_ms", "backward_ms", "wgrad_up_ms", "combine_dx_ms"}) {
+        timing[metric] = timing[std::string(metric) == "combine_dx_ms" ? "combine_ms" : "layer_ms"];
+      }
+    }
+    return changed;
+  };
+  const Results base = trained(base_run()), slower = with(base, "half", [](json&strategy) {
+                                              for (const char* metric : {"backward_ms", "wgrad_up_ms"})
+                                                scale_series(strategy, metric, 1.2);
+                                            });
+  const Comparison comparison = compare_results(base, slower, {});
+  CHECK(metric_of(comparison, "half", "backward_ms").change == Change::kSlower);
+  CHECK(metric_of(comparison, "half", "wgrad_up_ms").change == Change::kSlower);
+  CHECK(metric_of(comparison, "half", "forward_ms").change == Change::kSame);
+  CHECK(metric_of(comparison, "half", "combine_dx_ms").change == Change::kSame);
+  CHECK(regressed(comparison, false));
+}

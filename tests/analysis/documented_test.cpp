@@ -132,3 +132,29 @@ TEST_CASE("nothing was run", "[report][documented]") {
   CHECK(compared.verdict == Verdict::kNotMeasured);
   CHECK(says(compared, "could not be finished"));
 }
+
+TEST_CASE("either way of a training pass compares, and says what rows alone would give", "[report][documented]") {
+  ExperimentRecord trained = trained_experiment();
+  trained.strategies[0].metrics.counts_after = {130, 70, 64};  // 264 rows in 4 tiles of 128 and 6 steps of 64
+  trained.strategies[0].metrics.tile = trained.strategies[1].metrics.tile = 128;
+  trained.strategies[0].metrics.tiles = 4;
+  trained.strategies[1].metrics.counts_after = {128, 0, 0};
+  trained.strategies[1].metrics.tiles = 1;
+  trained.config.tiles = {128};
+  CHECK(compare(trained, {{"forward_speedup", "down", 128, 2.0, "a"}}).verdict == Verdict::kReproduced);
+  CHECK(compare(trained, {{"backward_speedup", "down", 128, 1.5, "a"}}).verdict == Verdict::kReproduced);
+  const auto forward = compare(trained, {{"forward_speedup", "down", 128, 1.257, "a"}});
+  CHECK(forward.verdict == Verdict::kDiffers);
+  CHECK(says(forward, "4 tiles become 1: 4.00× by tiles alone"));
+  const auto backward = compare(trained, {{"backward_speedup", "down", 128, 1.118, "a"}});
+  CHECK(backward.verdict == Verdict::kDiffers);
+  CHECK(says(backward, "whole steps of 64 rows, give 3.50× alone"));  // 512 + 384 rows over 128 + 128
+  CHECK(says(compare(trained, {{"speedup", "down", 128, 3.0, "a"}}), "give 3.67× alone"));
+  for (StrategyRecord& strategy : trained.strategies) strategy.timing->cpu_reduced = true;
+  const auto reduced = compare(trained, {{"forward_speedup", "down", 128, 2.0, "a"}});
+  CHECK(reduced.verdict == Verdict::kNotMeasured);
+  CHECK(says(reduced, "by tiles alone"));
+  const auto none = compare(timed_experiment(), {{"backward_speedup", "down", 8, 1.118, "a"}});
+  CHECK(none.verdict == Verdict::kNotMeasured);
+  CHECK_FALSE(none.measured);
+}

@@ -44,7 +44,7 @@ class Cli(ProgramTest):
         result = run("run", self.config(), "--device", "cpu", "--json", "-")
         self.assertEqual(result.returncode, 0, result.stderr)
         document = json.loads(result.stdout)
-        self.assertEqual(document["schema_version"], "2.2")
+        self.assertEqual(document["schema_version"], "2.3")
         experiment = document["experiments"][0]
         self.assertEqual(experiment["name"], "tiny")
         self.assertEqual([(s["label"], s["tile"]) for s in experiment["strategies"]],
@@ -179,7 +179,7 @@ class Cli(ProgramTest):
         broken.write_text('{"schema_version": "1.0", "experiments": [{"name": "x", "strategies": [{"name": "none", "label": 3}]}]}')
         self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/experiments/0/strategies/0/label", "3")
         broken.write_text('{"schema_version": "3.0", "experiments": []}')
-        self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/schema_version", "3.0", "2.2")
+        self.assert_fails(run("report", broken, "--html", page), 2, "broken.json:/schema_version", "3.0", "2.3")
         broken.write_text('{"schema_version": "1.0", "experiments": []}\n{"schema_version": "1.0"\n')
         self.assert_fails(run("report", broken, "--html", page), 2, "broken.json (line 2)", "not valid JSON")
         self.assert_fails(run("report", self.path / "missing.json", "--html", page), 2, "missing.json", "no such file")

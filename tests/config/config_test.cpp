@@ -151,6 +151,27 @@ TEST_CASE("the hash names the meaning, not the spelling") {
   CHECK(tatr::parse_experiment(document, "x.json").hash != hash);
 }
 
+TEST_CASE("a pass goes forward unless it is said to train, and only then is it part of the effective config") {
+  json document = valid();
+  document["layer"] = {{"hidden", 64}, {"intermediate", 32}};
+  const auto plain = tatr::parse_experiment(document, "x.json");
+  CHECK_FALSE(plain.layer->training);
+  document["layer"]["pass"] = "forward";
+  CHECK(tatr::parse_experiment(document, "x.json").hash == plain.hash);
+  document["layer"]["pass"] = "training";
+  const auto training = tatr::parse_experiment(document, "x.json");
+  CHECK(training.layer->training);
+  CHECK_FALSE(training.layer->fp32_gradients);
+  CHECK(training.hash != plain.hash);
+  const json layer = json::parse(training.effective_json)["layer"];
+  CHECK(layer["pass"] == "training");
+  CHECK(layer["grad_dtype"] == "bf16");
+  document["layer"]["grad_dtype"] = "bf16";
+  CHECK(tatr::parse_experiment(document, "x.json").hash == training.hash);
+  document["layer"]["grad_dtype"] = "fp32";
+  CHECK(tatr::parse_experiment(document, "x.json").layer->fp32_gradients);
+}
+
 TEST_CASE("added rows are on the scale of own gates, and what that is depends on the router") {
   using tatr::AddedGate;
   json document = valid();
@@ -269,6 +290,11 @@ TEST_CASE("broken configs are refused in clear words") {
       {"/strategies/1", R"({"name": "dynamic", "tiles_by_load": [{"below": 4, "tile": 8}]})",
        "/tiles_by_load/0: ", "last"},
       {"/layer/cpu", R"({"hidden": 128, "intermediate": 8})", "/layer/cpu/hidden: ", "at most the layer's own, 64"},
+      {"/layer", R"({"hidden": 64, "intermediate": 8, "pass": "backward"})", "/layer/pass: ", "\"training\""},
+      {"/layer", R"({"hidden": 64, "intermediate": 8, "grad_dtype": "fp32"})",
+       "/layer/grad_dtype: ", "\"fp32\" is not allowed in a forward pass"},
+      {"/layer", R"({"hidden": 64, "intermediate": 8, "pass": "training", "grad_dtype": "fp16"})",
+       "/layer/grad_dtype: ", "\"bf16\""},
       {"/measure", R"({"samples": 9})", "/measure/samples: ", "from 10"},
       {"/documented", R"([{"metric": "rows", "strategy": "up", "value": 1, "source": "s"}])",
        "/documented/0/strategy: ", "no strategy of this experiment"},

@@ -56,9 +56,9 @@ TEST_CASE("back ends are asked before work, and the error names file and pointer
 TEST_CASE("auto is the first back end that can") {
   const LayerShape shape{64, 8, 64, 32, 128 + 8 * 63};
   LayerOptions options;
-  CHECK(plan_forward(shape, options, kCpu).back_end->name == "openblas");
+  CHECK(plan_layer(shape, options, kCpu).back_end->name == "openblas");
   options.backend = "reference";
-  const ForwardPlan plan = plan_forward(shape, options, kCpu);
+  const LayerPlan plan = plan_layer(shape, options, kCpu);
   CHECK(plan.up.gather);  // what a back end can fuse, it fuses
   CHECK(plan.up.swiglu);
   CHECK_FALSE(plan.down.gather);

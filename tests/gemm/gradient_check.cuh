@@ -89,7 +89,7 @@ static __global__ void compare_gradient(GradientArguments in, GradientOutputs ou
     }
     return;
   }
-  double gate_gradient = 0;
+  double gate_gradient = 0, squares = 0;  // squares: of its terms, which may cancel
   const std::int64_t width = in.kind == GradientKind::kKeep ? in.n / 2 : in.n;
   for (std::int64_t column = threadIdx.x; column < width; column += blockDim.x) {
     if (in.kind == GradientKind::kKeep) {
@@ -113,14 +113,18 @@ static __global__ void compare_gradient(GradientArguments in, GradientOutputs ou
     add_squares(sums + 2, element(static_cast<const __nv_bfloat16*>(out.weighted), row * width + column),
                 g * a * s * b);
     gate_gradient += static_cast<double>(d) * a * s * b;
+    squares += static_cast<double>(d) * d * (a * s * b) * (a * s * b);
   }
   if (in.kind != GradientKind::kSwiglu) return;
-  __shared__ double total;
-  if (threadIdx.x == 0) total = 0;
+  __shared__ double total, terms;
+  if (threadIdx.x == 0) total = terms = 0;
   __syncthreads();
   atomicAdd(&total, gate_gradient);
+  atomicAdd(&terms, squares);
   __syncthreads();
-  if (threadIdx.x == 0) add_squares(sums + 4, out.gate_gradient[row], total);
+  if (threadIdx.x != 0) return;
+  atomicAdd(sums + 4, (out.gate_gradient[row] - total) * (out.gate_gradient[row] - total));
+  atomicAdd(sums + 5, total * total > terms ? total * total : terms);
 }
 
 struct GradientErrors {

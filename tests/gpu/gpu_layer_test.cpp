@@ -3,7 +3,7 @@
 #include "catch.hpp"
 #include "core/error.hpp"
 #include "gemm/registry.hpp"
-#include "layer/forward.hpp"
+#include "layer/layer_pass.hpp"
 #include "layer/verify.hpp"
 #include "router/routing.hpp"
 #include "source/synthetic.hpp"
@@ -42,8 +42,44 @@ TEST_CASE("every back end passes the layer's verification, with empty experts an
         for (const bool fused : {true, false}) {
           INFO(backend << " strategy " << static_cast<int>(kind) << " fill " << static_cast<int>(fill) << " fused "
                        << fused);
-          ForwardPass run(layer, rounded.dispatch, {backend, 64, fused, fused});
+          LayerPass run(layer, rounded.dispatch, {backend, 64, fused, fused});
           REQUIRE_NOTHROW(verify(run));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("every back end that trains passes verification on the way back, to the same bits every time") {
+  const auto gpu = make_cuda_system();
+  const Routing routing = skewed_routing(*gpu, 500, 24, 4);
+  for (const DType gradients : {DType::kBf16, DType::kFp32}) {
+    for (const Fill fill : {Fill::kNextBest, Fill::kDuplicate, Fill::kPad}) {
+      StrategyConfig strategy;
+      strategy.kind = StrategyKind::kNearest;
+      strategy.fill = fill;
+      const Rounded rounded = round_routing(routing, {strategy, 64, 1, 0}, *gpu);
+      ExpertLayer layer(*gpu, {500, 24, 264, 136, rounded.dispatch.rows, gradients}, 5);
+      for (const BackEnd& back_end : back_ends()) {
+        for (const bool fused : {true, false}) {
+          const LayerOptions options{std::string(back_end.name), 64, fused, fused};
+          const std::vector<GroupedGemmProblem> gemms = gemms_of(unfused_plan(layer.shape, options, gpu->device()));
+          if (!back_end.on_gpu || !why_not(back_end, gemms, gpu->device()).empty()) continue;
+          INFO(back_end.name << " fill " << static_cast<int>(fill) << " fused " << fused << " gradients "
+                             << static_cast<int>(gradients));
+          LayerPass pass(layer, rounded.dispatch, options);
+          REQUIRE_NOTHROW(verify(pass));
+          const auto gradients_now = [&] {
+            std::vector<std::vector<float>> all;
+            for (const Tensor* tensor : {&layer.d_x, &layer.d_up_weights, &layer.d_down_weights}) {
+              all.push_back(to_host(*gpu, tensor->view()));
+            }
+            all.push_back(to_host(*gpu, pass.parts().rows(layer.d_gate)));
+            return all;
+          };
+          const std::vector<std::vector<float>> first = gradients_now();
+          pass.run();
+          CHECK(gradients_now() == first);
         }
       }
     }
@@ -63,7 +99,7 @@ TEST_CASE("tiles of several sizes pass verification in one launch and in one eac
     ExpertLayer layer(*gpu, {900, 24, 264, 136, rounded.dispatch.rows}, 5);
     std::vector<std::vector<float>> outputs;
     for (const bool launch_per_tile : {false, true}) {
-      ForwardPass run(layer, rounded.dispatch, {"tatr", 64, true, true, rounded.tile_of_expert, launch_per_tile});
+      LayerPass run(layer, rounded.dispatch, {"tatr", 64, true, true, rounded.tile_of_expert, launch_per_tile});
       INFO("then " << static_cast<int>(then) << " launch per tile " << launch_per_tile);
       CHECK(run.launches() == (launch_per_tile ? 3 : 1));  // 32 runs as 64
       CHECK_FALSE(run.granule_rows());
@@ -83,7 +119,7 @@ TEST_CASE("the layer's output has the same bits on every run, and nearly the CPU
   const Routing on_gpu = skewed_routing(*gpu, 200, 8, 2), on_cpu = skewed_routing(*cpu, 200, 8, 2);
   const Rounded a = round_routing(on_gpu, {{}, 32, 1, 0}, *gpu), b = round_routing(on_cpu, {{}, 32, 1, 0}, *cpu);
   ExpertLayer gpu_layer(*gpu, {200, 8, 128, 64, 400}, 5), cpu_layer(*cpu, {200, 8, 128, 64, 400}, 5);
-  ForwardPass gpu_run(gpu_layer, a.dispatch, {}), cpu_run(cpu_layer, b.dispatch, {});
+  LayerPass gpu_run(gpu_layer, a.dispatch, {}), cpu_run(cpu_layer, b.dispatch, {});
   gpu_run.run();
   const std::vector<float> first = to_host(*gpu, gpu_run.output());
   gpu_run.run();

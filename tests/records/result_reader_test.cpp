@@ -49,7 +49,7 @@ TEST_CASE("a result that is read and written again is the same", "[records][read
   measured.documented = {{{"speedup", "down", 8, 1.16, "example 04"}, 2.0, Verdict::kDiffers, "why"}};
   measured.strategies[1].warnings = {"a target exceeds the tokens"};
   measured.strategies[1].waves = WaveRecord{10, 13, 2, 9.5, 70, 10.8};
-  measured.strategies[1].timing->up_floor = GemmFloor{0.5, true};
+  measured.strategies[1].timing->floor_of(Stage::kUp) = GemmFloor{0.5, true};
   measured.strategies[1].timing->granule_rows = 64;
   measured.strategies[1].quality.post_hoc = PerplexityEstimate{0.04, 0.03, 0.05, "by hand"};
   measured.strategies[1].quality.beyond = {"a thing"};
@@ -59,8 +59,9 @@ TEST_CASE("a result that is read and written again is the same", "[records][read
     strategy.metrics.known = Known::kCounts;
     forget_unknown(strategy.metrics);
   }
-  for (const RunRecord& run : {run_of(measured), run_of(counted), run_of(with_config(modelled_experiment("h100"))),
-                               run_of(with_config(modelled_experiment("a100")))}) {
+  for (const RunRecord& run :
+       {run_of(measured), run_of(counted), run_of(with_config(trained_experiment())),
+        run_of(with_config(modelled_experiment("h100"))), run_of(with_config(modelled_experiment("a100")))}) {
     CHECK(held(again(run)) == held(run));
   }
 }

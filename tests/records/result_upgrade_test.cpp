@@ -18,12 +18,12 @@ const std::string kFirst = std::string(TATR_TEST_DATA) + "/records/result_1_0.js
 
 }  // namespace
 
-TEST_CASE("a result of schema version 1.0 is read as one of 2.2: what did not run is null", "[records]") {
+TEST_CASE("a result of schema version 1.0 is read as one of 2.3: what did not run is null", "[records]") {
   ResultFile file(kFirst);
   REQUIRE(file.keys().size() == 1);
   CHECK(file.keys()[0].schema_version == "1.0");
   const StoredResult result = file.load(0);  // strictly as the schema has it
-  CHECK(result.document["schema_version"] == "2.2");
+  CHECK(result.document["schema_version"] == "2.3");
   const nlohmann::json& timing = result.experiment()["strategies"][1]["timing"];
   CHECK(timing["layer_ms"]["n"] == 10);
   CHECK(timing["end_to_end_counts"] == nlohmann::json({"routing", "rounding", "layer"}));
@@ -63,6 +63,26 @@ TEST_CASE("before version 2.1 all times were measured", "[records]") {
   experiment.erase("model");
   for (nlohmann::json& strategy : experiment["strategies"]) strategy["timing"].erase("kind");
   for (nlohmann::json& network : experiment["network"]) network.erase("timing_kind");
+  upgrade_result(document);
+  CHECK(document == now);
+}
+
+TEST_CASE("before version 2.3 all passes went forward, and nothing was kept of them", "[records]") {
+  ExperimentRecord record = test::timed_experiment();
+  record.strategies[1].batches.emplace().worst_timing = record.strategies[1].timing;
+  nlohmann::json document = nlohmann::json::parse(to_json(test::run_of(record)).dump());
+  const nlohmann::json now = document;
+  document["schema_version"] = "2.2";
+  const auto make_old = [](nlohmann::json& timing) {
+    for (const char* key : {"pass", "kept_bytes_per_row", "forward_ms", "backward_ms", "wgrad_up_ms", "gather_again_ms",
+                            "forward_speedup", "backward_hardware_tflops"}) {
+      REQUIRE(timing.erase(key) == 1);
+    }
+    for (const char* gemm : {"dgrad_down", "wgrad_down", "dgrad_up", "wgrad_up"}) timing["floors"].erase(gemm);
+  };
+  for (nlohmann::json& strategy : document["experiments"][0]["strategies"]) make_old(strategy["timing"]);
+  make_old(document["experiments"][0]["strategies"][1]["batches"]["worst_timing"]);
+  CHECK(document != now);
   upgrade_result(document);
   CHECK(document == now);
 }

@@ -71,8 +71,16 @@ RunRecord full_run() {
   timing.output_error_dropped = timing.output_error_added = timing.output_error_rescaled = 0.25;
   timing.sm_clock_mhz = 1400;
   timing.power_w = 690;
-  timing.up_floor = GemmFloor{1.5, true};
-  timing.down_floor = GemmFloor{1.25, false};
+  timing.training = true;
+  timing.forward_ms = timing.backward_ms = spread(1.5);
+  timing.forward_speedup = timing.backward_speedup = RatioInterval{1.5, 1.25, 1.75};
+  timing.forward_useful_tflops = timing.forward_hardware_tflops = 300;
+  timing.backward_useful_tflops = timing.backward_hardware_tflops = 250;
+  timing.kept_bytes_per_row = 520;
+  for (const StageInfo& stage : kStages) {
+    if (stage.backward) timing.of(stage.stage) = spread(0.5);
+    if (!stage.gemm.empty()) timing.floor_of(stage.stage) = GemmFloor{1.5, true};
+  }
   timing.uniform_ms = 2.5;
   timing.uniform_samples_ms = {2.5};
   timing.end_to_end_counts = {"routing", "rounding", "layer"};

@@ -165,6 +165,37 @@ TEST_CASE("a GPU is named without the threads of its host", "[report][text]") {
   CHECK(contains(details(run), "- Machine: NVIDIA H100; Test CPU\n"));
 }
 
+TEST_CASE("a training pass shows both ways, what rows alone would gain, and what rounding cannot buy",
+          "[report][text]") {
+  auto run = run_of(trained_experiment());
+  run.environment.device = "NVIDIA H100";
+  const std::string screen = text_report(run, {});
+  check_width(screen);
+  CHECK(contains(screen, "Layer 4096 x 1024, openblas, training pass, measured on NVIDIA H100"));
+  CHECK(contains(screen, "Forward  Backward"));
+  CHECK(contains(screen, "1.60× [1.00, 2.00]    2.00×     1.50×"));
+  CHECK(contains(screen, "Speed-up: of forward and backward together."));
+  CHECK(contains(screen, "steps of 64: whole tiles"));
+  const std::string text = details(run);
+  check_width(text);
+  const std::size_t section = text.find("Training Pass\n");
+  REQUIRE(section != std::string::npos);
+  const std::string passes = text.substr(section);
+  CHECK(contains(passes, "forward   2  2.00× [1.90, 2.10]    2.00×"));
+  CHECK(contains(passes, "500 (500)"));
+  CHECK(contains(passes, "backward   8  1.50× [1.40, 1.60]"));
+  CHECK(contains(passes, "450 (460)"));
+  CHECK(contains(passes, "weight gradient, up"));
+  CHECK(contains(passes, "4,104 bytes"));
+  CHECK(contains(passes, "What rounding cannot buy"));
+  CHECK(contains(text, "- Expert Layer: hidden 4096, intermediate 1024; training pass"));
+
+  run.environment.device = "cpu";  // which has no tiles
+  const std::string on_cpu = text_report(run, {});
+  CHECK_FALSE(contains(on_cpu, "Backward"));
+  CHECK(contains(on_cpu, "--show passes"));
+}
+
 TEST_CASE("modelled times stand first, named, with the error beside them", "[report][text][model]") {
   const std::string text = details(run_of(modelled_experiment("h100")));
   const std::size_t table = text.find("Modelled (layer 4096 x 1024, tatr, gather and SwiGLU fused, tile 8):");

@@ -22,7 +22,7 @@
 #include "gemm/sm90/tatr_gemm.hpp"
 #include "gemm/sm90/wait_log.hpp"
 #include "gpu_lock.hpp"
-#include "layer/forward.hpp"
+#include "layer/layer_pass.hpp"
 #include "parity.hpp"
 #include "rounding/rounding.hpp"
 #include "router/routing.hpp"
@@ -141,7 +141,7 @@ using Tally = std::map<std::string, std::int64_t>;
 constexpr std::int64_t kLeastRoundingKernels = 2;
 
 /// What the last run left otherwise than the first did, or empty. Waits for it.
-std::string difference(System& gpu, const ForwardPass& run, const Tensor& output, RoundingScratch& scratch,
+std::string difference(System& gpu, const LayerPass& run, const Tensor& output, RoundingScratch& scratch,
                        const Dispatch& dispatch) {
   if (relative_difference(gpu, run.output(), output.view()) != 0.0) return "output";
   return test::difference(dispatch_of(gpu, scratch), dispatch);
@@ -157,7 +157,7 @@ bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
   LayerOptions options = c.options;
   options.tile_of_expert = rounded.tile_of_expert;
   ExpertLayer layer(gpu, c.shape, c.seed);
-  ForwardPass run(layer, rounded.dispatch, options);
+  LayerPass run(layer, rounded.dispatch, options);
   Tensor first(gpu, layer.dtype, run.output().shape);
   run.run();
   gpu.copy(first.data(), run.output().data, first.bytes());

@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "core/error.hpp"
 #include "core/interrupt.hpp"
@@ -92,12 +93,18 @@ std::shared_ptr<cublasContext> handle_of(System& system) {
 constexpr std::int64_t kElementBytes = 2;  // bf16
 const float kOne = 1.0f, kZero = 0.0f;
 
-/// cuBLAS is column-major: C^T [n, rows] = (W as [k, n])^T * (A as [k, rows]).
+/// cuBLAS is column-major, where a row-major array is its own transpose: C^T [n, rows] = (W as [k, n])^T * (A as [k,
+/// rows]); of a data gradient (W as [n, k]) * (A as [k, rows]); of a weight gradient C^T [k, n] = (W as [k, rows]) * (A
+/// as [n, rows])^T, or with the two exchanged.
 class CublasGemm final : public GroupedGemm {
  public:
   CublasGemm(System& system, CublasMode mode, const GroupedGemmProblem& shape, const std::vector<std::int32_t>& offsets,
              const GroupedGemmData& data)
-      : handle_(handle_of(system)), mode_(mode), shape_(shape), data_(data) {
+      : handle_(handle_of(system)), stream_(system.stream()), mode_(mode), shape_(shape), data_(data) {
+    if (shape.kind == GemmKind::kWeightGradient) {
+      add_weight_gradients(offsets);
+      return;
+    }
     for (std::int64_t e = 0; e < shape.experts; ++e) {
       const std::int64_t first = offsets[static_cast<std::size_t>(e)];
       const std::int64_t rows = offsets[static_cast<std::size_t>(e) + 1] - first;
@@ -128,16 +135,50 @@ class CublasGemm final : public GroupedGemm {
     if (rows_.empty()) return;
     if (mode_ == CublasMode::kGrouped) return run_grouped();
     if (mode_ == CublasMode::kUniform) return run_uniform();
+    if (shape_.kind == GemmKind::kWeightGradient) return run_weight_gradients();
     const int n = static_cast<int>(shape_.n), k = static_cast<int>(shape_.k);
+    const bool across = shape_.kind == GemmKind::kDataGradient;
     for (std::size_t i = 0; i < rows_.size(); ++i) {
-      check(CublasLibrary::get().gemm(handle_.get(), CUBLAS_OP_T, CUBLAS_OP_N, n, rows_[i], k, &kOne, w_[i],
-                                      CUDA_R_16BF, k, a_[i], CUDA_R_16BF, k, &kZero, c_[i], CUDA_R_16BF, n,
-                                      CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+      check(CublasLibrary::get().gemm(handle_.get(), across ? CUBLAS_OP_N : CUBLAS_OP_T, CUBLAS_OP_N, n, rows_[i], k,
+                                      &kOne, w_[i], CUDA_R_16BF, across ? n : k, a_[i], CUDA_R_16BF, k, &kZero, c_[i],
+                                      CUDA_R_16BF, n, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
             "cublasGemmEx");
     }
   }
 
  private:
+  void add_weight_gradients(const std::vector<std::int32_t>& offsets) {
+    for (std::int64_t e = 0; e < shape_.experts; ++e) {
+      const std::int64_t first = offsets[static_cast<std::size_t>(e)];
+      rows_.push_back(static_cast<int>(offsets[static_cast<std::size_t>(e) + 1] - first));
+      a_.push_back(static_cast<const char*>(data_.a) + first * shape_.n * kElementBytes);
+      w_.push_back(static_cast<const char*>(data_.w) + first * shape_.k * kElementBytes);
+      c_.push_back(static_cast<char*>(data_.c) + e * gradient_bytes());
+    }
+  }
+
+  std::int64_t gradient_bytes() const {  // of one expert
+    return shape_.n * shape_.k * static_cast<std::int64_t>(bytes_of(shape_.gradient));
+  }
+
+  void run_weight_gradients() {
+    const int n = static_cast<int>(shape_.n), k = static_cast<int>(shape_.k);
+    const int height = shape_.transpose ? n : k, width = shape_.transpose ? k : n;
+    const cudaDataType type = shape_.gradient == DType::kFp32 ? CUDA_R_32F : CUDA_R_16BF;
+    for (std::size_t i = 0; i < rows_.size(); ++i) {
+      if (rows_[i] == 0) {
+        TATR_CUDA_CHECK(cudaMemsetAsync(c_[i], 0, static_cast<std::size_t>(gradient_bytes()), stream_));
+        continue;
+      }
+      const void *left = w_[i], *right = a_[i];
+      if (shape_.transpose) std::swap(left, right);
+      check(CublasLibrary::get().gemm(handle_.get(), CUBLAS_OP_N, CUBLAS_OP_T, height, width, rows_[i], &kOne, left,
+                                      CUDA_R_16BF, height, right, CUDA_R_16BF, width, &kZero, c_[i], type, height,
+                                      CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+            "cublasGemmEx");
+    }
+  }
+
   void run_grouped() {
     check(CublasLibrary::get().gemm_grouped(handle_.get(), transposed_.data(), plain_.data(), n_.data(), rows_.data(),
                                             k_.data(), ones_.data(), device_w_.data(), CUDA_R_16BF, k_.data(),
@@ -158,11 +199,12 @@ class CublasGemm final : public GroupedGemm {
   }
 
   std::shared_ptr<cublasContext> handle_;
+  CUstream_st* stream_;
   CublasMode mode_;
   GroupedGemmProblem shape_;
   GroupedGemmData data_;
   std::int64_t uniform_rows_ = 0;
-  std::vector<int> rows_, n_, k_, sizes_;  // of experts that have rows
+  std::vector<int> rows_, n_, k_, sizes_;  // of experts that have rows; of weight gradients, of all
   std::vector<float> ones_, zeros_;
   std::vector<cublasOperation_t> transposed_, plain_;
   std::vector<const void*> a_, w_;

@@ -23,11 +23,17 @@ enum class CublasMode {
 std::string cublas_missing();
 
 inline std::string why_not_cublas(const GroupedGemmProblem& problem, const DeviceInfo& device) {
-  if (problem.kind != GemmKind::kRaggedRows) return "it multiplies each expert's own rows only";
+  if (problem.kind == GemmKind::kUniformRows) return "it multiplies each expert's own rows only";
   if (problem.dtype != DType::kBf16) return "it takes bf16";
-  if (problem.gather || problem.swiglu) return "it fuses neither gather nor SwiGLU";
+  if (problem.gather || problem.swiglu || problem.swiglu_gradient) return "it fuses neither gather nor SwiGLU";
   if (device.compute_capability < 80) return "bf16 needs compute capability 8.0";
   return {};
+}
+
+inline std::string why_not_cublas_grouped(const GroupedGemmProblem& problem, const DeviceInfo& device) {
+  if (problem.kind == GemmKind::kDataGradient || problem.kind == GemmKind::kWeightGradient)
+    return "it runs forward only";
+  return why_not_cublas(problem, device);
 }
 
 inline std::string why_not_cublas_uniform(const GroupedGemmProblem& problem, const DeviceInfo&) {

@@ -1,4 +1,5 @@
-// One cblas_sgemm an expert. The granule is one row: rounding buys nothing here but fewer rows.
+// One cblas_sgemm an expert; of weight gradients one for each 128 of its rows. The granule is one row: rounding buys
+// nothing here but fewer rows.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The grouped GEMM as its definition says, in plain loops: fp32 operands and sums, gather and SwiGLU included. For any
-// shape and slow; others are compared with it.
+// The grouped GEMM as its definition says, in plain loops: fp32 operands and sums, gather, SwiGLU and its gradient
+// included. For any shape and slow; others are compared with it.
 #pragma once
 
 #include <cstdint>

@@ -24,7 +24,7 @@ enum class Epilogue {
   kStore,          // rounded to bf16
   kSwiglu,         // silu(gate) * up of the two halves of the columns
   kSwigluKeep,     // the same, and the halves themselves
-  kSwigluGradient  // the gradients of the two halves and of the gate, and the gated activation (swiglu_gradient.cuh)
+  kSwigluGradient  // the gradients of the two halves and of the gate, and the gated activation (gradient_output.cuh)
 };
 
 // The tile of one CTA. With SwiGLU half of its columns are gate, half are up.

@@ -4,7 +4,7 @@
 //
 // Persistent and warp-specialised: one warp walks the tiles (item_queue.cuh), one loads operands (operand_loader.cuh),
 // two more gather rows (row_gatherer.cuh), and two warpgroups multiply (multiplier.cuh) and store (tile_output.cuh,
-// swiglu_gradient.cuh). Cooperative schedule: both work on one tile of 128 x 256, whose results
+// gradient_output.cuh). Cooperative schedule: both work on one tile of 128 x 256, whose results
 // leave behind the next tile's first products: once summed they are rounded to bf16 in registers, and stored a few
 // columns at a time while the tensor cores already work on the next tile. Ping-pong schedule: they work in turn on
 // tiles of 128 x 128, and while one stores the other multiplies; for short k, where tiles end often.
@@ -13,10 +13,10 @@
 #pragma once
 
 #include "device/shared_memory.cuh"
+#include "gemm/sm90/gradient_output.cuh"
 #include "gemm/sm90/multiplier.cuh"
 #include "gemm/sm90/operand_loader.cuh"
 #include "gemm/sm90/row_gatherer.cuh"
-#include "gemm/sm90/swiglu_gradient.cuh"
 #include "gemm/sm90/tile_output.cuh"
 
 namespace tatr::sm90 {

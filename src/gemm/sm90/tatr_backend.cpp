@@ -16,13 +16,29 @@ namespace {
 
 class TatrBackend final : public GroupedGemm {
  public:
-  TatrBackend(System& system, const GroupedGemmProblem& shape, const GroupedGemmData& data)
+  TatrBackend(System& system, const GroupedGemmProblem& shape, std::int64_t rows, const GroupedGemmData& data)
       : system_(system), queue_(system, std::vector<std::int32_t>{0, 0}), device_(tatr_device_of(system.device())) {
     TatrProblem problem = tatr_problem_of(shape);
-    buffers_ = {data.a, data.token_index, data.w, data.offsets, data.c, queue_.data()};
+    if (shape.kind == GemmKind::kWeightGradient) problem.rows_bound = rows;
     if (!shape.tile_of_expert.empty()) problem.tile_rows = shape.tile_of_expert.back();
+    const TatrPlan plan = make_plan(problem, device_);
+    if (shape.swiglu_gradient && column_tiles_of(plan) > 1) {
+      gate_parts_ = Buffer<float>(system, static_cast<std::size_t>(column_tiles_of(plan) * problem.rows_bound));
+    }
+    buffers_ = {data.a,
+                data.token_index,
+                data.w,
+                data.offsets,
+                data.c,
+                queue_.data(),
+                nullptr,
+                data.product,
+                data.gate,
+                data.weighted,
+                data.gate_gradient,
+                gate_parts_.data()};
     for (const std::vector<std::int32_t>& launch : granules_of_launches(shape)) granules_.emplace_back(system, launch);
-    use(make_plan(problem, device_));
+    use(plan);
   }
 
   void run() override {
@@ -77,6 +93,7 @@ class TatrBackend final : public GroupedGemm {
 
   System& system_;
   Buffer<std::int32_t> queue_;
+  Buffer<float> gate_parts_;
   TatrDevice device_;
   std::vector<Buffer<std::int32_t>> granules_;  // of each launch, where experts have tiles of their own
   TatrBuffers buffers_;
@@ -86,8 +103,8 @@ class TatrBackend final : public GroupedGemm {
 }  // namespace
 
 std::unique_ptr<GroupedGemm> make_tatr_backend(System& system, const GroupedGemmProblem& problem,
-                                               const std::vector<std::int32_t>&, const GroupedGemmData& data) {
-  return std::make_unique<TatrBackend>(system, problem, data);
+                                               const std::vector<std::int32_t>& offsets, const GroupedGemmData& data) {
+  return std::make_unique<TatrBackend>(system, problem, offsets.back(), data);
 }
 
 }  // namespace tatr

@@ -83,6 +83,7 @@ bool can_run(const TatrProblem& problem, const TatrDevice& device, std::string* 
 std::int32_t granule_of(std::int32_t tile_rows) { return std::max(tile_rows, 64); }
 
 std::vector<std::vector<std::int32_t>> granules_of_launches(const GroupedGemmProblem& problem) {
+  if (problem.kind == GemmKind::kWeightGradient) return {};  // sums over rows know no tiles of them
   const std::vector<std::int32_t>& tiles = problem.tile_of_expert;
   std::map<std::int32_t, std::vector<std::int32_t>> by_launch;
   const std::vector<std::int32_t> none(tiles.size(), 0);

@@ -51,7 +51,7 @@ bool can_run(const TatrProblem& problem, const TatrDevice& device, std::string* 
 std::int32_t granule_of(std::int32_t tile_rows);
 
 /// Where experts differ, the granules of each launch [E]: of all experts in one, or of the experts of one tile size in
-/// each and 0 for the rest. Empty where all share a tile.
+/// each and 0 for the rest. Empty where all share a tile, and of weight gradients.
 std::vector<std::vector<std::int32_t>> granules_of_launches(const GroupedGemmProblem& problem);
 
 /// The plan to use unmeasured. Throws EnvironmentError where can_run is false.

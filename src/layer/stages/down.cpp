@@ -13,12 +13,12 @@ GroupedGemmData data_of(const PassParts& parts) {
 class DownStage final : public GemmStage {
  public:
   explicit DownStage(const PassParts& parts)
-      : GemmStage(Stage::kDown, parts, parts.plan.down, data_of(parts), parts.rows(parts.layer.down)) {}
+      : GemmStage(Stage::kDown, parts, parts.plan.down, data_of(parts), {parts.rows(parts.layer.down)}) {}
 
-  Comparison compare(const PassSamples& samples) const override {
+  std::vector<StageComparison> compare(const PassSamples& samples) const override {
     const ExpertLayer& layer = parts().layer;
     const std::int64_t width = layer.shape.hidden;
-    Comparison comparison;
+    StageComparison comparison;
     for (const auto& [row, expert, columns] : samples.rows_by_expert(width)) {
       const std::vector<float> input = samples.row_of(layer.activated, row), output = samples.row_of(layer.down, row);
       for (const std::int64_t column : columns) {
@@ -26,7 +26,7 @@ class DownStage final : public GemmStage {
         comparison.add(row, output[static_cast<std::size_t>(column)], dot(input, weight));
       }
     }
-    return comparison;
+    return {comparison};
   }
 };
 

@@ -29,7 +29,8 @@ const formatChange = (share) => (isNumber(share) && share > 0 ? "+" : "") + form
 const formatLoss = (share) => (isNumber(share) ? `${share > 0 ? "+" : ""}${Number((100 * share).toFixed(2)) === 0 ? "0" : (100 * share).toFixed(Math.abs(share) < 0.1 ? 2 : 1)}%` : "–").replace("+0%", "0%");
 // A metric's key in the words of the page.
 const metricWords = (metric) => ({dropped_gate_mass: "lost gate mass", mean_square_dropped_mass: "square of lost gate mass", tile_utilisation: "utilisation",
-                                  speedup: "speed-up", end_to_end_speedup: "end-to-end speed-up"})[metric] ?? metric.replaceAll("_", " ");
+                                  speedup: "speed-up", end_to_end_speedup: "end-to-end speed-up", forward_speedup: "forward speed-up",
+                                  backward_speedup: "backward speed-up"})[metric] ?? metric.replaceAll("_", " ");
 const formatRatio = (ratio) => (isNumber(ratio) ? `${ratio < 10 ? ratio.toFixed(2) : formatValue(ratio)}×` : "–");
 function formatInterval({value, low, high}, format) {
   return isNumber(low) && isNumber(high) && low !== high ? `${format(value)} [${format(low)}, ${format(high)}]` : format(value);
@@ -38,6 +39,9 @@ function formatInterval({value, low, high}, format) {
 const sumOrNull = (...values) => (values.every(isNumber) ? values.reduce((a, b) => a + b) : null);
 
 const tileWords = (tile) => (tile === null ? "tiles by load" : `tile ${tile}`);
+
+// The GEMMs of a pass by their keys.
+const gemmsOf = (timing) => (timing.pass === "training" ? ["up", "down", "dgrad_down", "wgrad_down", "dgrad_up", "wgrad_up"] : ["up", "down"]);
 
 // One strategy at one tile: a layer's record, or the network's where there are several layers.
 function settingOf(record, experiment) {
@@ -50,7 +54,7 @@ function settingOf(record, experiment) {
     setting.how = timing.kind === "modelled" ? "modelled" : timing.cpu_reduced ? "reduced" : "measured";
     if (isNumber(layer?.value)) setting.layerMs = {value: layer.value, low: layer.low, high: layer.high};
     if (isNumber(layer?.median)) setting.layerMs = {value: layer.median, low: layer.lower_quartile, high: layer.upper_quartile};
-    setting.gemmMs = sumOrNull(timing.up_ms?.median ?? timing.up_ms?.value, timing.down_ms?.median ?? timing.down_ms?.value);
+    setting.gemmMs = sumOrNull(...gemmsOf(timing).map((gemm) => timing[`${gemm}_ms`]?.median ?? timing[`${gemm}_ms`]?.value));
     if (isNumber(speedup?.value)) setting.speedup = speedup;
   } else if (isNumber(record.layer_ms)) {  // a network's sums of medians, which have no interval
     setting.how = record.timing_kind === "modelled" ? "modelled" : record.cpu_reduced ? "reduced" : "measured";
@@ -208,7 +212,7 @@ function timingWords(experiment) {
   const timings = experiment.data.strategies.map((record) => record.timing).filter(Boolean);
   return distinct(timings.map((timing) => {
     const how = timing.kind === "modelled" ? "modelled, layer" : timing.cpu_reduced ? "CPU, reduced shape" : "layer";
-    return `${how} ${timing.shape?.hidden} × ${timing.shape?.intermediate}, ${timing.backend}`;
+    return `${how} ${timing.shape?.hidden} × ${timing.shape?.intermediate}, ${timing.backend}${timing.pass === "training" ? ", training pass" : ""}`;
   }));
 }
 

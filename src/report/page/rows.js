@@ -45,7 +45,7 @@ function drawSamples(svg, setting, x, middle) {
   addLine(svg, x(layerMs.value), middle - 10, x(layerMs.value), middle + 10, `median ${how} ${colour}`, tip);
 }
 
-const floorOf = ({record: {timing}}) => sumOrNull(timing.floors?.up?.ms, timing.floors?.down?.ms);
+const floorOf = ({record: {timing}}) => sumOrNull(...gemmsOf(timing).map((gemm) => timing.floors?.[gemm]?.ms));
 
 // An interval with caps, seen beside a marker that is larger than it. `low` and `high` may be missing.
 function drawInterval(svg, {low, high}, scale, across, colour, vertical = false) {
@@ -74,7 +74,7 @@ function drawTiming(experiment, layer) {
     drawSamples(svg, setting, x, middle);
     if (!isNumber(floors[i])) return;
     add(svg, "polygon", {points: SHAPES.D.map(([dx, dy]) => `${x(floors[i]) + 6 * dx},${middle + 6 * dy}`).join(" "), class: "mark modelled plain",
-                         "data-tip": `${setting.title}, both GEMMs\nmodelled floor ${formatValue(floors[i])} ms\nmeasured ${formatValue(setting.gemmMs)} ms`});
+                         "data-tip": `${setting.title}, all GEMMs\nmodelled floor ${formatValue(floors[i])} ms\nmeasured ${formatValue(setting.gemmMs)} ms`});
   });
   if (!ratios) return svg;
   const right = {...times, x: times.x + times.width + 24, width: width - times.x - times.width - 34};

@@ -95,6 +95,16 @@ const nameColumns = (differing) => [
 const speedupColumn = (settings) => ({title: speedupTitle(settings), value: ({speedup}) => speedup?.value ?? null, stay: true,
                                       help: "time of the layer with none at the same tile over the strategy's",
                                       text: ({speedup}) => formatInterval(speedup ?? {}, formatRatio)});
+// Of a training pass: what one way gains.
+const wayColumn = (way) => ({title: `${way[0].toUpperCase()}${way.slice(1)} [95%]`, value: ({record}) => record.timing?.[`${way}_speedup`]?.value ?? null,
+                             help: `time of the pass ${way} with none at the same tile over the strategy's`,
+                             text: ({record}) => formatInterval(record.timing?.[`${way}_speedup`] ?? {}, formatRatio)});
+// Of a stage, in the order of the layer; null of a pass that does not have it.
+const stageColumn = ([key, title]) => ({title: `${title} ms`, value: ({record}) => record.timing?.[key]?.median ?? null,
+                                        text: ({record}) => formatValue(record.timing?.[key]?.median)});
+const PASS_COLUMNS = [["forward_ms", "Forward"], ["backward_ms", "Backward"], ["gather_dy_ms", "Gather of dY"], ["dgrad_down_ms", "Data gradient, down"],
+                      ["swiglu_gradient_ms", "SwiGLU gradient"], ["wgrad_down_ms", "Weight gradient, down"], ["dgrad_up_ms", "Data gradient, up"],
+                      ["combine_dx_ms", "Combine of dX"], ["gather_again_ms", "Gather again"], ["wgrad_up_ms", "Weight gradient, up"]];
 const timesColumn = {title: "Times", value: timesWords, text: (setting) => timesWords(setting) ?? "–"};
 
 // Why estimates are missing.
@@ -111,6 +121,8 @@ function answerTable(settings, differing) {
   return makeTable("", [
     ...nameColumns(differing),
     speedupColumn(settings),
+    wayColumn("forward"),
+    wayColumn("backward"),
     {title: "By tiles (modelled)", help: "tiles of none over the strategy's: the speed-up if time were proportional to tiles",
      value: ({modelled, speedup}) => (speedup ? null : modelled ?? null), text: ({modelled}) => formatRatio(modelled)},
     {...metricColumn("tiles", "Tiles (against none)"), text: tilesText, stay: true},
@@ -135,6 +147,9 @@ function settingsTable(caption, settings, differing) {
     {title: "Layer ms", value: ({layerMs}) => layerMs?.value ?? null, text: ({layerMs}) => formatValue(layerMs?.value)},
     speedupColumn(settings),
     {title: "By tiles (modelled)", value: ({modelled}) => modelled ?? null, text: ({modelled}) => formatRatio(modelled)},
+    wayColumn("forward"),
+    wayColumn("backward"),
+    ...PASS_COLUMNS.map(stageColumn),
     {title: "End to end [95%]", value: ({record}) => record.timing?.end_to_end_speedup?.value ?? null,
      text: ({record}) => formatInterval(record.timing?.end_to_end_speedup ?? {}, formatRatio)},
     {title: "Useful TFLOP/s", value: ({record}) => record.timing?.useful_tflops ?? null, text: ({record}) => formatValue(record.timing?.useful_tflops)},

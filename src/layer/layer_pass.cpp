@@ -1,4 +1,4 @@
-#include "layer/forward.hpp"
+#include "layer/layer_pass.hpp"
 
 #include <algorithm>
 #include <array>
@@ -9,31 +9,39 @@
 
 namespace tatr {
 
-ForwardPass::ForwardPass(ExpertLayer& layer, const Dispatch& dispatch, const LayerOptions& options)
-    : parts_{layer, dispatch, plan_forward(layer.shape, options, layer.system.device()), dispatch.offsets.to_host(),
+LayerPass::LayerPass(ExpertLayer& layer, const Dispatch& dispatch, const LayerOptions& options)
+    : parts_{layer, dispatch, plan_layer(layer.shape, options, layer.system.device()), dispatch.offsets.to_host(),
              rows_by_token(layer.system, dispatch, layer.shape.tokens)} {
   for (const StageInfo& stage : kStages) {
     if (auto made = stage.make(parts_)) stages_.push_back(std::move(made));
   }
 }
 
-void ForwardPass::run() {
+void LayerPass::run() {
   for (const auto& stage : stages_) stage->run();
 }
 
-void ForwardPass::tune() {
+void LayerPass::run_forward() {
+  for (const auto& stage : stages_) {
+    if (!stage->backward()) stage->run();
+  }
+}
+
+void LayerPass::tune() {
   for (const auto& stage : stages_) {
     if (stage->gemm() != nullptr) stage->gemm()->tune();
   }
 }
 
-void ForwardPass::poison_outputs() {
-  for (const auto& stage : stages_) poison(parts_.layer.system, stage->output());
+void LayerPass::poison_outputs() {
+  for (const auto& stage : stages_) {
+    for (const TensorView& output : stage->outputs()) poison(parts_.layer.system, output);
+  }
 }
 
-void ForwardPass::combine_with(const Buffer<float>& gates) { combine(parts_, gates); }
+void LayerPass::combine_with(const Buffer<float>& gates) { combine(parts_, gates); }
 
-const GroupedGemm& ForwardPass::gemm_of(Stage stage) const {
+const GroupedGemm& LayerPass::gemm_of(Stage stage) const {
   const auto found = std::find_if(stages_.begin(), stages_.end(), [&](const auto& s) { return s->stage() == stage; });
   return *(*found)->gemm();
 }

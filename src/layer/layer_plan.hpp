@@ -2,8 +2,8 @@
 // description of the device, without data.
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,21 +24,29 @@ struct LayerOptions {
   ErrorPlace backend_place = {};                  // of the back end's name in the config
 };
 
-/// What the options come to for a layer on a device: no data are needed to say so.
-struct ForwardPlan {
-  const BackEnd* back_end = nullptr;
-  GroupedGemmProblem up, down;  // with what is fused
+/// The GEMMs of a backward pass: gradients of each row's data, and of the weights, through both projections.
+struct BackwardPlan {
+  GroupedGemmProblem dgrad_down, wgrad_down, dgrad_up, wgrad_up;
 };
 
-/// The GEMMs of the pass, up and down, as the device's element type has them; nothing fused.
-std::array<GroupedGemmProblem, 2> gemm_problems(const LayerShape& shape, const LayerOptions& options,
-                                                const DeviceInfo& device);
+/// What the options come to for a layer on a device: no data are needed to say so.
+struct LayerPlan {
+  const BackEnd* back_end = nullptr;
+  GroupedGemmProblem up, down;           // with what is fused
+  std::optional<BackwardPlan> backward;  // of a layer that is trained; likewise
+};
+
+/// The GEMMs of the pass as the device's element type has them; nothing fused.
+LayerPlan unfused_plan(const LayerShape& shape, const LayerOptions& options, const DeviceInfo& device);
+
+/// Those of a plan, in the order that they run in.
+std::vector<GroupedGemmProblem> gemms_of(const LayerPlan& plan);
 
 /// Throws ConfigError, at options.backend_place, where no back end can, or not the one that is named.
-ForwardPlan plan_forward(const LayerShape& shape, const LayerOptions& options, const DeviceInfo& device);
+LayerPlan plan_layer(const LayerShape& shape, const LayerOptions& options, const DeviceInfo& device);
 
 /// The same with a back end that could run the layer, here or elsewhere.
-ForwardPlan plan_forward_with(const BackEnd& back_end, const LayerShape& shape, const LayerOptions& options,
-                              const DeviceInfo& device);
+LayerPlan plan_layer_with(const BackEnd& back_end, const LayerShape& shape, const LayerOptions& options,
+                          const DeviceInfo& device);
 
 }  // namespace tatr

@@ -1,5 +1,6 @@
-// The forward pass of the expert layer as a list of stages, those of layer/stage.hpp. What a back end fuses into the
-// up-projection is no stage of its own. The GEMMs are a back end's. Knows nothing of time.
+// A pass of the expert layer as a list of stages, those of layer/stage.hpp: forward, and backward where the layer has
+// gradients. What a back end fuses into a GEMM is no stage of its own. The GEMMs are a back end's. Knows nothing of
+// time.
 #pragma once
 
 #include <cstdint>
@@ -13,28 +14,31 @@
 namespace tatr {
 
 /// The pass bound to one dispatch and one back end. Layer and dispatch must outlive it.
-class ForwardPass {
+class LayerPass {
  public:
-  ForwardPass(ExpertLayer& layer, const Dispatch& dispatch, const LayerOptions& options);
-  ForwardPass(const ForwardPass&) = delete;
-  ForwardPass& operator=(const ForwardPass&) = delete;
+  LayerPass(ExpertLayer& layer, const Dispatch& dispatch, const LayerOptions& options);
+  LayerPass(const LayerPass&) = delete;
+  LayerPass& operator=(const LayerPass&) = delete;
 
   /// In order. Those that are fused into another are not among them.
   const std::vector<std::unique_ptr<PassStage>>& stages() const { return stages_; }
   void run();
+  /// Those alone that lead to the output.
+  void run_forward();
 
-  /// Measures the back end's variants on the data of the last run and keeps the fastest.
+  /// Measures the back end's variants and keeps the fastest. Of the last run's data only their kind matters.
   void tune();
 
   /// Fills every stage's output with NaN.
   void poison_outputs();
 
-  /// The last stage again with other gates, [R].
+  /// After run_forward(), its last stage again with other gates, [R].
   void combine_with(const Buffer<float>& gates);
 
   std::string backend() const { return std::string(parts_.plan.back_end->name); }
   bool fuses_gather() const { return parts_.plan.up.gather; }
   bool fuses_swiglu() const { return parts_.plan.up.swiglu; }
+  bool trains() const { return parts_.plan.backward.has_value(); }
   std::optional<std::int64_t> granule_rows() const { return gemm_of(Stage::kUp).granule_rows(); }
   std::optional<int> launches() const { return gemm_of(Stage::kUp).launches(); }  // of each GEMM
   std::string up_variant() const { return gemm_of(Stage::kUp).variant(); }

@@ -1,11 +1,10 @@
-#include "layer/forward.hpp"
-
 #include <algorithm>
 #include <cmath>
 
 #include "catch.hpp"
 #include "core/error.hpp"
-#include "layer/forward_kernels.hpp"
+#include "layer/layer_kernels.hpp"
+#include "layer/layer_pass.hpp"
 #include "layer/output_error.hpp"
 #include "layer/verify.hpp"
 #include "router/routing.hpp"
@@ -105,7 +104,7 @@ TEST_CASE("the layer passes its own verification for every fill, with starved an
       strategy.fill = fill;
       const Rounded rounded = round_routing(routing, {strategy, 64, 1, 0}, *cpu);
       ExpertLayer layer(*cpu, {200, 12, 64, 32, rounded.dispatch.rows}, 5);
-      ForwardPass run(layer, rounded.dispatch, {"openblas"});
+      LayerPass run(layer, rounded.dispatch, {"openblas"});
       REQUIRE_NOTHROW(verify(run));
     }
   }
@@ -119,11 +118,11 @@ TEST_CASE("a pass has the stages of the table in their order, but for those that
   for (std::size_t i = 0; i < kStages.size(); ++i) CHECK(index_of(kStages[i].stage) == i);
   for (const bool gather : {false, true}) {
     for (const bool swiglu : {false, true}) {
-      ForwardPass run(layer, rounded.dispatch, {"reference", 8, gather, swiglu});
+      LayerPass run(layer, rounded.dispatch, {"reference", 8, gather, swiglu});
       std::vector<Stage> expected, stages;
       for (const StageInfo& info : kStages) {
         const bool fused = (info.stage == Stage::kGather && gather) || (info.stage == Stage::kActivation && swiglu);
-        if (!fused) expected.push_back(info.stage);
+        if (!fused && !info.backward) expected.push_back(info.stage);
       }
       for (const auto& stage : run.stages()) stages.push_back(stage->stage());
       CHECK(stages == expected);
@@ -141,7 +140,7 @@ TEST_CASE("verification finds a stage that is wrong") {
   const Routing routing = route(*cpu, synthetic_logits(*cpu, {}, 1, 40, 4), router);
   Rounded rounded = round_routing(routing, {{}, 8, 1, 0}, *cpu);
   ExpertLayer layer(*cpu, {40, 4, 16, 8, rounded.dispatch.rows}, 5);
-  ForwardPass run(layer, rounded.dispatch, {});
+  LayerPass run(layer, rounded.dispatch, {});
   rounded.dispatch.gate.data()[0] += 1.0f;  // after the run has bound its lists: combine and check read the same gate
   REQUIRE_NOTHROW(verify(run));
   std::int32_t& token = rounded.dispatch.token.data()[0];
@@ -162,12 +161,12 @@ TEST_CASE("padding and duplicates do not change the output; a back end that is n
   const Rounded none = round_routing(routing, {{}, 32, 1, 0}, *cpu);
   const Rounded padded = round_routing(routing, {up, 32, 1, 0}, *cpu);
   ExpertLayer layer(*cpu, {100, 6, 32, 16, padded.dispatch.rows}, 5);
-  ForwardPass plain(layer, none.dispatch, {}), with_padding(layer, padded.dispatch, {});
+  LayerPass plain(layer, none.dispatch, {}), with_padding(layer, padded.dispatch, {});
   plain.run();
   std::vector<float> reference = to_host(*cpu, plain.output());
   with_padding.run();
   CHECK(relative_difference(*cpu, with_padding.output(), fp32(reference, {100, 32})) < 1e-6);
-  CHECK_THROWS_AS(ForwardPass(layer, none.dispatch, {"cublas_loop"}), ConfigError);
+  CHECK_THROWS_AS(LayerPass(layer, none.dispatch, {"cublas_loop"}), ConfigError);
 }
 
 TEST_CASE("the output error and its parts, against sums by hand") {
@@ -183,11 +182,11 @@ TEST_CASE("the output error and its parts, against sums by hand") {
   };
   ExpertLayer layer(*cpu, {tokens, experts, hidden, 16, tokens * 2 + experts * 63}, 3);
   const Dispatch before = rounded(StrategyKind::kNone, false);
-  ForwardPass none(layer, before, {});
+  LayerPass none(layer, before, {});
 
   /// y of a dispatch [T, H] on the host.
   const auto output_of = [&](const Dispatch& dispatch) {
-    ForwardPass run(layer, dispatch, {});
+    LayerPass run(layer, dispatch, {});
     run.run();
     return to_host(*cpu, run.output());
   };
@@ -202,7 +201,7 @@ TEST_CASE("the output error and its parts, against sums by hand") {
   const std::vector<float> reference = output_of(before);
   for (const StrategyKind kind : {StrategyKind::kDown, StrategyKind::kUp, StrategyKind::kNearest}) {
     const Dispatch after = rounded(kind, false);
-    ForwardPass run(layer, after, {});
+    LayerPass run(layer, after, {});
     const OutputError error = OutputReference(layer, none, before).compare(run, after);
     const std::vector<float> moved = output_of(after);
     CHECK(error.overall == Approx(distance(moved, reference)).epsilon(1e-5));
@@ -237,7 +236,7 @@ TEST_CASE("the output error and its parts, against sums by hand") {
     CHECK(error.worst_percent == Approx(distance(worst_moved, worst_reference)).epsilon(1e-4));
   }
   const Dispatch after = rounded(StrategyKind::kDown, true);
-  ForwardPass run(layer, after, {});
+  LayerPass run(layer, after, {});
   const OutputError error = OutputReference(layer, none, before).compare(run, after);
   CHECK(error.rescaled > 0);
   CHECK(error.overall <= error.dropped + error.rescaled);

@@ -1,0 +1,137 @@
+// Training passes: what each way takes and gains, and what its stages take. Times of both ways together are among those
+// of text_times.cpp.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/format.hpp"
+#include "model/tile_cost.hpp"
+#include "report/text_sections.hpp"
+
+namespace tatr {
+namespace {
+
+/// Of one layer; null where its training pass was not timed.
+const LayerTiming* trained(const TextContext& context, const NetworkRecord& network) {
+  const auto& timing = context.first(network).timing;
+  return timing && timing->training ? &*timing : nullptr;
+}
+
+std::string rate_cell(const std::optional<double>& useful, const std::optional<double>& hardware) {
+  return useful && hardware ? fmt::format("{} ({})", format_value(*useful), format_value(*hardware)) : kAbsent;
+}
+
+/// What rows of whole tiles and steps alone would gain against `none` of the same tile, one way or another.
+std::optional<double> bound_of(const TextContext& context, const NetworkRecord& network,
+                               double (*rows)(const RoundingMetrics&)) {
+  for (const NetworkRecord& none : context.networks) {
+    if (none.kind != StrategyKind::kNone || none.tile != network.tile || network.own_tiles) continue;
+    const double before = rows(context.first(none).metrics), after = rows(context.first(network).metrics);
+    return before > 0 && after > 0 ? std::optional(before / after) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
+double both_rows(const RoundingMetrics& metrics) { return forward_rows(metrics) + backward_rows(metrics); }
+
+std::string ways_table(const TextContext& context, const std::vector<const NetworkRecord*>& networks) {
+  const std::string gain = context.environment.device == "cpu" ? "Time ratio [95%]" : "Speed-up [95%]";
+  Table table({"Strategy", "Pass", "ms", gain, "By rows", "TFLOP/s"});
+  bool any = false;
+  for (const NetworkRecord* network : networks) {
+    const LayerTiming* timing = trained(context, *network);
+    if (timing == nullptr) continue;
+    any = true;
+    const auto add = [&](const std::string& name, const char* way, const TimingSeries& series,
+                         const std::optional<RatioInterval>& ratio, double (*rows)(const RoundingMetrics&),
+                         const std::string& rates) {
+      table.add_row({name, way, format_value(median_of(series)), speedup_cell(ratio),
+                     speedup_cell(bound_of(context, *network, rows)), rates});
+    };
+    add(strategy_cell(network->label), "forward", timing->forward_ms, timing->forward_speedup, forward_rows,
+        rate_cell(timing->forward_useful_tflops, timing->forward_hardware_tflops));
+    add("", "backward", timing->backward_ms, timing->backward_speedup, backward_rows,
+        rate_cell(timing->backward_useful_tflops, timing->backward_hardware_tflops));
+    add("", "both", timing->layer_ms, timing->speedup, both_rows,
+        rate_cell(timing->useful_tflops, timing->hardware_tflops));
+  }
+  return any ? table.render() : std::string();
+}
+
+/// A stage a line, a strategy a column: medians, and the floor of the first strategy.
+std::string stages_table(const TextContext& context, const std::vector<const NetworkRecord*>& networks) {
+  std::vector<std::string> heads = {"Stage, ms"};
+  std::vector<const LayerTiming*> timings;
+  for (const NetworkRecord* network : networks) {
+    const LayerTiming* timing = trained(context, *network);
+    if (timing == nullptr) continue;
+    heads.push_back(strategy_cell(network->label));
+    timings.push_back(timing);
+  }
+  if (timings.empty()) return {};
+  const bool floors = std::any_of(timings.begin(), timings.end(),
+                                  [](const LayerTiming* timing) { return timing->floor_of(Stage::kUp).has_value(); });
+  if (floors) heads.insert(heads.begin() + 1, "Floor of " + heads[1]);
+  Table table(heads);
+  for (const StageInfo& stage : kStages) {
+    std::vector<std::string> cells = {std::string(stage.name)};
+    if (floors) {
+      const auto& floor = timings.front()->floor_of(stage.stage);
+      cells.push_back(floor ? fmt::format("{} {}", format_value(floor->ms), floor->by_bytes ? "bytes" : "FLOPs")
+                            : kAbsent);
+    }
+    bool ran = false;
+    for (const LayerTiming* timing : timings) {
+      const std::optional<double> ms = median_of(timing->of(stage.stage));
+      ran = ran || ms;
+      cells.push_back(ms ? format_value(*ms) : kAbsent);
+    }
+    if (ran) table.add_row(std::move(cells));
+  }
+  return table.render();
+}
+
+/// The first timed.
+const LayerTiming* first_trained(const TextContext& context) {
+  for (const NetworkRecord& network : context.networks) {
+    if (const LayerTiming* timing = trained(context, network)) return timing;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+std::string weight_gradient_line(const TextContext& context) {
+  const LayerTiming* timing = first_trained(context);
+  if (timing == nullptr) return {};
+  return wrap(
+      fmt::format("What rounding cannot buy: weight gradients, a third of the work, run over an expert's rows in steps "
+                  "of {}. Whole tiles save there the rest of a step, not of a tile, and the rows that they drop.",
+                  kReductionStep),
+      0, 2);
+}
+
+std::string passes_section(const TextContext& context) {
+  const LayerTiming* timing = first_trained(context);
+  if (timing == nullptr || context.layered()) return {};
+  std::string text = heading("Training Pass", context.options) +
+                     for_each_tile(context, [&](const auto& networks) { return ways_table(context, networks); }) +
+                     "\n" +
+                     for_each_tile(context, [&](const auto& networks) { return stages_table(context, networks); });
+  text +=
+      wrap(fmt::format(
+               "By rows (modelled): what rows of whole tiles, of weight gradients of whole steps of {}, would gain "
+               "alone. TFLOP/s: of useful rows, and of those whole tiles and steps; 6 forward, 12 backward, 18 both, "
+               "times rows, hidden and intermediate. A stage without a time is fused into another.",
+               kReductionStep),
+           2);
+  if (timing->kept_bytes_per_row) {
+    text += wrap(fmt::format("Kept of each row from forward to backward: {} bytes, the up-projection's product, token "
+                             "and gate; what SwiGLU gives is made again.",
+                             format_count(*timing->kept_bytes_per_row)),
+                 2);
+  }
+  return text + "\n" + weight_gradient_line(context);
+}
+
+}  // namespace tatr
