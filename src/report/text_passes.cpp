@@ -91,6 +91,14 @@ std::string stages_table(const TextContext& context, const std::vector<const Net
   return table.render();
 }
 
+/// "Granules: 128 rows; in the sums of weight gradients 64." Empty where the back end does not tell.
+std::string granules_line(const LayerTiming& timing) {
+  const auto &rows = timing.granules[index_of(Stage::kUp)], &step = timing.granules[index_of(Stage::kWgradUp)];
+  if (!rows || !step) return {};
+  return wrap(
+      fmt::format("Granules: {} row{}; in the sums of weight gradients {}.", *rows, *rows == 1 ? "" : "s", *step), 2);
+}
+
 /// The first timed.
 const LayerTiming* first_trained(const TextContext& context) {
   for (const NetworkRecord& network : context.networks) {
@@ -125,6 +133,7 @@ std::string passes_section(const TextContext& context) {
                "times rows, hidden and intermediate. A stage without a time is fused into another.",
                kReductionStep),
            2);
+  text += granules_line(*timing);
   if (timing->kept_bytes_per_row) {
     text += wrap(fmt::format("Kept of each row from forward to backward: {} bytes, the up-projection's product, token "
                              "and gate; what SwiGLU gives is made again.",
