@@ -63,6 +63,11 @@ std::optional<double> measured_value(const std::string& metric, const NetworkRec
   if (metric == "layer_ms") return network.layer_ms;
   if (metric == "gemm_ms") return network.gemm_ms;
   if (metric == "speedup") return network.speedup;
+  const auto forward = &LayerTiming::forward_ms, backward = &LayerTiming::backward_ms;
+  if (metric == "forward_ms") return way_ms(experiment, network, forward);
+  if (metric == "backward_ms") return way_ms(experiment, network, backward);
+  if (metric == "forward_speedup") return way_speedup(experiment, network, forward);
+  if (metric == "backward_speedup") return way_speedup(experiment, network, backward);
   return std::nullopt;
 }
 

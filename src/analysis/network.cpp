@@ -174,6 +174,29 @@ std::optional<double> gemm_ms(const LayerTiming& timing) {
   return sum;
 }
 
+std::optional<double> way_ms(const ExperimentRecord& experiment, const NetworkRecord& network,
+                             TimingSeries LayerTiming::*way) {
+  if (!network.layer_ms) return std::nullopt;
+  double sum = 0.0;
+  for (const std::size_t place : network.layers) {
+    const std::optional<double> ms = median_of((*experiment.strategies[place].timing).*way);
+    if (!ms) return std::nullopt;
+    sum += *ms;
+  }
+  return sum;
+}
+
+std::optional<double> way_speedup(const ExperimentRecord& experiment, const NetworkRecord& network,
+                                  TimingSeries LayerTiming::*way) {
+  const std::optional<double> own = way_ms(experiment, network, way);
+  for (const NetworkRecord& none : experiment.network) {
+    if (none.kind != StrategyKind::kNone || none.tile != network.tile) continue;
+    const std::optional<double> base = way_ms(experiment, none, way);
+    if (base && own && *own > 0) return *base / *own;
+  }
+  return std::nullopt;
+}
+
 std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment) {
   std::vector<NetworkRecord> networks;
   using Place = std::pair<std::string_view, std::int64_t>;  // label and tile

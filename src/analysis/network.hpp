@@ -20,8 +20,15 @@ std::int64_t tile_group(const StrategyRecord& record, const ExperimentConfig& co
 /// Whether times of the two may be compared or added: both measured or both modelled, same back end, same shape.
 bool same_shape(const LayerTiming& a, const LayerTiming& b);
 
-/// Time of both GEMMs, `up` and `down` added; absent where either has none.
+/// Time of all GEMMs of the pass, added; absent where one has none.
 std::optional<double> gemm_ms(const LayerTiming& timing);
+
+/// Of one way of a training pass: its medians, added over the network's layers, and that of `none` at the same tile
+/// over it, which has no interval. Absent unless every layer was timed.
+std::optional<double> way_ms(const ExperimentRecord& experiment, const NetworkRecord& network,
+                             TimingSeries LayerTiming::*way);
+std::optional<double> way_speedup(const ExperimentRecord& experiment, const NetworkRecord& network,
+                                  TimingSeries LayerTiming::*way);
 
 /// Median of a series, or its modelled value; absent where it has neither.
 std::optional<double> median_of(const TimingSeries& series);

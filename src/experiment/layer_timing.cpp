@@ -191,8 +191,11 @@ LayerTiming LayerTimer::describe(std::size_t index) const {
   timing.fuses_swiglu = pass.fuses_swiglu();
   timing.granule_rows = pass.granule_rows();
   timing.launches = pass.launches();
-  timing.up_variant = pass.up_variant();
-  timing.down_variant = pass.down_variant();
+  for (const auto& stage : pass.stages()) {
+    if (stage->gemm() == nullptr) continue;
+    timing.variants[index_of(stage->stage())] = stage->gemm()->variant();
+    timing.granules[index_of(stage->stage())] = stage->gemm()->granule_rows();
+  }
   timing.hidden = verified_.layer().shape.hidden;
   timing.intermediate = verified_.layer().shape.intermediate;
   timing.cpu_reduced = timing.hidden != asked.hidden || timing.intermediate != asked.intermediate;

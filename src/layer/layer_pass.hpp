@@ -39,10 +39,9 @@ class LayerPass {
   bool fuses_gather() const { return parts_.plan.up.gather; }
   bool fuses_swiglu() const { return parts_.plan.up.swiglu; }
   bool trains() const { return parts_.plan.backward.has_value(); }
-  std::optional<std::int64_t> granule_rows() const { return gemm_of(Stage::kUp).granule_rows(); }
+  std::optional<std::int64_t> granule_rows(Stage gemm = Stage::kUp) const { return gemm_of(gemm).granule_rows(); }
   std::optional<int> launches() const { return gemm_of(Stage::kUp).launches(); }  // of each GEMM
-  std::string up_variant() const { return gemm_of(Stage::kUp).variant(); }
-  std::string down_variant() const { return gemm_of(Stage::kDown).variant(); }
+  std::string variant(Stage gemm) const { return gemm_of(gemm).variant(); }
   std::string note() const { return gemm_of(Stage::kUp).note(); }
 
   const PassParts& parts() const { return parts_; }

@@ -58,9 +58,10 @@ LayerPlan plan_layer_with(const BackEnd& back_end, const LayerShape& shape, cons
                           const DeviceInfo& device) {
   LayerPlan plan = unfused_plan(shape, options, device);
   plan.back_end = &back_end;
-  const auto can = [&](GroupedGemmProblem problem, bool GroupedGemmProblem::*what) {
-    problem.*what = true;
-    return back_end.why_not(problem, device).empty();
+  const auto can = [&](const GroupedGemmProblem& problem, bool GroupedGemmProblem::*what) {
+    GroupedGemmProblem fused = problem;
+    fused.*what = true;
+    return back_end.why_not(fused, device).empty();
   };
   const auto gathers = [&](const GroupedGemmProblem& problem) {
     return options.fuse_gather && can(problem, &GroupedGemmProblem::gather);

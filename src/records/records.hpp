@@ -38,13 +38,16 @@ struct LayerTiming {
   bool fuses_gather = false, fuses_swiglu = false;  // into the up-projection: they have no times of their own
   std::optional<std::int64_t> granule_rows;   // what the kernel really rounds an expert's rows up to; absent: by load
   std::optional<int> launches;                // of each GEMM, where the back end has a say in it
-  std::string up_variant, down_variant;       // the back end's kernel that ran; empty: not known
   bool cpu_reduced = false;                   // measured on a smaller layer than the config's; never of modelled times
   std::int64_t hidden = 0, intermediate = 0;  // the shape that ran, or that is modelled
   bool training = false;                      // forward and backward: layer_ms is of both
   TimingSeries route_us, round_us, layer_ms;  // without samples or modelled value: there was nothing to do
   TimingSeries forward_ms, backward_ms;       // of training: sums over their stages, round by round
   std::array<TimingSeries, kStages.size()> stage_ms;  // likewise
+
+  /// Of each GEMM: the back end's kernel that ran (empty: not known), and what rows it rounds up, as granule_rows does.
+  std::array<std::string, kStages.size()> variants;
+  std::array<std::optional<std::int64_t>, kStages.size()> granules;
 
   const TimingSeries& of(Stage stage) const { return stage_ms[index_of(stage)]; }
   TimingSeries& of(Stage stage) { return stage_ms[index_of(stage)]; }

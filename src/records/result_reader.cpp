@@ -82,8 +82,6 @@ std::optional<LayerTiming> timing(const json& from) {
   read.fuses_swiglu = at(at(from, "fused"), "swiglu") == true;
   if (const json& rows = at(from, "granule_rows"); rows.is_number()) read.granule_rows = integer(rows);
   if (const json& launches = at(from, "launches"); launches.is_number()) read.launches = launches.get<int>();
-  read.up_variant = text(at(at(from, "kernels"), "up"));
-  read.down_variant = text(at(at(from, "kernels"), "down"));
   read.cpu_reduced = at(from, "cpu_reduced") == true;
   read.hidden = integer(at(at(from, "shape"), "hidden"));
   read.intermediate = integer(at(at(from, "shape"), "intermediate"));
@@ -94,8 +92,12 @@ std::optional<LayerTiming> timing(const json& from) {
   for (const RatioMetric& metric : kRatioMetrics) read.*metric.member = interval(at(from, metric.name));
   for (const TimingValue& metric : kTimingValues) read.*metric.member = number(at(from, metric.name));
   read.end_to_end_counts = list<std::string>(at(from, "end_to_end_counts"));
-  for (const StageInfo& stage : kStages) {
-    if (!stage.gemm.empty()) read.floor_of(stage.stage) = floor(at(at(from, "floors"), stage.gemm));
+  for (std::size_t i = 0; i < kStages.size(); ++i) {
+    const std::string_view gemm = kStages[i].gemm;
+    if (gemm.empty()) continue;
+    read.floors[i] = floor(at(at(from, "floors"), gemm));
+    read.variants[i] = text(at(at(from, "kernels"), gemm));
+    if (const json& rows = at(at(from, "granules"), gemm); rows.is_number()) read.granules[i] = integer(rows);
   }
   if (const json& bytes = at(from, "kept_bytes_per_row"); bytes.is_number()) read.kept_bytes_per_row = integer(bytes);
   read.uniform_samples_ms = list<double>(at(from, "uniform_samples_ms"));

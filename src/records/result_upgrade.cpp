@@ -72,9 +72,12 @@ void set_forward(json& timing) {
   add(kTimeMetrics);
   add(kRatioMetrics);
   add(kTimingValues);
-  if (!timing.contains("floors") || !timing["floors"].is_object()) return;
-  for (const StageInfo& stage : kStages) {
-    if (stage.backward && !stage.gemm.empty()) timing["floors"].emplace(std::string(stage.gemm), nullptr);
+  timing.emplace("granules", json::object());
+  for (const char* key : {"floors", "kernels", "granules"}) {
+    if (!timing.contains(key) || !timing[key].is_object()) continue;
+    for (const StageInfo& stage : kStages) {
+      if (!stage.gemm.empty()) timing[key].emplace(std::string(stage.gemm), nullptr);
+    }
   }
 }
 

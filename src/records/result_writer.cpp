@@ -54,14 +54,27 @@ Json floor_json(const std::optional<GemmFloor>& floor) {
 
 Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
+Json integer_or_null(const std::optional<std::int64_t>& value) { return value ? Json(*value) : Json(nullptr); }
+
+/// A value of each GEMM under its key, by the place of its stage.
+template <class Value>
+Json of_gemms(Value value) {
+  Json values;
+  for (std::size_t i = 0; i < kStages.size(); ++i) {
+    if (!kStages[i].gemm.empty()) values[key(kStages[i].gemm)] = value(i);
+  }
+  return values;
+}
+
 Json timing_json(const std::optional<LayerTiming>& timing) {
   if (!timing) return nullptr;
   Json json = {{"kind", kind_name(timing->kind)},
                {"pass", timing->training ? "training" : "forward"},
                {"backend", timing->backend},
-               {"granule_rows", timing->granule_rows ? Json(*timing->granule_rows) : Json(nullptr)},
+               {"granule_rows", integer_or_null(timing->granule_rows)},
                {"launches", timing->launches ? Json(*timing->launches) : Json(nullptr)},
-               {"kernels", {{"up", text_or_null(timing->up_variant)}, {"down", text_or_null(timing->down_variant)}}},
+               {"kernels", of_gemms([&](std::size_t i) { return text_or_null(timing->variants[i]); })},
+               {"granules", of_gemms([&](std::size_t i) { return integer_or_null(timing->granules[i]); })},
                {"fused", {{"gather", timing->fuses_gather}, {"swiglu", timing->fuses_swiglu}}},
                {"cpu_reduced", timing->cpu_reduced},
                {"shape", {{"hidden", timing->hidden}, {"intermediate", timing->intermediate}}}};
@@ -69,10 +82,8 @@ Json timing_json(const std::optional<LayerTiming>& timing) {
   for (const RatioMetric& metric : kRatioMetrics) json[key(metric.name)] = interval_json((*timing).*metric.member);
   for (const TimingValue& metric : kTimingValues) json[key(metric.name)] = number((*timing).*metric.member);
   json["end_to_end_counts"] = timing->end_to_end_counts;
-  for (const StageInfo& stage : kStages) {
-    if (!stage.gemm.empty()) json["floors"][key(stage.gemm)] = floor_json(timing->floor_of(stage.stage));
-  }
-  json["kept_bytes_per_row"] = timing->kept_bytes_per_row ? Json(*timing->kept_bytes_per_row) : Json(nullptr);
+  json["floors"] = of_gemms([&](std::size_t i) { return floor_json(timing->floors[i]); });
+  json["kept_bytes_per_row"] = integer_or_null(timing->kept_bytes_per_row);
   json["uniform_samples_ms"] =
       timing->uniform_ms && timing->kind == TimingKind::kMeasured ? numbers(timing->uniform_samples_ms) : Json(nullptr);
   return json;

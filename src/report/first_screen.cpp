@@ -96,17 +96,18 @@ std::string cpu_ratio_words(const TextContext& context, const NetworkRecord& net
   return timing && timing->speedup ? fmt::format("{:.2f}×", timing->speedup->value) : kAbsent;
 }
 
-/// Whether training passes of one layer were timed.
+/// Whether training passes were timed.
 bool trains(const TextContext& context) {
   const LayerTiming* timing = first_timing(context);
-  return timing != nullptr && timing->training && !context.layered();
+  return timing != nullptr && timing->training;
 }
 
 /// Of one way of a training pass; its interval is in the section on passes.
-std::string way_words(const TextContext& context, const NetworkRecord& network,
-                      std::optional<RatioInterval> LayerTiming::*way) {
+std::string way_words(const TextContext& context, const NetworkRecord& network, TimingSeries LayerTiming::*way,
+                      std::optional<RatioInterval> LayerTiming::*ratio) {
+  if (context.layered()) return speedup_cell(way_speedup(context.experiment, network, way));
   const auto& timing = context.first(network).timing;
-  return timing && (*timing).*way ? fmt::format("{:.2f}×", ((*timing).*way)->value) : kAbsent;
+  return timing && (*timing).*ratio ? fmt::format("{:.2f}×", ((*timing).*ratio)->value) : kAbsent;
 }
 
 std::string change_words(const PerplexityEstimate& estimate) {
@@ -152,10 +153,10 @@ std::vector<OverviewColumn> overview_columns(const TextContext& context, GainKin
        }});
   if (kind == GainKind::kMeasured && trains(context)) {
     columns.push_back({"Forward", [&context](const NetworkRecord& network) {
-                         return way_words(context, network, &LayerTiming::forward_speedup);
+                         return way_words(context, network, &LayerTiming::forward_ms, &LayerTiming::forward_speedup);
                        }});
     columns.push_back({"Backward", [&context](const NetworkRecord& network) {
-                         return way_words(context, network, &LayerTiming::backward_speedup);
+                         return way_words(context, network, &LayerTiming::backward_ms, &LayerTiming::backward_speedup);
                        }});
   }
   if (kind == GainKind::kTiles && first_timing(context) != nullptr) {

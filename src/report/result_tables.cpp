@@ -106,7 +106,10 @@ void add_passes(Columns& columns) {
   add_ratios(columns, true);
   add_values(columns, true);
   for (const StageInfo& stage : kStages) {
-    if (!stage.backward || stage.gemm.empty()) continue;
+    if (stage.gemm.empty()) continue;
+    columns.add(strategy_of, "/timing/granules", {std::string(stage.gemm)}, "granule_");
+    if (!stage.backward) continue;
+    columns.add(strategy_of, "/timing/kernels", {std::string(stage.gemm)}, "kernel_");
     columns.add(strategy_of, fmt::format("/timing/floors/{}", stage.gemm), {"ms", "bound"},
                 fmt::format("floor_{}_", stage.gemm));
   }

@@ -58,6 +58,25 @@ std::string ways_table(const TextContext& context, const std::vector<const Netwo
   return any ? table.render() : std::string();
 }
 
+/// Of several layers: sums of medians, whose ratios have no intervals.
+std::string layered_table(const TextContext& context, const std::vector<const NetworkRecord*>& networks) {
+  Table table({"Strategy", "Forward ms", "Ratio", "Backward ms", "Ratio", "Both ms", "Ratio"});
+  bool any = false;
+  for (const NetworkRecord* network : networks) {
+    if (trained(context, *network) == nullptr || !network->layer_ms) continue;
+    any = true;
+    std::vector<std::string> cells = {strategy_cell(network->label)};
+    for (const auto way : {&LayerTiming::forward_ms, &LayerTiming::backward_ms}) {
+      cells.push_back(format_value(way_ms(context.experiment, *network, way)));
+      cells.push_back(speedup_cell(way_speedup(context.experiment, *network, way)));
+    }
+    cells.push_back(format_value(network->layer_ms));
+    cells.push_back(speedup_cell(network->speedup));
+    table.add_row(std::move(cells));
+  }
+  return any ? table.render() : std::string();
+}
+
 /// A stage a line, a strategy a column: medians, and the floor of the first strategy.
 std::string stages_table(const TextContext& context, const std::vector<const NetworkRecord*>& networks) {
   std::vector<std::string> heads = {"Stage, ms"};
@@ -91,6 +110,14 @@ std::string stages_table(const TextContext& context, const std::vector<const Net
   return table.render();
 }
 
+/// "Granules: 128 rows; in the sums of weight gradients 64." Empty where the back end does not tell.
+std::string granules_line(const LayerTiming& timing) {
+  const auto &rows = timing.granules[index_of(Stage::kUp)], &step = timing.granules[index_of(Stage::kWgradUp)];
+  if (!rows || !step) return {};
+  return wrap(
+      fmt::format("Granules: {} row{}; in the sums of weight gradients {}.", *rows, *rows == 1 ? "" : "s", *step), 2);
+}
+
 /// The first timed.
 const LayerTiming* first_trained(const TextContext& context) {
   for (const NetworkRecord& network : context.networks) {
@@ -113,7 +140,13 @@ std::string weight_gradient_line(const TextContext& context) {
 
 std::string passes_section(const TextContext& context) {
   const LayerTiming* timing = first_trained(context);
-  if (timing == nullptr || context.layered()) return {};
+  if (timing == nullptr) return {};
+  if (context.layered()) {
+    return heading("Training Pass", context.options) +
+           for_each_tile(context, [&](const auto& networks) { return layered_table(context, networks); }) +
+           wrap("Medians, added over the layers; ratios of none at the tile.", 2) + "\n" +
+           weight_gradient_line(context);
+  }
   std::string text = heading("Training Pass", context.options) +
                      for_each_tile(context, [&](const auto& networks) { return ways_table(context, networks); }) +
                      "\n" +
@@ -125,6 +158,7 @@ std::string passes_section(const TextContext& context) {
                "times rows, hidden and intermediate. A stage without a time is fused into another.",
                kReductionStep),
            2);
+  text += granules_line(*timing);
   if (timing->kept_bytes_per_row) {
     text += wrap(fmt::format("Kept of each row from forward to backward: {} bytes, the up-projection's product, token "
                              "and gate; what SwiGLU gives is made again.",

@@ -86,6 +86,60 @@ TEST_CASE("every back end that trains passes verification on the way back, to th
   }
 }
 
+TEST_CASE("gradients on a GPU are nearly the CPU's, whatever the tile, the fill and the load") {
+  const auto gpu = make_cuda_system();
+  const auto cpu = make_cpu_system();
+  struct Load {
+    std::int64_t tokens, experts, top_k, hidden, intermediate;
+  };
+  for (const Load& load : {Load{500, 24, 4, 264, 136}, Load{300, 1, 1, 128, 64}, Load{64, 32, 1, 8, 8}}) {
+    const Routing on_gpu = skewed_routing(*gpu, load.tokens, load.experts, load.top_k);
+    const Routing on_cpu = skewed_routing(*cpu, load.tokens, load.experts, load.top_k);
+    for (const std::int64_t tile : {32, 64, 128, 256}) {
+      for (const Fill fill : {Fill::kNextBest, Fill::kDuplicate, Fill::kPad}) {
+        StrategyConfig strategy;
+        strategy.kind = StrategyKind::kUp;
+        strategy.fill = fill;
+        const Rounded a = round_routing(on_gpu, {strategy, tile, 1, 0}, *gpu);
+        const Rounded b = round_routing(on_cpu, {strategy, tile, 1, 0}, *cpu);
+        LayerShape shape{load.tokens, load.experts, load.hidden, load.intermediate, a.dispatch.rows, DType::kFp32};
+        ExpertLayer cpu_layer(*cpu, shape, 5), gpu_layer(*gpu, shape, 5);
+        const LayerOptions asked{"auto", tile};
+        std::vector<std::string> back_ends_that_train;
+        for (const BackEnd& back_end : back_ends()) {
+          const std::vector<GroupedGemmProblem> gemms = gemms_of(unfused_plan(shape, asked, gpu->device()));
+          if (back_end.on_gpu && why_not(back_end, gemms, gpu->device()).empty()) {
+            back_ends_that_train.emplace_back(back_end.name);
+          }
+        }
+        LayerPass cpu_pass(cpu_layer, b.dispatch, asked);
+        cpu_pass.run();
+        for (const std::string& back_end : back_ends_that_train) {
+          INFO(back_end << " tile " << tile << " fill " << static_cast<int>(fill) << " tokens " << load.tokens);
+          LayerPass gpu_pass(gpu_layer, a.dispatch, {back_end, tile});
+          gpu_pass.poison_outputs();
+          gpu_pass.run();
+          const auto off_by = [&](const TensorView& own, const TensorView& theirs) {
+            std::vector<float> host = to_host(*gpu, own);
+            return relative_difference(*cpu, {host.data(), DType::kFp32, own.shape}, theirs);
+          };
+          CHECK(off_by(gpu_layer.d_x.view(), cpu_layer.d_x.view()) < 1e-2);
+          CHECK(off_by(gpu_layer.d_up_weights.view(), cpu_layer.d_up_weights.view()) < 1e-2);
+          CHECK(off_by(gpu_layer.d_down_weights.view(), cpu_layer.d_down_weights.view()) < 1e-2);
+          const std::vector<float> gates = to_host(*gpu, gpu_pass.parts().rows(gpu_layer.d_gate)),
+                                   expected = to_host(*cpu, cpu_pass.parts().rows(cpu_layer.d_gate));
+          double error = 0, base = 0;
+          for (std::size_t i = 0; i < gates.size(); ++i) {
+            error += (double{gates[i]} - expected[i]) * (double{gates[i]} - expected[i]);
+            base += double{expected[i]} * expected[i];
+          }
+          CHECK(error <= 1e-4 * base);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("tiles of several sizes pass verification in one launch and in one each, with the same bits") {
   const auto gpu = make_cuda_system();
   const Routing routing = skewed_routing(*gpu, 900, 24, 4);

@@ -61,8 +61,6 @@ RunRecord full_run() {
   LayerTiming& timing = *strategy.timing;
   timing.granule_rows = 128;
   timing.launches = 2;
-  timing.up_variant = "wide";
-  timing.down_variant = "tall";
   timing.route_us = timing.round_us = spread(1);
   timing.of(Stage::kGather) = timing.of(Stage::kActivation) = timing.of(Stage::kCombine) = spread(1);
   timing.layer_ms = timing.of(Stage::kUp) = timing.of(Stage::kDown) = spread(2);
@@ -79,7 +77,10 @@ RunRecord full_run() {
   timing.kept_bytes_per_row = 520;
   for (const StageInfo& stage : kStages) {
     if (stage.backward) timing.of(stage.stage) = spread(0.5);
-    if (!stage.gemm.empty()) timing.floor_of(stage.stage) = GemmFloor{1.5, true};
+    if (stage.gemm.empty()) continue;
+    timing.floor_of(stage.stage) = GemmFloor{1.5, true};
+    timing.variants[index_of(stage.stage)] = "wide";
+    timing.granules[index_of(stage.stage)] = 64;
   }
   timing.uniform_ms = 2.5;
   timing.uniform_samples_ms = {2.5};

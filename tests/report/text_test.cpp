@@ -196,6 +196,24 @@ TEST_CASE("a training pass shows both ways, what rows alone would gain, and what
   CHECK(contains(on_cpu, "--show passes"));
 }
 
+TEST_CASE("training passes of several layers are added up, either way", "[report][text]") {
+  ExperimentRecord record = trained_experiment();
+  record.routing.push_back(routing(1));
+  for (StrategyRecord strategy : std::vector<StrategyRecord>(record.strategies)) {
+    strategy.layer = 1;
+    record.strategies.push_back(strategy);
+  }
+  auto run = run_of(record);
+  run.environment.device = "NVIDIA H100";
+  const std::string screen = text_report(run, {});
+  check_width(screen);
+  CHECK(contains(screen, "1.60×    2.00×     1.50×"));
+  const std::string text = details(run);
+  check_width(text);
+  CHECK(contains(text, "Forward ms  Ratio  Backward ms  Ratio  Both ms  Ratio"));
+  CHECK(contains(text, "4  2.00×           16  1.50×       20  1.60×"));
+}
+
 TEST_CASE("modelled times stand first, named, with the error beside them", "[report][text][model]") {
   const std::string text = details(run_of(modelled_experiment("h100")));
   const std::size_t table = text.find("Modelled (layer 4096 x 1024, tatr, gather and SwiGLU fused, tile 8):");

@@ -189,8 +189,8 @@ bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
   tally["top-k"] += kRuns / 2;
   tally["rounding"] += kRuns / 2 * kLeastRoundingKernels;
   tally["up: " + std::string(run.fuses_gather() ? "gather, " : "") + (run.fuses_swiglu() ? "SwiGLU, " : "") +
-        run.up_variant().substr(0, run.up_variant().find(','))] += gemms;
-  tally["down: " + run.down_variant().substr(0, run.down_variant().find(','))] += gemms;
+        run.variant(Stage::kUp).substr(0, run.variant(Stage::kUp).find(','))] += gemms;
+  tally["down: " + run.variant(Stage::kDown).substr(0, run.variant(Stage::kDown).find(','))] += gemms;
   tally["combine"] += kRuns;
   if (!found.empty()) std::printf("DIFFERS: %s: %s\n", c.text.c_str(), found.c_str());
   return found.empty();
