@@ -87,6 +87,7 @@ Case draw_case(std::uint64_t key) {
   c.options.fuse_gather = draw.chance(0.6);
   c.options.fuse_swiglu = draw.chance(0.6);
   c.options.launch_per_tile = draw.chance(0.5);
+  if (draw.chance(0.6)) c.shape.gradients = draw.chance(0.7) ? DType::kBf16 : DType::kFp32;
   if (draw.chance(0.3)) c.router.logits = LogitType::kBf16;
   if (draw.chance(0.3)) c.router.scoring = Scoring::kSigmoid;
   if (draw.chance(0.6)) {
@@ -104,7 +105,8 @@ Case draw_case(std::uint64_t key) {
            std::to_string(c.router.experts) + " K " + std::to_string(c.router.top_k) + " H " +
            std::to_string(c.shape.hidden) + " I " + std::to_string(c.shape.intermediate) + " tile " +
            std::to_string(c.options.tile_rows) + " strategy " + std::to_string(static_cast<int>(c.strategy.kind)) +
-           (c.options.fuse_gather ? " gather" : "") + (c.options.fuse_swiglu ? " swiglu" : "");
+           (c.options.fuse_gather ? " gather" : "") + (c.options.fuse_swiglu ? " swiglu" : "") +
+           (c.shape.trains() ? " training" : "");
   return c;
 }
 
@@ -140,10 +142,27 @@ using Tally = std::map<std::string, std::int64_t>;
 /// Kernels that one rounding launches: what deals, decides, collects and writes, at the least.
 constexpr std::int64_t kLeastRoundingKernels = 2;
 
+/// Of each stage what it wrote, or what a later stage wrote over that, in order.
+std::vector<Tensor> copies_of_outputs(System& gpu, const LayerPass& run) {
+  std::vector<Tensor> copies;
+  for (const auto& stage : run.stages()) {
+    for (const TensorView& output : stage->outputs()) {
+      copies.emplace_back(gpu, output.dtype, output.shape);
+      gpu.copy(copies.back().data(), output.data, copies.back().bytes());
+    }
+  }
+  return copies;
+}
+
 /// What the last run left otherwise than the first did, or empty. Waits for it.
-std::string difference(System& gpu, const LayerPass& run, const Tensor& output, RoundingScratch& scratch,
+std::string difference(System& gpu, const LayerPass& run, const std::vector<Tensor>& outputs, RoundingScratch& scratch,
                        const Dispatch& dispatch) {
-  if (relative_difference(gpu, run.output(), output.view()) != 0.0) return "output";
+  auto first = outputs.begin();
+  for (const auto& stage : run.stages()) {
+    for (const TensorView& output : stage->outputs()) {
+      if (relative_difference(gpu, output, (first++)->view()) != 0.0) return std::string(stage->name());
+    }
+  }
   return test::difference(dispatch_of(gpu, scratch), dispatch);
 }
 
@@ -158,9 +177,8 @@ bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
   options.tile_of_expert = rounded.tile_of_expert;
   ExpertLayer layer(gpu, c.shape, c.seed);
   LayerPass run(layer, rounded.dispatch, options);
-  Tensor first(gpu, layer.dtype, run.output().shape);
   run.run();
-  gpu.copy(first.data(), run.output().data, first.bytes());
+  const std::vector<Tensor> first = copies_of_outputs(gpu, run);
   const auto recording = gpu.record([&] {
     route_again(gpu, routing, c.router);
     round_into(routing, {c.strategy, c.options.tile_rows, c.seed, 0}, gpu, scratch);
@@ -192,6 +210,9 @@ bool soak(const Case& c, System& gpu, Progress& progress, Tally& tally) {
         run.variant(Stage::kUp).substr(0, run.variant(Stage::kUp).find(','))] += gemms;
   tally["down: " + run.variant(Stage::kDown).substr(0, run.variant(Stage::kDown).find(','))] += gemms;
   tally["combine"] += kRuns;
+  for (const auto& stage : run.stages()) {
+    if (info_of(stage->stage()).backward) tally["backward: " + std::string(stage->name())] += kRuns;
+  }
   if (!found.empty()) std::printf("DIFFERS: %s: %s\n", c.text.c_str(), found.c_str());
   return found.empty();
 }

@@ -72,8 +72,7 @@ struct GemmConfig {
   static constexpr bool kPingPong = kTraits.schedule == Schedule::kPingPong;
   static constexpr int kBlockColumns = block_columns(kTraits.schedule);
   static constexpr int kOutputColumns = kSwiglu ? kBlockColumns / 2 : kBlockColumns;  // of a tile
-  static constexpr int kStages =
-      kGradient ? 3 : stages(kTraits.schedule);         // a tile of results takes the fourth's place
+  static constexpr int kStages = stages(kTraits.schedule);
   static constexpr int kRowBlocks = kPingPong ? 2 : 1;  // of 64 rows, that a warpgroup multiplies
   static constexpr int kSums = kBlockColumns / 2;       // a thread's, of 64 rows
   static constexpr int kLoadRowsB = load_rows_b(kTraits.schedule);

@@ -67,9 +67,9 @@ struct TileBuffers {
   alignas(kSwizzleBytes) unsigned char blocks[kMultipliers][kStoreBuffers][64 * kStoreColumns * 2];
 };
 
-/// A tile of dA on its way through SwiGLU: each warp's 16 rows.
+/// Half a tile of dA on its way through SwiGLU: 8 of each warp's 16 rows.
 struct GradientBuffers {
-  alignas(kSwizzleBytes) unsigned char rows[kMultipliers * 4][16][block_columns(Schedule::kCooperative) * 2];
+  alignas(kSwizzleBytes) unsigned char rows[kMultipliers * 4][8][block_columns(Schedule::kCooperative) * 2];
 };
 
 template <class Config>

@@ -4,8 +4,9 @@
 //   gradient of a       g dA b s (1 + a (1 - s))          gated activation    g a s b
 //   gradient of b       g dA a s                          gradient of g       sum over the row of dA a s b
 //
-// dA waits in shared memory, rounded to bf16, and so leaves the registers to the next tile's sums and to this
-// arithmetic. A warp reads what it wrote itself: its 16 rows, behind the next tile's products.
+// dA, rounded to bf16, waits half in registers, half in shared memory: neither has room for all of it beside the next
+// tile's sums, its operands and this arithmetic. A warp reads what it wrote itself: its 16 rows, behind the next tile's
+// products.
 #pragma once
 
 #include "gemm/sm90/tile_output.cuh"
@@ -26,7 +27,8 @@ struct SwigluGradient {
   const GemmParams& params;
   SharedStorage<Config>& shared;
   int warpgroup;
-  int row = kRows, rows = 0;  // of the warp's: the next one, and how many are the expert's
+  std::uint32_t held[kSums / 4];  // dA of the warp's last 8 rows, till those before are done
+  int row = kRows, rows = 0;      // of the warp's: the next one, and how many are the expert's
   int first_row = 0, first_column = 0, column_tile = 0, credit = 0;  // first: the warp's row, the lane's column
   EightColumns a, b;                                                 // of the next row
   float gate;
@@ -35,14 +37,13 @@ struct SwigluGradient {
       : params(all), shared(storage), warpgroup(group) {}
 
   __device__ __forceinline__ void take(const float (&sums)[kSums], const TileItem& item) {
-    __syncwarp();  // all lanes have read the tile before
+    std::uint32_t now[kSums / 4];
 #pragma unroll
-    for (int i = 0; i < kSums; i += 8) {
-      ptx::store_matrices_x4(address(lane() % 16, i / 4 + lane() / 16), pack_bf16(sums[i], sums[i + 1]),
-                             pack_bf16(sums[i + 2], sums[i + 3]), pack_bf16(sums[i + 4], sums[i + 5]),
-                             pack_bf16(sums[i + 6], sums[i + 7]));
+    for (int i = 0; i < kSums / 4; ++i) {
+      now[i] = pack_bf16(sums[4 * i], sums[4 * i + 1]);
+      held[i] = pack_bf16(sums[4 * i + 2], sums[4 * i + 3]);
     }
-    __syncwarp();
+    put(now);
     const int skipped = static_cast<int>(threadIdx.x) / 32 * kRows;
     row = 0;
     rows = item.valid_rows - skipped;
@@ -69,10 +70,20 @@ struct SwigluGradient {
  private:
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
 
-  /// Of 16 bytes of one of the warp's rows of 512 bytes: neighbouring rows, as neighbouring segments, in different
-  /// banks.
+  /// Of 16 bytes of one of 8 rows of 512 bytes: neighbouring rows, as neighbouring segments, in different banks.
   __device__ std::uint32_t address(int of_row, int segment) const {
-    return ptx::shared_address(shared.results.rows[threadIdx.x / 32][of_row]) + (segment ^ of_row % 8) * 16;
+    return ptx::shared_address(shared.results.rows[threadIdx.x / 32][of_row]) + (segment ^ of_row) * 16;
+  }
+
+  /// 8 rows; register i of the lane is of the 8 columns from 8 i.
+  __device__ __forceinline__ void put(const std::uint32_t (&packed)[kSums / 4]) const {
+    __syncwarp();  // all lanes have read the rows before
+#pragma unroll
+    for (int i = 0; i < kSums / 4; i += 4) {
+      ptx::store_matrices_x4(address(lane() % 8, i + lane() / 8), packed[i], packed[i + 1], packed[i + 2],
+                             packed[i + 3]);
+    }
+    __syncwarp();
   }
 
   __device__ bool there() const { return first_column < params.output_columns; }
@@ -94,6 +105,7 @@ struct SwigluGradient {
       row = kRows;
       return;
     }
+    if (row == kRows / 2) put(held);
     float part = there() ? replace() : 0.0f;
     ++row;
     load();
@@ -108,7 +120,7 @@ struct SwigluGradient {
   /// One row; returns the lane's part of the gate's gradient.
   __device__ __forceinline__ float replace() const {
     EightColumns d, da, db, gated;
-    d.bits = ptx::load_shared_int4(address(row, lane()));
+    d.bits = ptx::load_shared_int4(address(row % 8, lane()));
     float part = 0.0f;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {

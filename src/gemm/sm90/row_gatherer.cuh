@@ -72,8 +72,8 @@ struct DepthGatherer {
   const GemmParams& params;
   SharedStorage<Config>& shared;
   int thread;                       // of the gathering warps
-  std::int32_t k_row, k_rows_left;  // of this lane in the next block; rows from it to the expert's end
-  std::int32_t token;               // of that row; negative: none
+  std::int32_t k_row, k_rows_left;  // of this lane in the last block asked for; rows from it to the expert's end
+  std::int32_t token, next_token;   // of that row, and of the block after; negative: none
   const int4* from;                 // x, at this lane's columns of the first box
   bool there[2];                    // whether the columns are, in either box
   bool all_there;
@@ -87,11 +87,19 @@ struct DepthGatherer {
     const int own = thread / 32 * kRowsEach + thread % 32;
     k_row = item.first_k_row + own;
     k_rows_left = item.k_rows - own;
-    find_row();
+    token = find_token();
+    next_block();
   }
 
-  __device__ void find_row() {
-    token = k_rows_left <= 0 ? -1 : params.token_index == nullptr ? k_row : __ldg(params.token_index + k_row);
+  __device__ std::int32_t find_token() const {
+    return k_rows_left <= 0 ? -1 : params.token_index == nullptr ? k_row : __ldg(params.token_index + k_row);
+  }
+
+  /// Tokens are asked for a block early: their way is as long as what the copies take.
+  __device__ void next_block() {
+    k_row += kBlockDepth;
+    k_rows_left -= kBlockDepth;
+    next_token = find_token();
   }
 
   __device__ __forceinline__ void copy_block(int stage, int) {
@@ -101,9 +109,8 @@ struct DepthGatherer {
     } else {
       copy<false>(stage, own);
     }
-    k_row += kBlockDepth;
-    k_rows_left -= kBlockDepth;
-    find_row();
+    token = next_token;
+    next_block();
   }
 
   template <bool kWhole>
