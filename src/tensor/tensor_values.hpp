@@ -28,6 +28,9 @@ std::vector<double> row_distances(System& system, const TensorView& a, const Ten
 /// ||a - b|| / ||b||, summed likewise; 0 if both are zero.
 double relative_difference(System& system, const TensorView& a, const TensorView& b);
 
+/// Whether two tensors are of one type and shape, and the same in every bit: NaNs too.
+bool same_bits(System& system, const TensorView& a, const TensorView& b);
+
 /// Elements first … first + count - 1, as floats on the host.
 std::vector<float> to_host(System& system, const TensorView& data, std::int64_t first, std::int64_t count);
 std::vector<float> to_host(System& system, const TensorView& data);

@@ -88,6 +88,18 @@ TEST_CASE("relative_difference and count_not_finite see what they should") {
   CHECK(count_not_finite(*cpu, fp32(a, {20, 800})) == 800);
 }
 
+TEST_CASE("same_bits sees one bit, of any number of elements") {
+  const auto cpu = make_cpu_system(2);
+  std::vector<float> a(777, 3.0f), b(777, 3.0f);
+  poison(*cpu, fp32(a, {1, 7}));
+  poison(*cpu, fp32(b, {1, 7}));
+  CHECK(same_bits(*cpu, fp32(a, {777}), fp32(b, {777})));
+  CHECK_FALSE(same_bits(*cpu, fp32(a, {777}), fp32(b, {7, 111})));
+  b.back() = std::nextafter(3.0f, 4.0f);
+  CHECK_FALSE(same_bits(*cpu, fp32(a, {777}), fp32(b, {777})));
+  CHECK(same_bits(*cpu, fp32(a, {0}), fp32(b, {0})));
+}
+
 TEST_CASE("the layer passes its own verification for every fill, with starved and empty experts") {
   const auto cpu = make_cpu_system();
   RouterConfig router;
