@@ -23,9 +23,8 @@ def slow_down(document, label, factor):
         for strategy in experiment["strategies"]:
             if strategy["label"] != label or strategy["timing"] is None:
                 continue
-            for name in ("layer_ms", "gather_ms", "up_ms", "activation_ms", "down_ms", "combine_ms"):
-                series = strategy["timing"][name]
-                if series is not None:
+            for name, series in strategy["timing"].items():
+                if name.endswith("_ms") and isinstance(series, dict):
                     series["samples"] = [sample * factor for sample in series["samples"]]
 
 

@@ -4,7 +4,7 @@ const FIGURES = [
   {kind: "pareto", title: "Time against quality", draw: drawPareto,
    about: "Lower and further left is better. The line joins what no other point beats in both."},
   {kind: "timing", title: "Timing distributions", byLayer: true, draw: drawTiming,
-   about: "Every sample, median and quartiles, or, dashed and hollow, a modelled time with its interval; the dashed diamond is the modelled floor of the two GEMMs, where the device has one."},
+   about: "Every sample, median and quartiles, or, dashed and hollow, a modelled time with its interval; the dashed diamond is the modelled floor of its GEMMs, where the device has one."},
   {kind: "utilisation", title: "Utilisation and waste", draw: drawUtilisation,
    about: "Counted: rows that count as a part of all rows of the tiles that are computed."},
   {kind: "tiles", title: "Tile sizes", draw: drawTileSizes, about: "Dashed marks are modelled: times of a GPU that is not there, or else the speed-up if time were proportional to tiles."},
