@@ -44,6 +44,7 @@ struct GemmParams {
   __nv_bfloat16* weighted;          // [rows, output_columns] (the same)
   float* gate_gradient;             // [column tiles, rows_bound] (the same)
   std::int32_t rows_bound;
+  bool prefetch;  // as in the plan
 };
 
 /// Where bulk copies find their arrays. A map that a configuration does not use may be anything.

@@ -216,6 +216,11 @@ __device__ __forceinline__ void wait_stores_read() {
   asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
 }
 
+/// Brings the 128-byte line of `address` into L2.
+__device__ __forceinline__ void prefetch_l2(const void* address) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+}
+
 // --- gathering copies: 16 bytes each ---
 
 /// from + count, in one instruction: the compiler, left to itself, takes four.

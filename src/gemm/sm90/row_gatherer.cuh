@@ -74,11 +74,13 @@ struct DepthGatherer {
   int thread;                       // of the gathering warps
   std::int32_t k_row, k_rows_left;  // of this lane in the last block asked for; rows from it to the expert's end
   std::int32_t token, next_token;   // of that row, and of the block after; negative: none
+  std::int32_t first_segment;       // of the tile's columns, in 16 bytes
   const int4* from;                 // x, at this lane's columns of the first box
   bool there[2];                    // whether the columns are, in either box
   bool all_there;
 
   __device__ void begin(const TileItem& item) {
+    first_segment = item.first_row / 8;
     const int column = item.first_row + thread % kLanes * 8;
     from = reinterpret_cast<const int4*>(params.x) + column / 8;
     there[0] = column < params.output_rows;
@@ -110,7 +112,17 @@ struct DepthGatherer {
       copy<false>(stage, own);
     }
     token = next_token;
+    if (params.prefetch) expect();
     next_block();
+  }
+
+  /// The row of the next block, on its way into L2.
+  __device__ __forceinline__ void expect() const {
+    if (token < 0 || !all_there) return;
+    const auto own = static_cast<std::uint32_t>(token) * (params.output_rows / 8) + first_segment;
+    const int4* const place = ptx::advance_16(reinterpret_cast<const int4*>(params.x), own);
+    ptx::prefetch_l2(place);
+    ptx::prefetch_l2(place + kLoadColumns / 8);
   }
 
   template <bool kWhole>

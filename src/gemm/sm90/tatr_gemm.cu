@@ -153,6 +153,7 @@ sm90::GemmParams make_params(const TatrPlan& plan, const TatrBuffers& buffers) {
   params.weighted = static_cast<__nv_bfloat16*>(buffers.weighted);
   params.gate_gradient = column_tiles_of(plan) > 1 ? buffers.gate_parts : buffers.gate_gradient;
   params.rows_bound = static_cast<std::int32_t>(problem.rows_bound);
+  params.prefetch = plan.prefetch;
   return params;
 }
 

@@ -18,7 +18,8 @@ constexpr std::int32_t kBandPairs = 8;
 
 // Up to here tiles end so often that storing them in turns pays: with k = 512 the down-projection of layers of 256 and
 // 512 experts takes 6 and 2 % less; with 1024 3 % less to 2 % more; with 4096 10 % more, for L2 binds.
-constexpr std::int64_t kPingPongMost = 512, kPingPongWorthMeasuring = 2048;
+// Data gradients: with 1024 4 to 5 % less, with 2048 as much or more.
+constexpr std::int64_t kPingPongMost = 512, kPingPongMostOfGradients = 1024, kPingPongWorthMeasuring = 2048;
 
 bool has_ping_pong(const TatrProblem& problem) {
   return problem.kind != GemmKind::kWeightGradient && !problem.gather && !problem.swiglu && !problem.swiglu_gradient;
@@ -103,7 +104,9 @@ TatrPlan make_plan(const TatrProblem& problem, const TatrDevice& device) {
   plan.granule_rows = problem.kind == GemmKind::kWeightGradient ? kBlockDepth : granule_of(problem.tile_rows);
   plan.clusters = device.multiprocessors / kCluster;
   plan.band_pairs = kBandPairs;
-  if (has_ping_pong(problem) && problem.k <= kPingPongMost) plan.schedule = Schedule::kPingPong;
+  const std::int64_t most = problem.kind == GemmKind::kDataGradient ? kPingPongMostOfGradients : kPingPongMost;
+  if (has_ping_pong(problem) && problem.k <= most) plan.schedule = Schedule::kPingPong;
+  plan.prefetch = problem.kind == GemmKind::kWeightGradient;
   if (problem.tile_rows == 32 && problem.kind != GemmKind::kWeightGradient)
     plan.note = "tiles of 32 rows run as 64, the fewest that a matrix instruction takes";
   return plan;
@@ -139,6 +142,7 @@ std::string describe(const TatrPlan& plan) {
   words += ", " + text(stages(plan.schedule)) + " stages, clusters of " + text(kCluster);
   if (plan.k_stagger != 0) words += ", k stagger " + std::to_string(plan.k_stagger);
   if (plan.band_pairs != kBandPairs) words += ", bands of " + std::to_string(plan.band_pairs) + " pairs";
+  if (plan.prefetch) words += ", gathered rows prefetched";
   return words;
 }
 
@@ -153,6 +157,9 @@ std::vector<TatrPlan> candidate_plans(const TatrProblem& problem, const TatrDevi
   TatrPlan other = plans[0];
   other.schedule = other.schedule == Schedule::kPingPong ? Schedule::kCooperative : Schedule::kPingPong;
   if (has_ping_pong(problem) && problem.k <= kPingPongWorthMeasuring) plans.push_back(other);
+  TatrPlan prefetched = plans[0];
+  prefetched.prefetch = !prefetched.prefetch;
+  if (reduces_rows) plans.push_back(prefetched);
   TatrPlan narrow = plans[0];
   narrow.band_pairs = 2;
   const std::int64_t rows = reduces_rows ? problem.n * problem.experts : problem.rows_bound;

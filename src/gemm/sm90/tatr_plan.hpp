@@ -37,6 +37,7 @@ struct TatrPlan {
   std::int32_t clusters = 0;                   // pairs of CTAs, all resident at once
   std::int32_t band_pairs = 0;                 // pairs of row tiles walked at all columns before the next ones
   std::int32_t k_stagger = 0;  // k blocks by which each expert's start in k is shifted against the one before
+  bool prefetch = false;       // of the rows that a weight gradient gathers, into L2, a k block before they are copied
   std::string note;            // what differs from what was asked, for the report; or empty
 };
 
