@@ -10,6 +10,7 @@ except ImportError:  # bench_gemm says so, and its --help needs none
 TILE = 128
 DEVICE = "cuda"
 SOURCES = ["src/gemm/sm90/tatr_gemm.cu", "src/gemm/sm90/tatr_plan.cpp", "scripts/bench_gemm_entry.cpp"]
+PLAN_OPTIONS = ("tile_rows", "band_pairs", "k_stagger", "schedule")  # that --variants may set
 KINDS = {"forward": 0, "data gradient": 2, "weight gradient": 3}  # as in enum GemmKind
 
 
@@ -32,9 +33,9 @@ class Library:
         self.queue = torch.zeros(2, dtype=torch.int32, device="cuda")
 
     def bind(self, a, weights, offsets, c, sizes=None, rows_bound=None, tile_rows=TILE, token_index=None, swiglu=False, band_pairs=0,
-             k_stagger=-1, schedule=-1, kind="forward", keep=False, swiglu_gradient=False, transpose=False, **arrays):
+             k_stagger=-1, schedule=-1, kind="forward", keep=False, swiglu_gradient=False, transpose=False, name="the GEMM", **arrays):
         """A function that launches the GEMM on the current stream. `sizes`: n and k, where the weights' are not; `arrays`: product,
-        gate, weighted, gate_gradient. All as in src/gemm/problem.hpp; gradients of weights are bf16."""
+        gate, weighted, gate_gradient; `name`: for errors. All as in src/gemm/problem.hpp; gradients of weights are bf16."""
         n, k = sizes or weights.shape[-2:]
         arrays |= {"a": a, "weights": weights, "offsets": offsets, "c": c, "token_index": token_index, "queue": self.queue}
         bench = BenchGemm(experts=len(offsets) - 1, n=n, k=k, tile_rows=tile_rows, rows_bound=c.shape[0] if rows_bound is None else rows_bound,
@@ -42,16 +43,16 @@ class Library:
                           kind=KINDS[kind], keep=keep, swiglu_gradient=swiglu_gradient, transpose=transpose)
         if swiglu_gradient:
             arrays["gate_parts"] = torch.empty(self.gate_parts(bench), device="cuda")
-        for name, array in arrays.items():
-            setattr(bench, name, None if array is None else array.data_ptr())
+        for field, array in arrays.items():
+            setattr(bench, field, None if array is None else array.data_ptr())
         gemm = self.functions.bench_gemm_bind(ctypes.byref(bench))
         stream = torch.cuda.current_stream().cuda_stream
         if not gemm:
-            sys.exit(1)
+            sys.exit(f"bench_gemm: {name} cannot run so")
 
         def launch():
             if self.functions.bench_gemm_launch(gemm, stream) != 0 or not arrays:  # arrays: they live as long as this
-                sys.exit(1)
+                sys.exit(f"bench_gemm: {name} was not launched")
         return launch
 
     def gate_parts(self, bench):

@@ -44,18 +44,20 @@ class OwnPass:
         """The launches by name, in the order of a pass."""
         layer, hidden, half = self.layer, self.layer.hidden, self.layer.intermediate
 
-        def bind(a, weights, c, **more):
-            return library.bind(a, weights, layer.offsets, c, **(options | more))
+        def bind(name, a, weights, c, **more):
+            return library.bind(a, weights, layer.offsets, c, name=name, **(options | more))
         by_token = {"token_index": self.token}
         weights_of_rows = {"kind": "weight gradient", "rows_bound": layer.rows}
         return {
-            "up": bind(layer.x, layer.w1, self.activated, swiglu=True, keep=True, product=self.product, **by_token),
-            "down": bind(self.activated, layer.w2, self.down),
-            "dgrad_down": bind(layer.d_y, layer.w2, self.d_up, kind="data gradient", sizes=(half, hidden), swiglu_gradient=True,
-                               product=self.product, gate=self.gate, weighted=self.weighted, gate_gradient=self.d_gate, **by_token),
-            "wgrad_down": bind(layer.d_y, self.weighted, self.d_w2, sizes=(hidden, half), **weights_of_rows, **by_token),
-            "dgrad_up": bind(self.d_up, layer.w1, self.d_rows, kind="data gradient", sizes=(hidden, 2 * half)),
-            "wgrad_up": bind(layer.x, self.d_up, self.d_w1, sizes=(hidden, 2 * half), transpose=True, **weights_of_rows, **by_token),
+            "up": bind("up", layer.x, layer.w1, self.activated, swiglu=True, keep=True, product=self.product, **by_token),
+            "down": bind("down", self.activated, layer.w2, self.down),
+            "dgrad_down": bind("dgrad_down", layer.d_y, layer.w2, self.d_up, kind="data gradient", sizes=(half, hidden),
+                               swiglu_gradient=True, product=self.product, gate=self.gate, weighted=self.weighted,
+                               gate_gradient=self.d_gate, **by_token),
+            "wgrad_down": bind("wgrad_down", layer.d_y, self.weighted, self.d_w2, sizes=(hidden, half), **weights_of_rows, **by_token),
+            "dgrad_up": bind("dgrad_up", self.d_up, layer.w1, self.d_rows, kind="data gradient", sizes=(hidden, 2 * half)),
+            "wgrad_up": bind("wgrad_up", layer.x, self.d_up, self.d_w1, sizes=(hidden, 2 * half), transpose=True, **weights_of_rows,
+                             **by_token),
         }
 
     def poison(self):
@@ -93,6 +95,16 @@ class TorchPass:
         return {"product": self.product.detach(), "y": self.y.detach(), "dgate": d_gate, "dW2": d_w2, "dX": d_x, "dW1": d_w1}
 
 
+def run_alone(what, launch):
+    """Ends the program if the kernel fails, with its name: an error shows only when it is waited for."""
+    launch()
+    try:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+    except RuntimeError as error:
+        sys.exit(f"bench_gemm: {what}: {str(error).splitlines()[0]}")
+
+
 def as_rows(array):
     return array if array.dim() < 3 else array.reshape(-1, array.shape[-1])
 
@@ -124,8 +136,8 @@ def bench_load(title, shape, counts, libraries, timer, variants):
     for variant, options in variants.items():
         launches = own.bind(libraries[variant], options)
         own.poison()
-        for launch in launches.values():
-            launch()
+        for gemm, launch in launches.items():
+            run_alone(f"{title} {variant}: {gemm}", launch)
         errors = compare(f"{title} {variant}", own.results(), expected)
         print(f"{title} {variant:8s} differs from torch by " + ", ".join(f"{name} {error:.1e}" for name, error in errors.items()), flush=True)
         candidates |= {(variant, gemm): launch for gemm, launch in launches.items()}

@@ -36,6 +36,7 @@ class Arguments(unittest.TestCase):
         for arguments, words in ((("--pass", "training", "--shapes", "P,Q"), "argument --shapes: no 'Q', there are A, B, C, D, F, P, S"),
                                  (("--loads", "half"), "argument --loads: no 'half', there are none, down, up, nearest"),
                                  (("--variants", "{"), "argument --variants: not JSON"),
+                                 (("--variants", '{"a": {"tile": 1}}'), "argument --variants: a: no option 'tile', there are tile_rows, "),
                                  (("--pass", "back"), "argument --pass: invalid choice: 'back'")):
             result = bench(*arguments)
             self.assertEqual((result.returncode, result.stdout), (2, ""), result.stderr)
@@ -71,7 +72,8 @@ class PlainLibrary:
     def __init__(self, spoilt=""):
         self.spoilt = spoilt
 
-    def bind(self, a, weights, offsets, c, sizes=None, rows_bound=None, token_index=None, kind="forward", transpose=False, **more):
+    def bind(self, a, weights, offsets, c, sizes=None, rows_bound=None, token_index=None, kind="forward", transpose=False, name="", **more):
+        assert name in bench_training.FORWARD + bench_training.BACKWARD
         n, k = sizes or weights.shape[-2:]
         ends = offsets.tolist()
 
