@@ -43,8 +43,9 @@ struct Loader {
     }
   }
 
-  /// Where a k block of the operand that lies across begins: in the expert's weights, or in the rows of all experts. An
-  /// expert without rows multiplies zeros, which lie behind them all.
+  /// Where a k block of the operand that lies across begins: in the expert's weights, or in the rows of all experts.
+  /// The last block of an expert's rows may reach into the next one's, which are multiplied by zeros (DepthGatherer):
+  /// they have to be finite. An expert without rows multiplies zeros, which lie behind them all.
   __device__ int depth_of(const TileItem& item, int k) const {
     if (!Config::kReducesRows) return k;
     return item.k_rows == 0 ? params.rows_bound + 1 : item.first_k_row + k;
