@@ -93,6 +93,7 @@ std::vector<std::vector<std::int32_t>> granules_of_launches(const GroupedGemmPro
     by_launch.try_emplace(problem.launch_per_tile ? granule : 0, none).first->second[e] = granule;
   }
   std::vector<std::vector<std::int32_t>> launches;
+  launches.reserve(by_launch.size());
   for (auto& [granule, granules] : by_launch) launches.push_back(std::move(granules));
   return launches;
 }
