@@ -129,6 +129,41 @@ TEST_CASE("Plain products over a short k take turns, and are measured both ways"
   }
 }
 
+TEST_CASE("Gradients of data take tiles of rows, those of weights steps of 64") {
+  TatrProblem problem = up_projection();
+  problem.kind = GemmKind::kDataGradient;
+  problem.tile_rows = 256;
+  CHECK(make_plan(problem, kH100).granule_rows == 256);
+  CHECK(traits_of(make_plan(problem, kH100)) == GemmTraits{Operands::kDataGradient});
+  problem.k = 1024;  // where forward does not take turns yet
+  CHECK(make_plan(problem, kH100).schedule == Schedule::kPingPong);
+  problem.gather = problem.swiglu_gradient = true;
+  CHECK(traits_of(make_plan(problem, kH100)) ==
+        GemmTraits{Operands::kDataGradient, true, Epilogue::kSwigluGradient, Schedule::kCooperative});
+  CHECK(column_tiles_of(make_plan(problem, kH100)) == 8);
+
+  problem = up_projection();
+  problem.kind = GemmKind::kWeightGradient;
+  problem.transpose = true;
+  problem.gradient = DType::kFp32;
+  const TatrPlan plan = make_plan(problem, kH100);
+  CHECK(plan.granule_rows == 64);
+  CHECK(plan.prefetch);
+  CHECK(column_tiles_of(plan) == 16);  // of k: the rows are n's
+  CHECK(traits_of(plan) ==
+        GemmTraits{Operands::kWeightGradient, true, Epilogue::kStore, Schedule::kCooperative, true, true});
+  const auto plans = candidate_plans(problem, kH100);
+  for (std::size_t i = 1; i < plans.size(); ++i) {
+    CHECK(plans[i].k_stagger == 0);
+    CHECK(plans[i].schedule == Schedule::kCooperative);
+    CHECK(describe(plans[i]) != describe(plan));
+  }
+  GroupedGemmProblem uneven;
+  uneven.kind = GemmKind::kWeightGradient;
+  uneven.tile_of_expert = {64, 128};
+  CHECK(granules_of_launches(uneven).empty());
+}
+
 TEST_CASE("An expert without a granule has no items") { CHECK(items_of_expert({1, 8, 0, 2, nullptr}, 1000) == 0); }
 
 TEST_CASE("Items cover each tile of an expert once") {
