@@ -20,6 +20,7 @@
 #include "device_options.hpp"
 #include "experiment/data_reading.hpp"
 #include "experiment/environment.hpp"
+#include "experiment/memory_estimate.hpp"
 #include "experiment/modelled_gpu.hpp"
 #include "experiment/pipeline.hpp"
 #include "experiment/settings.hpp"
@@ -231,14 +232,21 @@ ExperimentConfig timed_candidates_of(const AdviseArguments& arguments, const Sys
   return modelled_gpu(config, options.model).gpu ? std::move(config) : candidates_of(arguments, false, left_out);
 }
 
-/// Seconds of one setting beside `none`, where a CPU would compute the whole layer for longer than people like to wait;
-/// else 0.
-double long_wait(const ExperimentConfig& candidates, System& system, const ModelChoice& model) {
+/// Where a CPU would compute the config's whole layer for longer than people like to wait, how long that is for one
+/// setting beside `none`, or that it does not fit; else empty.
+std::string long_wait(const ExperimentConfig& own, System& system, const ModelChoice& model) {
   constexpr double kShort = 5.0;
-  if (system.is_cuda() || !computes_whole_layer(candidates)) return 0;
-  const double all = estimate_seconds({candidates}, system, model).front();
-  const double seconds = all * 2 / static_cast<double>(settings_of(candidates).size());
-  return seconds > kShort ? seconds : 0;
+  if (system.is_cuda() || !own.layer || !computes_whole_layer(own)) return {};
+  if (!modelled_gpu(own, model).gpu) {
+    try {
+      check_memory(own, system);
+    } catch (const OutOfMemoryError&) {
+      return "has not the memory for the whole one";
+    }
+  }
+  const double all = estimate_seconds({own}, system, model).front();
+  const double seconds = all * 2 / static_cast<double>(settings_of(own).size());
+  return seconds > kShort ? "would compute the whole one for " + about(seconds) : "";
 }
 
 /// The command that goes on with the answer, and why it has a smaller layer for the CPU where it has one.
@@ -246,13 +254,11 @@ struct NextCommand {
   std::string text, note;
 };
 
-NextCommand with_smaller_layer(NextCommand command, const LayerConfig& layer, double seconds) {
+NextCommand with_smaller_layer(NextCommand command, const LayerConfig& layer, const std::string& wait, bool modelled) {
   command.text += " --set " + shell_word("/layer/cpu=" + smaller_layer(layer));
-  command.note = fmt::format(
-      "/layer/cpu: outputs are checked on a smaller layer; this CPU would compute the whole one for {}. Times are of "
-      "the "
-      "whole one.",
-      about(seconds));
+  command.note =
+      fmt::format("/layer/cpu: outputs are checked on a smaller layer; this CPU {}. Times are of the {} one.", wait,
+                  modelled ? "whole" : "smaller");
   return command;
 }
 
@@ -289,8 +295,10 @@ ExitCode advise_on(const AdviseArguments& arguments) {
   const Advice advice = advise(record.experiments.front(), limits, arguments.uncalibrated);
   if (!arguments.quiet) {
     NextCommand next{next_command(arguments), ""};
-    if (const double seconds = config.layer ? long_wait(config, *system, options.model) : 0; seconds > 0) {
-      next = with_smaller_layer(std::move(next), *config.layer, seconds);
+    ExperimentConfig own = own_config(arguments);
+    resolve_source(own);
+    if (const std::string wait = long_wait(own, *system, options.model); !wait.empty()) {
+      next = with_smaller_layer(std::move(next), *own.layer, wait, modelled_gpu(own, options.model).gpu.has_value());
     }
     std::FILE* stream = arguments.json == "-" ? stderr : stdout;
     const AdviceTextOptions text{takes_colour(stream), arguments.details, record.environment.device,

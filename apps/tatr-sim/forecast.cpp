@@ -19,11 +19,12 @@ constexpr double kLongSeconds = 60.0;
 
 std::string offer(const ExperimentConfig& config, double seconds, bool modelled) {
   const LayerConfig& layer = *config.layer;
+  const bool could_be_modelled = !modelled && !layer.training;
   return fmt::format(
       "tatr-sim: {}: the CPU computes its whole layer ({} x {}), {} by a short probe; less: --set "
       "'/layer/cpu={}'{}, or --set /layer=null\n",
       config.file, layer.hidden, layer.intermediate, about(seconds), smaller_layer(layer),
-      modelled ? "" : ", or --device model:h100");
+      could_be_modelled ? ", or --device model:h100" : "");
 }
 
 }  // namespace

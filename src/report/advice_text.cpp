@@ -359,6 +359,14 @@ std::string assumed_text(const Advice& advice, const ExperimentRecord& experimen
 
 std::string in_quotes_of_shell(const std::string& text) { return "'" + text + "'"; }
 
+/// The tile that is advised, where it is not the strategy's own, and that of the plain top-k which its gain is over:
+/// run then says the same of it.
+std::string tiles_to_run(const Advice& advice, const NetworkRecord& network) {
+  const std::int64_t other = advice.unrounded.network->tile;
+  if (network.own_tiles || other == network.tile) return fmt::format(" --set /tile={}", other);
+  return fmt::format(" --set '/tile=[{},{}]'", std::min(other, network.tile), std::max(other, network.tile));
+}
+
 /// What a config says to do as advised, and the command that runs it.
 std::string ending(const Advice& advice, const ExperimentRecord& experiment, const AdviceTextOptions& options) {
   if (!advice.certain || !advice.best) return {};
@@ -370,9 +378,9 @@ std::string ending(const Advice& advice, const ExperimentRecord& experiment, con
   if (!network.own_tiles) text += fmt::format("    \"tile\": {},\n", network.tile);
   text += "    \"strategies\": " + strategies + "\n";
   if (options.command.empty()) return text;
-  const std::string tile = network.own_tiles ? "" : fmt::format(" --set /tile={}", network.tile);
-  return text + "  Next:\n    " + options.command + tile + " --set " + in_quotes_of_shell("/strategies=" + strategies) +
-         "\n" + (options.command_note.empty() ? "" : wrap(options.command_note, 2, 2));
+  return text + "  Next:\n    " + options.command + tiles_to_run(advice, network) + " --set " +
+         in_quotes_of_shell("/strategies=" + strategies) + "\n" +
+         (options.command_note.empty() ? "" : wrap(options.command_note, 2, 2));
 }
 
 }  // namespace

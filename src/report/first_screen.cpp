@@ -62,10 +62,13 @@ std::string times_line(const TextContext& context, GainKind kind) {
                       kind == GainKind::kMeasured ? context.environment.device : "this CPU: " + context.environment.cpu,
                       samples);
   if (kind == GainKind::kTiles) {
-    text +=
-        " A CPU has no tiles: its time ratio is no speed-up of a GPU. The tile ratio is about the most that a GPU "
-        "gains; "
-        "--device model:h100 models one.";
+    text += timing->training
+                ? " A CPU has no tiles: its time ratio is no speed-up of a GPU. The tile ratio is about the most that "
+                  "a GPU "
+                  "gains forward; of both ways \"By rows\" of --show passes says it. No GPU is modelled for training."
+                : " A CPU has no tiles: its time ratio is no speed-up of a GPU. The tile ratio is about the most that "
+                  "a GPU "
+                  "gains; --device model:h100 models one.";
   }
   return wrap(text, 0, 2);
 }

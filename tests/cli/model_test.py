@@ -279,6 +279,20 @@ class Model(ProgramTest):
         self.assertIn("this CPU would compute the whole one for", " ".join(completed.stdout.split()))
         small = run("advise", config, "--device", "model:h100", "--max-dropped-mass", "0.1", "--set", '/layer/cpu={"hidden":32,"intermediate":16}')
         self.assertNotIn("this CPU would", small.stdout)
+        training = {"hidden": 4096, "intermediate": 2048, "pass": "training"}
+        for more in (["--device", "cpu"], ["--set", "/layer=" + json.dumps(training)]):
+            completed = run("advise", config, *more, "--max-dropped-mass", "0.1")
+            self.assertEqual(completed.returncode, 0, completed.stderr)
+            self.assertIn("--set '/layer/cpu=", completed.stdout)
+            self.assertRegex(" ".join(completed.stdout.split()), "this CPU (would compute|has not the memory for) the whole one.* Times are of the smaller one")
+
+    def test_the_next_command_of_advice_has_the_tile_that_its_gain_is_over(self):
+        config = self.config(router={"tokens": 16384, "experts": 256, "top_k": 8}, tile=128, layer={"hidden": 4096, "intermediate": 1024, "cpu": {"hidden": 16, "intermediate": 16}})
+        completed = run("advise", config, "--device", "model:h100", "--max-dropped-mass", "0.1", "--json", self.path / "advice.json")
+        self.assertEqual(completed.returncode, 0, completed.stderr)
+        advice = json.loads((self.path / "advice.json").read_text())["advice"]
+        tiles = sorted({advice["best"]["tile"] or advice["unrounded"]["tile"], advice["unrounded"]["tile"]})
+        self.assertIn(f"--set /tile={tiles[0]} " if len(tiles) == 1 else f"--set '/tile=[{tiles[0]},{tiles[1]}]' ", completed.stdout)
 
     def test_documented_figures_are_not_compared_with_modelled_ones(self):
         figures = [{"metric": metric, "strategy": "down", "tile": 64, "value": 1, "source": "a"} for metric in ("speedup", "layer_ms", "rows")]

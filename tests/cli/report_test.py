@@ -113,6 +113,13 @@ class Report(unittest.TestCase):
             self.assertIn(head, heads)
         self.assertIn("Fastest: ", self.texts(".lead")[0])
 
+    def test_times_of_a_cpu_are_no_answer(self):
+        self.assertEqual(self.results["timed"]["environment"]["device"], "cpu")
+        self.browser.open(self.page("timed"))
+        lead = self.texts(".lead")[0]
+        self.assertIn("A CPU has no tiles: its time ratios are no speed-ups of a GPU. Fewest tiles: ", lead)
+        self.assertNotIn("Fastest", lead)
+
     def test_the_headline_is_by_layer_time_and_over_the_fastest_none(self):
         self.browser.open(self.page("modelled"))
         network = self.results["modelled"]["experiments"][0]["network"]

@@ -27,8 +27,9 @@ function fastestWithin(surely) {
 }
 
 // The fastest strategy, and the fastest within the limit of quality.
-function answerWords({settings}) {
-  const ahead = settings.filter(({record, headline, layerMs}) => record.name !== "none" && headline && layerMs).sort((a, b) => a.layerMs.value - b.layerMs.value);
+function answerWords({settings, environment, data}) {
+  const onCpu = environment.device === "cpu" && !data.model; // its times are no GPU's: tiles answer, as in the text
+  const ahead = onCpu ? [] : settings.filter(({record, headline, layerMs}) => record.name !== "none" && headline && layerMs).sort((a, b) => a.layerMs.value - b.layerMs.value);
   const surely = ahead.filter(({headline}) => (headline.low ?? headline.value) > 1);
   const costs = ({record}) => {
     const estimate = record.estimated_perplexity_change;
@@ -48,7 +49,7 @@ function answerWords({settings}) {
   const fewest = settings.filter((setting) => setting.record.name !== "none" && plainOf(setting) && isNumber(setting.record.tiles))
     .sort((a, b) => a.record.tiles / plainOf(a).record.tiles - b.record.tiles / plainOf(b).record.tiles)[0];
   if (!fewest) return [];
-  return ["No times. Fewest tiles: ", html("b", {}, `${fewest.title}, ${tilesText(fewest)}, ${costs(fewest)}`), "."];
+  return [onCpu ? "A CPU has no tiles: its time ratios are no speed-ups of a GPU. Fewest tiles: " : "No times. Fewest tiles: ", html("b", {}, `${fewest.title}, ${tilesText(fewest)}, ${costs(fewest)}`), "."];
 }
 
 // A row for each strategy, tile and way of timing, over all experiments.
