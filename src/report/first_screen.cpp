@@ -373,7 +373,7 @@ std::string more_line(const std::string& what, const TextOptions& options, const
   if (display_width(what + ": " + command) <= report_width()) return what + ": " + command + "\n";
   std::string text = what + ":\n", line = "   ";
   for (const std::string& word : shell_words(command)) {
-    if (line.size() > 4 && display_width(line + " " + word + " \\") > report_width()) {
+    if (line.size() > 4 && display_width(fmt::format("{} {} \\", line, word)) > report_width()) {
       text += line + " \\\n";
       line = "     ";
     }
