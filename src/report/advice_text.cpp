@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "analysis/batches.hpp"
+#include "analysis/gain.hpp"
 #include "core/format.hpp"
 #include "model/modelled_device.hpp"
 #include "records/result_writer.hpp"
@@ -231,8 +232,8 @@ std::size_t nearest_row(const Advice& advice, const std::vector<AdviceChoice>& f
   return static_cast<std::size_t>((found == front.end() ? front.end() - 1 : found) - front.begin());
 }
 
-/// Rows of the front that people are shown: what is not calibrated only where it is asked for.
-std::vector<AdviceChoice> shown_front(const Advice& advice, bool details) {
+/// Rows of the front about the answer: what is not calibrated only where it is asked for.
+std::vector<AdviceChoice> front_about_answer(const Advice& advice, bool details) {
   constexpr std::size_t kMost = 7;
   std::vector<AdviceChoice> front;
   for (const AdviceChoice& choice : advice.front) {
@@ -248,6 +249,31 @@ std::vector<AdviceChoice> shown_front(const Advice& advice, bool details) {
           front.begin() + static_cast<std::ptrdiff_t>(first + kMost)};
 }
 
+bool has_row(const std::vector<AdviceChoice>& rows, const NetworkRecord* network) {
+  return std::ranges::any_of(rows, [&](const AdviceChoice& row) { return row.network == network; });
+}
+
+/// Rows that people are shown: of the front, and whatever else the answer names, the plain top-k of its gain included.
+std::vector<AdviceChoice> shown_rows(const Advice& advice, bool details) {
+  std::vector<AdviceChoice> rows = front_about_answer(advice, details);
+  const auto show = [&](const std::optional<AdviceChoice>& named) {
+    if (named && !has_row(rows, named->network)) rows.push_back(*named);
+  };
+  if (advice.certain) {
+    show(advice.best);
+    show(advice.runner_up);
+    show(advice.unrounded);
+  }
+  if (advice.names_uncalibrated) show(advice.uncalibrated);
+  std::ranges::stable_sort(rows, {}, &AdviceChoice::cost);
+  return rows;
+}
+
+/// An asterisk where the estimate is beyond its calibration, a dagger where something cheaper is as good.
+std::string marks_of(const Advice& advice, const AdviceChoice& choice) {
+  return std::string(choice.calibrated ? "" : " *") + (has_row(advice.front, choice.network) ? "" : " †");
+}
+
 std::string front_table(const Advice& advice, const std::vector<AdviceChoice>& rows, bool with_tiles) {
   const auto cost = [&](const AdviceChoice& choice, int more) { return cost_cell(advice, choice, more); };
   const auto gain = [](const AdviceChoice& choice, int more) { return gain_words(choice, more); };
@@ -257,7 +283,7 @@ std::string front_table(const Advice& advice, const std::vector<AdviceChoice>& r
                advice.quality == AdviceQuality::kDroppedShare ? "Dropped" : "Lost mass"});
   for (const AdviceChoice& choice : rows) {
     const NetworkRecord& network = *choice.network;
-    table.add_row({strategy_cell(network.label) + (choice.calibrated ? "" : " *"), tile_words(network),
+    table.add_row({strategy_cell(network.label) + marks_of(advice, choice), tile_words(network),
                    with_tiles ? format_count(network.metrics.tiles) : "", cost(choice, cost_digits),
                    gain(choice, gain_digits), advice.by_perplexity() ? perplexity_words(network.quality) : "",
                    counted_cell(advice, choice)});
@@ -266,21 +292,25 @@ std::string front_table(const Advice& advice, const std::vector<AdviceChoice>& r
 }
 
 std::string front_text(const Advice& advice, bool details) {
-  const std::vector<AdviceChoice> rows = shown_front(advice, details);
-  std::size_t all = 0;
+  const std::vector<AdviceChoice> rows = shown_rows(advice, details);
+  std::size_t all = 0, on_front = 0;
   for (const AdviceChoice& choice : advice.front) all += choice.calibrated || advice.names_uncalibrated ? 1 : 0;
+  for (const AdviceChoice& row : rows) on_front += has_row(advice.front, row.network) ? 1 : 0;
+  const std::string dagger =
+      on_front < rows.size() ? wrap("†: not on the front, for something cheaper is as good; the answer names it.", 2)
+                             : "";
   const char* how = advice.cost == AdviceCost::kMeasured ? ", measured" : ", modelled";
   const std::string text =
       fmt::format("Pareto Front{} (of {} settings none cheaper is as good{}):\n", how, advice.candidates,
-                  rows.size() < all ? fmt::format("; {} of {} rows", rows.size(), all) : "");
+                  on_front < all ? fmt::format("; {} of {} rows", on_front, all) : "");
   // A column that would break the table gives way: `Use` names the tiles.
   for (const bool with_tiles : {true, false}) {
     const std::string table = front_table(advice, rows, with_tiles);
     if (!with_tiles || static_cast<std::size_t>(std::count(table.begin(), table.end(), '\n')) <= rows.size() + 2) {
-      return text + table;
+      return text + table + dagger;
     }
   }
-  return text;
+  return text + dagger;
 }
 
 std::string tried_words(const Advice& advice, const ExperimentRecord& experiment, const AdviceTextOptions& options) {
@@ -304,7 +334,7 @@ std::string shape_words(const ExperimentRecord& experiment) {
 
 /// Whether people see a candidate that is named by its share of round-ups.
 bool shows_budget(const Advice& advice, const AdviceTextOptions& options) {
-  const std::vector<AdviceChoice> rows = shown_front(advice, options.details);
+  const std::vector<AdviceChoice> rows = shown_rows(advice, options.details);
   return std::any_of(rows.begin(), rows.end(), [](const AdviceChoice& choice) {
     const std::string& label = choice.network->label;
     return (label.starts_with("budget ") || label.starts_with("tiles ")) && label.ends_with("%");
@@ -367,6 +397,15 @@ std::string tiles_to_run(const Advice& advice, const NetworkRecord& network) {
   return fmt::format(" --set '/tile=[{},{}]'", std::min(other, network.tile), std::max(other, network.tile));
 }
 
+/// Why the verdict of `run` has another number than the answer: of the layer alone.
+std::string layer_alone_line(const Advice& advice, const ExperimentRecord& experiment) {
+  if (!advice.in_ms() || is_plain(*advice.best->network)) return {};
+  const Interval alone = gain_over(experiment, *advice.unrounded.network, *advice.best->network);
+  return wrap(fmt::format("run's verdict leaves rounding's own time out: here {}.",
+                          format_ratio(alone.value, alone.low, alone.high)),
+              2, 2);
+}
+
 /// What a config says to do as advised, and the command that runs it.
 std::string ending(const Advice& advice, const ExperimentRecord& experiment, const AdviceTextOptions& options) {
   if (!advice.certain || !advice.best) return {};
@@ -379,7 +418,7 @@ std::string ending(const Advice& advice, const ExperimentRecord& experiment, con
   text += "    \"strategies\": " + strategies + "\n";
   if (options.command.empty()) return text;
   return text + "  Next:\n    " + options.command + tiles_to_run(advice, network) + " --set " +
-         in_quotes_of_shell("/strategies=" + strategies) + "\n" +
+         in_quotes_of_shell("/strategies=" + strategies) + "\n" + layer_alone_line(advice, experiment) +
          (options.command_note.empty() ? "" : wrap(options.command_note, 2, 2));
 }
 

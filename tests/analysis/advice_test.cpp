@@ -271,6 +271,28 @@ TEST_CASE("rows of the front that differ read differently", "[report][advice]") 
   CHECK(text.find("4.502 ") != std::string::npos);
 }
 
+TEST_CASE("what the answer names has a row, and is told from the front", "[report][advice]") {
+  Candidates candidates;
+  candidates.add(StrategyKind::kNone, "none", {8, 100, 0, 0});
+  candidates.add(StrategyKind::kUp, "up", {8, 90, -0.001, 0});
+  for (int i = 0; i < 20; ++i) {
+    candidates.add(StrategyKind::kDown, fmt::format("down {}", i), {8, 50 + i, 0.04 - 0.001 * i, 0.1});
+  }
+  const auto front = [&](bool name_uncalibrated) {
+    const Advice advice = candidates.advise(perplexity(0.04), name_uncalibrated);
+    const std::string text = advice_text(advice, candidates.experiment(), {});
+    return text.substr(0, text.find("Assumed:"));
+  };
+  const std::string text = front(false);
+  CHECK(text.find("  none † ") != std::string::npos);
+  CHECK(text.find("7 of 21 rows") != std::string::npos);
+  CHECK(one_line(text).find("†: not on the front, for something cheaper is as good") != std::string::npos);
+  candidates.add(StrategyKind::kBudget, "better", {8, 45, 0.039, 0});
+  candidates.mark_beyond("by hand");
+  CHECK(front(true).find("  better * ") != std::string::npos);
+  CHECK(front(false).find("better") == std::string::npos);
+}
+
 TEST_CASE("where nothing keeps a limit on time the row nearest to it is shown", "[report][advice]") {
   Candidates candidates;
   candidates.add(StrategyKind::kNone, "none", {8, 100, 0, 0});

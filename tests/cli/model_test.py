@@ -6,6 +6,7 @@ usage: model_test.py PROGRAM SOURCE_DIR [unittest arguments]
 import csv
 import json
 import re
+import shlex
 import unittest
 
 from program import SOURCE, TINY, ProgramTest, main, run, without_times
@@ -293,6 +294,14 @@ class Model(ProgramTest):
         advice = json.loads((self.path / "advice.json").read_text())["advice"]
         tiles = sorted({advice["best"]["tile"] or advice["unrounded"]["tile"], advice["unrounded"]["tile"]})
         self.assertIn(f"--set /tile={tiles[0]} " if len(tiles) == 1 else f"--set '/tile=[{tiles[0]},{tiles[1]}]' ", completed.stdout)
+        alone = re.search(r"run's verdict leaves rounding's own time out: here (\S+ \[.*?\])\.", " ".join(completed.stdout.split()))
+        command = next(line for line in completed.stdout.splitlines() if line.strip().startswith("tatr-sim run "))
+        following = run(*shlex.split(command)[1:])
+        self.assertEqual(following.returncode, 0, following.stderr)
+        label = advice["best"]["strategy"]["name"]
+        verdict = " ".join(following.stdout[following.stdout.index("Verdict: "):].split())
+        self.assertIn(f"`{label}`", verdict)
+        self.assertIn(f"{alone[1]} (modelled)", verdict)
 
     def test_documented_figures_are_not_compared_with_modelled_ones(self):
         figures = [{"metric": metric, "strategy": "down", "tile": 64, "value": 1, "source": "a"} for metric in ("speedup", "layer_ms", "rows")]
