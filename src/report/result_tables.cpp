@@ -294,6 +294,32 @@ std::string ratio_cell(const json& network, const json& strategy) {
   return ratio.is_number() ? fmt::format("{:.2f}×", ratio.get<double>()) : kAbsent;
 }
 
+/// Of a metric of a network its mean over groups, where there are several.
+json mean_or_own(const json& network, const char* metric) {
+  const json batches = network.value("batches", json());
+  if (!batches.is_object()) return network[metric];
+  const json spread = batches["metrics"].value(metric, json());
+  return spread.is_object() ? spread["mean"] : json();
+}
+
+/// Tiles of `none`, by tile.
+std::map<json, double> plain_tiles_of(const json& experiment) {
+  std::map<json, double> tiles;
+  for (const json& network : experiment["network"]) {
+    const json own = mean_or_own(network, "tiles");
+    if (network["name"] == "none" && own.is_number()) tiles.emplace(network["tile"], own.get<double>());
+  }
+  return tiles;
+}
+
+/// Where nothing was timed on a GPU: tiles of `none` at the same tile over the strategy's, as on the first screen.
+std::string tile_ratio_cell(const std::map<json, double>& plain_tiles, const json& network) {
+  const json own = mean_or_own(network, "tiles");
+  const auto plain = plain_tiles.find(network["tile"]);
+  if (network["tile"].is_null() || !own.is_number() || own <= 0 || plain == plain_tiles.end()) return kAbsent;
+  return fmt::format("{:.2f}×", plain->second / own.get<double>());
+}
+
 /// Where a result's times are of: never a modelled GPU without the word, nor without what casts doubt on it.
 std::string device_words(const json& result, const json& experiment) {
   const json& model = experiment["model"];
@@ -336,14 +362,6 @@ std::string csv_rows(const json& result) {
   return rows;
 }
 
-/// Of a metric of a network its mean over groups, where there are several.
-static json mean_or_own(const json& network, const char* metric) {
-  const json batches = network.value("batches", json());
-  if (!batches.is_object()) return network[metric];
-  const json spread = batches["metrics"].value(metric, json());
-  return spread.is_object() ? spread["mean"] : json();
-}
-
 /// Heads of the table of main figures; the first two name a row.
 static const std::vector<std::string>& main_heads() {
   static const std::vector<std::string> kHeads = {"Experiment",
@@ -353,10 +371,12 @@ static const std::vector<std::string>& main_heads() {
                                                   "Utilisation",
                                                   "Dropped",
                                                   "Lost gate mass",
-                                                  "Perplexity",
+                                                  "Perplexity [*: not calibrated]",
                                                   "GEMM ms",
                                                   "Layer ms",
                                                   "Speed-up [95%; modelled: 90%]",
+                                                  "Tile ratio",
+                                                  "CPU time ratio [95%]",
                                                   "Device"};
   return kHeads;
 }
@@ -370,14 +390,19 @@ static bool any_estimate(const json& experiment) {
   });
 }
 
-static std::string change_cell(const json& estimate) {
-  return estimate.is_object() && estimate["value"].is_number() ? format_change(estimate["value"].get<double>())
-                                                               : kAbsent;
+/// An asterisk where no measurement of the calibration had such a setting, as on the first screen and the page.
+static std::string change_cell(const json& network) {
+  const json estimate = network.value("estimated_perplexity_change", json());
+  if (!estimate.is_object() || !estimate["value"].is_number()) return kAbsent;
+  const bool beyond = network["name"] != "none" && !network.value("estimate_beyond", json::array()).empty();
+  return format_change(estimate["value"].get<double>()) + (beyond ? "*" : "");
 }
 
 /// In the order of main_heads; `estimated`: what any_estimate says of the experiment.
 static std::vector<std::string> main_row(const json& result, const json& experiment, const json& network,
-                                         const json& strategy, bool estimated) {
+                                         const json& strategy, const std::map<json, double>& plain_tiles,
+                                         bool estimated) {
+  const bool on_cpu = result["environment"]["device"] == "cpu" && experiment["model"].is_null();
   return {experiment["name"].get<std::string>(),
           network["label"].get<std::string>(),
           network["tile"].is_null() ? "own" : network["tile"].dump(),
@@ -385,19 +410,23 @@ static std::vector<std::string> main_row(const json& result, const json& experim
           share_cell(mean_or_own(network, "tile_utilisation")),
           share_cell(mean_or_own(network, "dropped_share")),
           number_cell(mean_or_own(network, "dropped_gate_mass")),
-          estimated ? change_cell(network.value("estimated_perplexity_change", json())) : kAbsent,
+          estimated ? change_cell(network) : kAbsent,
           number_cell(network["gemm_ms"]),
           number_cell(network["layer_ms"]),
-          ratio_cell(network, strategy),
+          on_cpu ? kAbsent : ratio_cell(network, strategy),
+          on_cpu ? tile_ratio_cell(plain_tiles, network) : kAbsent,
+          on_cpu ? ratio_cell(network, strategy) : kAbsent,
           device_words(result, experiment) + (network["cpu_reduced"] == true ? ", reduced shape" : "")};
 }
 
 static void for_each_main_row(const json& result, const std::function<void(std::vector<std::string>)>& visit) {
   for (const json& experiment : result["experiments"]) {
     const auto strategies = index_by<LabelAndTile>(experiment["strategies"], label_and_tile);
+    const std::map<json, double> plain_tiles = plain_tiles_of(experiment);
     const bool estimated = any_estimate(experiment);
     for (const json& network : experiment["network"]) {
-      visit(main_row(result, experiment, network, found_in(strategies, label_and_tile(network)), estimated));
+      visit(
+          main_row(result, experiment, network, found_in(strategies, label_and_tile(network)), plain_tiles, estimated));
     }
   }
 }

@@ -290,7 +290,7 @@ class SmallSweep(Sweep):
         self.assertEqual(len(read_lines(path)), 2)
         rows = table.read_text().splitlines()
         self.assertEqual(len(rows), 2 + 2 * 3 * 2)
-        self.assertEqual({row.count("|") for row in rows}, {13})
+        self.assertEqual({row.count("|") for row in rows}, {15})
 
     def test_an_interrupt_keeps_what_is_finished(self):
         config = self.write("c.json", {**GRID, "sweep": {"/seed": list(range(1000))}})

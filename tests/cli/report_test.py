@@ -119,6 +119,9 @@ class Report(unittest.TestCase):
         lead = self.texts(".lead")[0]
         self.assertIn("A CPU has no tiles: its time ratios are no speed-ups of a GPU. Fewest tiles: ", lead)
         self.assertNotIn("Fastest", lead)
+        heads = self.texts("#answer th, .every th")
+        self.assertIn("CPU time ratio [95%]", heads)
+        self.assertEqual([head for head in heads if head.startswith("Speed-up")], [])
 
     def test_the_headline_is_by_layer_time_and_over_the_fastest_none(self):
         self.browser.open(self.page("modelled"))
@@ -319,6 +322,14 @@ class Report(unittest.TestCase):
         column = self.texts("#answer th").index("Perplexity (estimated)") + 1
         shown = dict(zip(self.texts("#answer td:first-child"), self.texts(f"#answer td:nth-child({column})")))
         self.assertEqual(shown["none"], "0%")
+        reach = " ".join(self.texts("#answer p.reach"))
+        self.assertIn("holds 90 % of unseen settings of the model it was fitted to; of another training run of its shape, 68 %", reach)
+
+    def test_a_tiny_estimate_reads_as_in_the_text(self):
+        values = {0: "0%", 2e-5: "+0.00%", -2e-5: "-0.00%", 0.0027: "+0.27%", 0.012: "+1.2%", 1.79: "+179%"}
+        self.open("timed")
+        for value, words in values.items():
+            self.assertEqual(self.browser.evaluate(f"formatLoss({value})"), words)
 
     def test_measured_reduced_and_modelled_look_different(self):
         self.open("timed", "reduced", "gpu")

@@ -181,6 +181,33 @@ TEST_CASE("modelled times are named in tables, with what casts doubt on them", "
         std::string::npos);
 }
 
+TEST_CASE("tables say of a CPU no speed-up, and mark an estimate beyond its calibration", "[report][tables]") {
+  ExperimentRecord record = experiment();
+  record.network = summarise_network(record);
+  json document = json::parse(json_text(run_of(record), -1));
+  document["environment"]["device"] = "cpu";
+  json& network = document["experiments"][0]["network"];
+  REQUIRE(network.size() == 2);
+  network[0]["tiles"] = 12;
+  network[1]["tiles"] = 8;
+  network[1]["dropped"] = 5;
+  network[1]["estimate_beyond"] = {"by hand"};
+  network[1]["estimated_perplexity_change"] = {{"value", 0.012}, {"low", 0.01}, {"high", 0.02}, {"calibration", "one"}};
+  document["experiments"][0]["strategies"][1]["timing"]["speedup"] = {{"value", 1.2}, {"low", 1.1}, {"high", 1.3}};
+  const std::string on_cpu = aligned_table({document});
+  CHECK(on_cpu.find("+1.2%*") != std::string::npos);
+  CHECK(on_cpu.find("Tile ratio") != std::string::npos);
+  CHECK(on_cpu.find("1.50×") != std::string::npos);
+  CHECK(on_cpu.find("CPU time ratio [95%]") != std::string::npos);
+  CHECK(on_cpu.find("Speed-up") == std::string::npos);
+  CHECK(markdown_rows(document).find("| +1.2%* |") != std::string::npos);
+  document["environment"]["device"] = "NVIDIA Test GPU";
+  const std::string on_gpu = aligned_table({document});
+  CHECK(on_gpu.find("Speed-up") != std::string::npos);
+  CHECK(on_gpu.find("1.20× [1.10, 1.30]") != std::string::npos);
+  CHECK(on_gpu.find("ratio") == std::string::npos);
+}
+
 TEST_CASE("columns have names of their own, and each row a cell for each", "[report][tables]") {
   const std::string header = csv_header();
   std::vector<std::string> names = cells(header.substr(0, header.size() - 1));

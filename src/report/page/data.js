@@ -25,8 +25,12 @@ function formatValue(value) {
 }
 const formatPercent = (share) => (isNumber(share) ? formatValue(100 * share) + "%" : "–");
 const formatChange = (share) => (isNumber(share) && share > 0 ? "+" : "") + formatPercent(share);
-// Of perplexity: in hundredths of a percent, less than the estimate's error.
-const formatLoss = (share) => (isNumber(share) ? `${share > 0 ? "+" : ""}${Number((100 * share).toFixed(2)) === 0 ? "0" : (100 * share).toFixed(Math.abs(share) < 0.1 ? 2 : 1)}%` : "–").replace("+0%", "0%");
+// Of perplexity: as the text has it (format_change of src/core/format.cpp), so that only what is exactly 0 reads "0%".
+function formatLoss(share) {
+  if (!isNumber(share)) return "–";
+  const percent = 100 * share, size = Math.abs(percent);
+  return share === 0 ? "0%" : `${share > 0 ? "+" : ""}${percent.toFixed(size < 1 ? 2 : size < 100 ? 1 : 0)}%`;
+}
 // A metric's key in the words of the page.
 const metricWords = (metric) => ({dropped_gate_mass: "lost gate mass", mean_square_dropped_mass: "square of lost gate mass", tile_utilisation: "utilisation",
                                   speedup: "speed-up", end_to_end_speedup: "end-to-end speed-up", forward_speedup: "forward speed-up",
@@ -47,7 +51,7 @@ const gemmsOf = (timing) => (timing.pass === "training" ? ["up", "down", "dgrad_
 function settingOf(record, experiment) {
   const {timing} = record;
   const setting = {record, label: record.label, tile: record.tile ?? null, experiment, how: null, layerMs: null,
-                   gemmMs: null, speedup: null};
+                   gemmMs: null, speedup: null, cpuRatio: null, onCpu: false};
   setting.title = experiment.tiles.length > 1 ? `${record.label}, ${tileWords(setting.tile)}` : record.label;
   if (timing) {
     const {layer_ms: layer, speedup} = timing;
@@ -61,6 +65,11 @@ function settingOf(record, experiment) {
     setting.layerMs = {value: record.layer_ms};
     setting.gemmMs = record.gemm_ms ?? null;
     if (isNumber(record.speedup_of_sums)) setting.speedup = {value: record.speedup_of_sums};
+  }
+  if (experiment.environment.device === "cpu" && setting.how !== "modelled") {  // no speed-up of a GPU: the text's rule
+    setting.onCpu = setting.how !== null;
+    setting.cpuRatio = setting.speedup;
+    setting.speedup = null;
   }
   return setting;
 }
@@ -80,7 +89,7 @@ function addHeadlines(settings, networks) {
   const nones = settings.filter(({record, layerMs}) => record.name === "none" && isNumber(layerMs?.value)).sort((a, b) => a.layerMs.value - b.layerMs.value);
   for (const setting of settings) {
     const own = networks.find(({label, tile}) => label === setting.label && (tile ?? null) === setting.tile)?.speedup_over_fastest_none;
-    const told = nones.length > 1 && isNumber(own?.value);
+    const told = !setting.onCpu && nones.length > 1 && isNumber(own?.value);
     setting.headline = told ? own : setting.speedup;
     setting.over = told ? `none at ${tileWords(nones[0].tile)}, its fastest` : nones.length > 1 ? "none at the same tile" : "none";
   }

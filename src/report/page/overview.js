@@ -27,9 +27,9 @@ function fastestWithin(surely) {
 }
 
 // The fastest strategy, and the fastest within the limit of quality.
-function answerWords({settings, environment, data}) {
-  const onCpu = environment.device === "cpu" && !data.model; // its times are no GPU's: tiles answer, as in the text
-  const ahead = onCpu ? [] : settings.filter(({record, headline, layerMs}) => record.name !== "none" && headline && layerMs).sort((a, b) => a.layerMs.value - b.layerMs.value);
+function answerWords({settings}) {
+  const onCpu = settings.some((setting) => setting.onCpu); // its times are no GPU's: tiles answer, as in the text
+  const ahead = settings.filter(({record, headline, layerMs}) => record.name !== "none" && headline && layerMs).sort((a, b) => a.layerMs.value - b.layerMs.value);
   const surely = ahead.filter(({headline}) => (headline.low ?? headline.value) > 1);
   const costs = ({record}) => {
     const estimate = record.estimated_perplexity_change;

@@ -95,6 +95,8 @@ const nameColumns = (differing) => [
 const speedupColumn = (settings) => ({title: speedupTitle(settings), value: ({speedup}) => speedup?.value ?? null, stay: true,
                                       help: "time of the layer with none at the same tile over the strategy's",
                                       text: ({speedup}) => formatInterval(speedup ?? {}, formatRatio)});
+const cpuRatioColumn = {title: "CPU time ratio [95%]", value: ({cpuRatio}) => cpuRatio?.value ?? null, text: ({cpuRatio}) => formatInterval(cpuRatio ?? {}, formatRatio),
+                        help: "time of the layer on this CPU with none at the same tile over the strategy's: a CPU has no tiles, so no speed-up of a GPU"};
 // Of a training pass: what one way gains.
 const wayColumn = (way) => ({title: `${way[0].toUpperCase()}${way.slice(1)} [95%]`, value: ({record}) => record.timing?.[`${way}_speedup`]?.value ?? null,
                              help: `time of the pass ${way} with none at the same tile over the strategy's`,
@@ -107,13 +109,20 @@ const PASS_COLUMNS = [["forward_ms", "Forward"], ["backward_ms", "Backward"], ["
                       ["combine_dx_ms", "Combine of dX"], ["gather_again_ms", "Gather again"], ["wgrad_up_ms", "Weight gradient, up"]];
 const timesColumn = {title: "Times", value: timesWords, text: (setting) => timesWords(setting) ?? "–"};
 
-// Why estimates are missing.
+// Of what calibrations there are: that of the program by its digest, others as REACH.other has it.
+function reachWords(settings) {
+  const estimated = settings.filter(({record}) => record.name !== "none" && record.estimated_perplexity_change);
+  return distinct(estimated.map(({experiment}) => (experiment.data.inputs?.calibration?.digest === REACH.digest ? REACH.words : REACH.other)));
+}
+
+// Why estimates are missing, what marked ones lack, and how much of what their intervals promise holds on another model.
 function whyNotEstimated(settings) {
   const reasons = distinct(settings.map(({record}) => (record.estimated_perplexity_change ? null : record.why_not_estimated)).filter(Boolean));
   const beyond = distinct(settings.filter(({record}) => isBeyond(record)).flatMap(({record}) => record.estimate_beyond));
   const list = (items) => items.slice(0, 3).join("; ") + (items.length > 3 ? "; …" : "");
   return [...(reasons.length ? [html("p", {class: "about"}, `Perplexity is not estimated: ${list(reasons)}.`)] : []),
-          ...(beyond.length ? [html("p", {class: "about"}, `*: beyond what the estimate is calibrated on: ${list(beyond)}.`)] : [])];
+          ...(beyond.length ? [html("p", {class: "about"}, `*: beyond what the estimate is calibrated on: ${list(beyond)}.`)] : []),
+          ...reachWords(settings).map((words) => html("p", {class: "about reach"}, `Perplexity [90%]: ${words}.`))];
 }
 
 // The answer: what each strategy gains, and what it costs.
@@ -121,6 +130,7 @@ function answerTable(settings, differing) {
   return makeTable("", [
     ...nameColumns(differing),
     speedupColumn(settings),
+    cpuRatioColumn,
     wayColumn("forward"),
     wayColumn("backward"),
     {title: "By tiles (modelled)", help: "tiles of none over the strategy's: the speed-up if time were proportional to tiles",
@@ -146,6 +156,7 @@ function settingsTable(caption, settings, differing) {
     {title: "GEMM ms", value: ({gemmMs}) => gemmMs, text: ({gemmMs}) => formatValue(gemmMs)},
     {title: "Layer ms", value: ({layerMs}) => layerMs?.value ?? null, text: ({layerMs}) => formatValue(layerMs?.value)},
     speedupColumn(settings),
+    cpuRatioColumn,
     {title: "By tiles (modelled)", value: ({modelled}) => modelled ?? null, text: ({modelled}) => formatRatio(modelled)},
     wayColumn("forward"),
     wayColumn("backward"),
