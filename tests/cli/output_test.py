@@ -86,7 +86,8 @@ class Output(ProgramTest):
                 folder = self.path / "out"
                 folder.mkdir()
                 process = self.start(MANY, option, folder / "r.json")
-                self.wait_for(lambda: any(folder.iterdir()), process)
+                # Its room is reserved, so it is taken: a file that goes between its opening and its lock is created anew.
+                self.wait_for(lambda: any(path.stat().st_blocks > 0 for path in folder.iterdir()), process)
                 shutil.rmtree(folder)
                 _, stderr = process.communicate(timeout=60)
                 self.assertEqual(process.returncode, 3, stderr)
