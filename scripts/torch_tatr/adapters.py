@@ -3,7 +3,9 @@
 
 def sonicmoe(rounded):
     """SonicMoE's flat lists for moe_general_routing_inputs: scores, tokens and experts, [rows] each, by rising token; without padding rows, which
-    have no token. Scores carry the gradient."""
+    have no token. Scores carry the gradient. round_topk was asked for them with by_token=True."""
+    if rounded.token_rows is None:
+        raise ValueError("round_topk was not asked for rows by token; expected by_token=True")
     rows = rounded.token_rows if not hasattr(rounded.token_rows, "long") else rounded.token_rows.long()
     return rounded.gate[rows], rounded.token[rows], rounded.expert[rows]
 

@@ -8,7 +8,6 @@ import typing
 
 from .library import Rounder
 
-ROW_OUTPUTS = ("token", "expert", "gate", "token_rows")  # as long as there are rows, or may be
 FLOATS = ("gates", "gate", "topk_weights")
 
 
@@ -24,14 +23,14 @@ class Rounded:
     counts: typing.Any  # [E] int32: before rounding
     chosen: typing.Any  # [T, k] int32: plain top-k, best first
     gates: typing.Any  # [T, k] float32: what they weigh
-    token_offsets: typing.Any  # [T + 1] int32: the rows of token t are token_rows[token_offsets[t]] …
-    token_rows: typing.Any  # [R] int32, without padding rows
+    token_offsets: typing.Any = None  # [T + 1] int32: the rows of token t are token_rows[token_offsets[t]] …
+    token_rows: typing.Any = None  # [R] int32, without padding rows
     topk_ids: typing.Any = None  # [T, width] int32: the experts of each token's rows; -1: none
     topk_weights: typing.Any = None  # [T, width] float32
 
 
 def round_topk(logits, k, strategy="nearest", tile=128, *, scoring="softmax", normalise=True, selection_bias=None, groups=None,
-               seed=0, layer=0, rows="exact", width=None):
+               seed=0, layer=0, rows="exact", by_token=False, width=None):
     """Top-k routing of logits [T, E], and its rounding to whole tiles.
 
     logits: a tensor of PyTorch (fp32, bf16 or fp16, on the CPU or a GPU) or an array of NumPy (fp32). Of a tensor the gates carry the gradient
@@ -39,6 +38,7 @@ def round_topk(logits, k, strategy="nearest", tile=128, *, scoring="softmax", no
     strategy: a name or an object of tatr-sim's configs ({"name": "budget", "candidates": "tiles"}); so are scoring, selection_bias and groups.
     seed, layer: of strategies that draw.
     rows: "exact" waits for the GPU, cuts the lists to the rows there are, and refuses NaN; "most" waits for nothing.
+    by_token: list the rows of each token, too.
     width: how many places topk_ids and topk_weights have; "most": as many as a token needs, at least k. They carry no gradient.
     """
     if rows not in ("exact", "most"):
@@ -56,7 +56,7 @@ def round_topk(logits, k, strategy="nearest", tile=128, *, scoring="softmax", no
         router["groups"] = groups
     strategy = {"name": strategy} if isinstance(strategy, str) else dict(strategy)
     options = {"router": router, "strategy": strategy, "tile": tile, "seed": seed, "layer": layer, "device": arrays.device, "dtype": arrays.dtype}
-    call = _Call(options, arrays, rows, width)
+    call = _Call(options, arrays, rows, by_token or width == "most", width)
     return arrays.round(call) if tokens else _without_tokens(call)
 
 
@@ -65,6 +65,7 @@ class _Call:
     options: dict
     arrays: typing.Any
     rows: str
+    by_token: bool
     width: typing.Any
 
 
@@ -93,10 +94,6 @@ class _Arrays:
     def address(array):
         return array.ctypes.data
 
-    @staticmethod
-    def number(value):
-        return int(value)
-
     def round(self, call):
         return Rounded(**_compute(call))
 
@@ -124,10 +121,6 @@ class _Tensors:
     @staticmethod
     def address(tensor):
         return tensor.data_ptr()
-
-    @staticmethod
-    def number(value):
-        return int(value)
 
     def round(self, call):
         from .gradient import rounded_with_gradient
@@ -167,7 +160,9 @@ def _give(key, prepared):
 def _shapes(call, most_rows):
     tokens, experts, k = (call.options["router"][name] for name in ("tokens", "experts", "top_k"))
     shapes = {"chosen": (tokens, k), "gates": (tokens, k), "counts": (experts,), "targets": (experts,), "offsets": (experts + 1,),
-              **{name: (most_rows,) for name in ROW_OUTPUTS}, "token_offsets": (tokens + 1,)}
+              "token": (most_rows,), "expert": (most_rows,), "gate": (most_rows,)}
+    if call.by_token:
+        shapes.update(token_offsets=(tokens + 1,), token_rows=(most_rows,))
     if isinstance(call.width, int):
         shapes.update(topk_ids=(tokens, call.width), topk_weights=(tokens, call.width))
     return shapes
@@ -195,9 +190,11 @@ def _compute(call):
             call.width = max(longest, call.options["router"]["top_k"])
             wide = {name: shape for name, shape in _shapes(call, rounder.most_rows).items() if name.startswith("topk_")}
             made.update(outputs_for(wide))
-        there, of_tokens = arrays.number(made["offsets"][-1]), arrays.number(made["token_offsets"][-1])
-        for name in ROW_OUTPUTS:
-            made[name] = made[name][:of_tokens if name == "token_rows" else there]
+        there = int(made["offsets"][-1])
+        for name in ("token", "expert", "gate"):
+            made[name] = made[name][:there]
+        if call.by_token:
+            made["token_rows"] = made["token_rows"][:int(made["token_offsets"][-1])]
     _give(key, prepared)
     return made
 

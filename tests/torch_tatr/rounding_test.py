@@ -144,6 +144,7 @@ class Arrays(unittest.TestCase):
                 ("width is 'most'", ValueError, lambda: round_topk(given, K, rows="most", width="most")),
                 ("of two dimensions", ValueError, lambda: round_topk(given[0], K)),
                 ("of float64", ValueError, lambda: round_topk(given.astype(float), K)),
+                ("expected by_token=True", ValueError, lambda: sonicmoe(round_topk(given, K))),
                 ("expected its width", ValueError, lambda: topk(round_topk(given, K)))):
             with self.subTest(words), self.assertRaises(error) as caught:
                 call()
@@ -167,8 +168,8 @@ class Tensors(unittest.TestCase):
         import torch
         for dtype in (torch.float32, torch.bfloat16, torch.float16):
             given = torch.from_numpy(logits()).to(dtype)
-            ours = round_topk(given, K, "nearest", 64, width=K + 3)
-            theirs = round_topk(given.float().numpy(), K, "nearest", 64, width=K + 3)
+            ours = round_topk(given, K, "nearest", 64, by_token=True, width=K + 3)
+            theirs = round_topk(given.float().numpy(), K, "nearest", 64, by_token=True, width=K + 3)
             for name in vars(theirs):
                 self.assertEqual(getattr(ours, name).detach().numpy().tobytes(), getattr(theirs, name).tobytes(), (dtype, name))
 
