@@ -28,8 +28,10 @@ MODELS = {
 }
 
 
-def make(name, folder, dtype="float32", seed=0):
-    """Saves a model of this architecture into the folder; routers are made to choose clearly. Its tokenizer: bytes."""
+def make(name, folder, dtype="float32", seed=0, learn=None):
+    """Saves a model of this architecture into the folder; routers are made to choose clearly. Its tokenizer: bytes.
+
+    With `learn`, bytes, it is trained on them for a moment, so that to lose experts harms it."""
     import torch
     import transformers
     config_class, keys, _ = MODELS[name]
@@ -47,5 +49,19 @@ def make(name, folder, dtype="float32", seed=0):
                     part.bias.normal_(0, 0.5)
                 if hasattr(part, "e_score_correction_bias"):
                     part.e_score_correction_bias.copy_(torch.randn(part.num_experts) * 0.05)
+    if learn:
+        train(torch, model, learn)
     model.save_pretrained(folder)
     return model.eval()
+
+
+def train(torch, model, data, steps=120):
+    data = torch.tensor(list(data))
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(steps):
+        first = torch.randint(len(data) - 64, (16, 1))
+        ids = data[first + torch.arange(64)]
+        loss = torch.nn.functional.cross_entropy(model(input_ids=ids).logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
