@@ -2,7 +2,7 @@
 
 import torch
 
-from .rounding import FLOATS, Rounded, _compute
+from .rounding import Rounded, _compute
 
 
 def rounded_with_gradient(call):

@@ -6,7 +6,7 @@ import sys
 import threading
 import typing
 
-from .library import Rounder
+from .library import LibraryError, Rounder
 
 FLOATS = ("gates", "gate", "topk_weights")
 
@@ -37,6 +37,7 @@ def round_topk(logits, k, strategy="nearest", tile=128, *, scoring="softmax", no
     to the scores of the rows that were kept or added; decisions have none.
     strategy: a name or an object of tatr-sim's configs ({"name": "budget", "candidates": "tiles"}); so are scoring, selection_bias and groups.
     seed, layer: of strategies that draw.
+    A CUDA graph captures it with rows="most", after a first call on that stream.
     rows: "exact" waits for the GPU, cuts the lists to the rows there are, and refuses NaN; "most" waits for nothing.
     by_token: list the rows of each token, too.
     width: how many places topk_ids and topk_weights have; "most": as many as a token needs, at least k. They carry no gradient.
@@ -78,7 +79,7 @@ def _arrays_of(logits):
 
 class _Arrays:
     """NumPy's, on the CPU."""
-    device, dtype, stream = "cpu", "fp32", None
+    device, dtype, stream, capturing = "cpu", "fp32", None, False
 
     def __init__(self, logits):
         import numpy
@@ -113,6 +114,7 @@ class _Tensors:
         index = logits.device.index if on_gpu and logits.device.index is not None else (torch.cuda.current_device() if on_gpu else None)
         self.device = f"cuda:{index}" if on_gpu else "cpu"
         self.stream = torch.cuda.current_stream(logits.device).cuda_stream if on_gpu else None
+        self.capturing = on_gpu and torch.cuda.is_current_stream_capturing()
 
     def empty(self, shape, kind):
         dtype = {"f": self.torch.float32, "i": self.torch.int32, "b": self.torch.uint8}[kind]
@@ -139,22 +141,30 @@ class _Prepared:
 
 _KEPT = 16  # rounders that nobody uses: their workspaces are as large as the logits and a little more
 _idle = []  # (key, prepared), the last used last
+_captured = {}  # by key; a CUDA graph holds addresses of their workspaces, so they are kept for good, and used by graphs alone
 _looking = threading.Lock()
 
 
 def _take(key, call):
     """A rounder that nobody else uses, until _give."""
     with _looking:
+        if call.arrays.capturing and key in _captured:
+            return _captured[key]
         for i in reversed(range(len(_idle))):
             if _idle[i][0] == key:
                 return _idle.pop(i)[1]
+    if call.arrays.capturing:
+        raise LibraryError("a rounder cannot be made while a CUDA graph is captured; call round_topk once on this stream before")
     return _Prepared(call.options, call.arrays)
 
 
-def _give(key, prepared):
+def _give(key, call, prepared):
     with _looking:
-        _idle.append((key, prepared))
-        del _idle[:-_KEPT]
+        if call.arrays.capturing:
+            _captured[key] = prepared
+        else:
+            _idle.append((key, prepared))
+            del _idle[:-_KEPT]
 
 
 def _shapes(call, most_rows):
@@ -195,7 +205,7 @@ def _compute(call):
             made[name] = made[name][:there]
         if call.by_token:
             made["token_rows"] = made["token_rows"][:int(made["token_offsets"][-1])]
-    _give(key, prepared)
+    _give(key, call, prepared)
     return made
 
 

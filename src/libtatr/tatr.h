@@ -3,7 +3,7 @@
  * A rounder is made once for a shape, a router and a strategy. Then it turns router logits, or top-k that are known
  * already, into rows by expert, as often as wanted: of a GPU's memory on a given stream, or of the host's. It computes
  * in a workspace that the caller gives, allocates nothing while it rounds, waits for nothing on a GPU, and may be
- * captured into a CUDA graph. Results have the bits of `tatr-sim run --export`, whatever computes them.
+ * captured into a CUDA graph after its first round. Results have the bits of `tatr-sim run --export`, whatever computes them.
  *
  *   tatr_rounder* rounder;
  *   tatr_create(&rounder, "{\"router\": {\"tokens\": 4096, \"experts\": 256, \"top_k\": 8}, "

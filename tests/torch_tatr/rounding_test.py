@@ -237,5 +237,64 @@ class Tensors(unittest.TestCase):
         self.assertLess(losses[-1], losses[0] - 0.3)
 
 
+def has_gpu():
+    if not TORCH:
+        return False
+    import torch
+    return torch.cuda.is_available()
+
+
+@unittest.skipUnless(has_gpu(), "no PyTorch with a GPU")
+class OnGpu(unittest.TestCase):
+    def assert_same(self, gpu, cpu):
+        for name, expected in vars(cpu).items():
+            if expected is not None:
+                self.assertEqual(getattr(gpu, name).detach().cpu().numpy().tobytes(), expected.detach().numpy().tobytes(), name)
+
+    def test_a_gpu_gives_the_bits_of_the_cpu(self):
+        import torch
+        for dtype in (torch.float32, torch.bfloat16, torch.float16):
+            for strategy in strategies():
+                with self.subTest(dtype=dtype, strategy=strategy):
+                    given = torch.from_numpy(logits()).to(dtype)
+                    options = {"strategy": strategy, "tile": 64, "by_token": True, "width": K + 8, "seed": 3}
+                    self.assert_same(round_topk(given.cuda(), K, **options), round_topk(given, K, **options))
+
+    def test_on_a_stream_of_its_own_and_in_a_graph(self):
+        import torch
+        given = torch.from_numpy(logits()).cuda()
+        expected = round_topk(given, K, "nearest", 64, rows="most")
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self.assert_same(round_topk(given, K, "nearest", 64, rows="most"), on_cpu(expected))
+        torch.cuda.current_stream().wait_stream(stream)
+        still, graph = torch.zeros_like(given), torch.cuda.CUDAGraph()
+        with torch.cuda.stream(stream):
+            round_topk(still, K, "nearest", 64, rows="most")  # makes the rounder, which a capture cannot
+            with torch.cuda.graph(graph, stream=stream):
+                captured = round_topk(still, K, "nearest", 64, rows="most")
+        still.copy_(given)
+        graph.replay()
+        torch.cuda.synchronize()
+        self.assert_same(captured, on_cpu(expected))
+
+    def test_gradients_are_the_cpus(self):
+        import torch
+        for strategy, options in Tensors.CASES:
+            with self.subTest(strategy=strategy, **options):
+                made = []
+                for device in ("cpu", "cuda"):
+                    given = torch.from_numpy(logits(5)).to(device).requires_grad_()
+                    got = round_topk(given, K, strategy, 64, **options)
+                    (got.gate.square().sum() + got.gates.square().sum()).backward()
+                    made.append(given.grad.cpu())
+                torch.testing.assert_close(made[0], made[1], rtol=1e-4, atol=1e-7)
+
+
+def on_cpu(rounded):
+    return type(rounded)(**{name: value if value is None else value.detach().cpu() for name, value in vars(rounded).items()})
+
+
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], *sys.argv[4:]])
