@@ -8,6 +8,13 @@
 
 namespace tatr {
 
+/// Rows of each expert [E] that compute something of their own: neither padding nor repeated.
+std::vector<std::int32_t> useful_rows(const RoundingMetrics& metrics, Fill fill, std::int64_t tokens);
+
+/// The part of the below that follows from the useful rows [E]: rows, tiles, utilisation, loss; not what fills are.
+void add_tile_metrics(RoundingMetrics& metrics, const std::vector<std::int32_t>& tile_of,
+                      const std::vector<std::int32_t>& useful);
+
 /// Fills in `metrics` from its counts_before and counts_after [E] and each expert's tile [E]. `tokens` bounds what can
 /// be added.
 void add_expert_metrics(RoundingMetrics& metrics, const std::vector<std::int32_t>& tile_of, Fill fill,

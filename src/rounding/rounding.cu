@@ -179,10 +179,6 @@ std::size_t RoundingScratch::bytes(const System& system, std::int64_t tokens, st
 
 namespace {
 
-Fill fill_kind_of(const StrategyConfig& strategy, const Routing& routing) {
-  return strategy.fill.value_or(routing.has_all_scores() ? Fill::kNextBest : Fill::kPad);
-}
-
 GateOfAdded added_gate_of(const StrategyConfig& strategy, const Routing& routing) {
   if (strategy.added_gate == AddedGate::kScore) return {};
   return {routing.scores.data(), routing.top_k};
@@ -237,7 +233,7 @@ class Rounder {
         strategy_(one.strategy),
         tile_(one.tile),
         rule_(rule_of(strategy_)),
-        fill_(fill_kind_of(strategy_, routing)),
+        fill_(fill_of(strategy_, routing)),
         loads_{routing.counts.data(),
                capacity_rows(strategy_, std::int64_t{routing.tokens} * routing.top_k, routing.experts, one.tile),
                tile_steps(strategy_, one.tile)},
@@ -499,6 +495,10 @@ std::vector<std::string> warnings_of(const RoundingMetrics& metrics, Fill fill, 
 }
 
 }  // namespace
+
+Fill fill_of(const StrategyConfig& strategy, const Routing& routing) {
+  return strategy.fill.value_or(routing.has_all_scores() ? Fill::kNextBest : Fill::kPad);
+}
 
 std::int64_t most_tile_of(const StrategyConfig& strategy, std::int64_t tile) {
   const TileSteps steps = tile_steps(strategy, tile);

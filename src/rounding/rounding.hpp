@@ -109,6 +109,9 @@ void poison_dispatch(System& system, RoundingScratch& scratch);
 Rounded round_routing(const Routing& routing, const RoundingCase& one, System& system, RoundingScratch& scratch);
 Rounded round_routing(const Routing& routing, const RoundingCase& one, System& system);
 
+/// What fills the rows that a strategy adds to experts of this routing.
+Fill fill_of(const StrategyConfig& strategy, const Routing& routing);
+
 /// The largest tile that a strategy uses where the experiment's tile is `tile`.
 std::int64_t most_tile_of(const StrategyConfig& strategy, std::int64_t tile);
 

@@ -100,6 +100,9 @@ Routing prepare_routing(System& system, const RouterConfig& config, Known known 
 /// and returns; allocates nothing, waits for nothing, and can be recorded for replay. `config` as before.
 void route_again(System& system, Routing& routing, const RouterConfig& config);
 
+/// The routing of `count` tokens from `first` on, as a copy.
+Routing tokens_of(System& system, const Routing& routing, std::int64_t first, std::int64_t count);
+
 /// Routing from known top-k: `chosen` and `scores` [tokens, top_k] with distinct experts a row, scores in [0, 1]; what
 /// is not a share becomes the nearest one (NaN and -0: 0). Without scores (an empty buffer) each is 1 / top_k.
 /// The order within a row becomes high to low score, ties to the lower expert; gates follow config.normalise_gates.
