@@ -42,7 +42,7 @@ std::vector<ShippedConfig> shipped_configs() {
   const fs::path folder = shipped_folder();
   std::vector<ShippedConfig> configs;
   if (folder.empty()) return configs;
-  for (const char* inner : {"", "models"}) {
+  for (const char* inner : {"", "models", "parallel"}) {
     std::vector<ShippedConfig> here;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(folder / "configs" / inner, error)) {

@@ -318,6 +318,35 @@ std::vector<std::int64_t> build_tiles(const json& from, const std::string& file)
   return tiles;
 }
 
+RankRounding rank_rounding_of(const std::string& name) {
+  if (name == "per_rank") return RankRounding::kPerRank;
+  return name == "per_fragment" ? RankRounding::kPerFragment : RankRounding::kGlobal;
+}
+
+ParallelConfig build_parallel(const json& from, const std::string& file) {
+  ParallelConfig parallel;
+  parallel.place = {file, "/parallel"};
+  parallel.ranks = from["ranks"];
+  parallel.rounding = rank_rounding_of(from["rounding"]);
+  parallel.dedup = from["dedup"];
+  const json& placement = from["placement"];
+  if (!placement.is_array()) {
+    parallel.placement = placement == "by_load"       ? PlacementKind::kByLoad
+                         : placement == "round_robin" ? PlacementKind::kRoundRobin
+                                                      : PlacementKind::kContiguous;
+    return parallel;
+  }
+  parallel.placement = PlacementKind::kListed;
+  for (const json& rank : placement) {
+    if (rank >= parallel.ranks) {
+      refuse(file, "/parallel/placement/" + std::to_string(parallel.listed.size()), rank.dump(),
+             "a rank from 0 to " + number(parallel.ranks - 1));
+    }
+    parallel.listed.push_back(rank);
+  }
+  return parallel;
+}
+
 LayerConfig build_layer(const json& from, const std::string& file) {
   LayerConfig layer;
   layer.place = {file, "/layer"};
@@ -459,7 +488,12 @@ ExperimentConfig parse_experiment(const json& document, const std::string& file)
   config.tiles = build_tiles(effective["tile"], file);
   config.strategies = build_strategies(effective["strategies"], file);
   resolve_added_gates(config, effective["strategies"]);
+  if (effective.contains("parallel")) config.parallel = build_parallel(effective["parallel"], file);
   if (!effective["layer"].is_null()) config.layer = build_layer(effective["layer"], file);
+  if (config.parallel && config.layer) {  // counted, not run
+    config.parallel->hidden = config.layer->hidden;
+    config.layer.reset();
+  }
   const json& measure = effective["measure"];
   config.measure = {measure["samples"], measure["l2"] == "cold", measure["precision"], measure["warm_up_ms"]};
   for (const json& figure : effective["documented"]) {

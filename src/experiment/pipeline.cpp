@@ -21,6 +21,7 @@
 #include "experiment/layer_modelling.hpp"
 #include "experiment/layer_timing.hpp"
 #include "experiment/memory_estimate.hpp"
+#include "experiment/rank_records.hpp"
 #include "experiment/routed_group.hpp"
 #include "experiment/settings.hpp"
 #include "model/known_errors.hpp"
@@ -209,6 +210,7 @@ class Pipeline {
     for (std::size_t i = 0; i < settings_.size(); ++i) {
       const Setting& setting = settings_[i];
       record_.strategies.push_back(describe_strategy(setting, group.rounded[i], group.layer));
+      if (asked_.parallel) record_.strategies.back().parallel = describe_ranks(group.config, group.rounded[i]);
       if (options_.export_folder.empty()) continue;
       export_rounding(
           export_stem(options_.export_folder, config_.name, group.layer, setting.tile, setting.strategy->label),

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "parallel/rank_rounding.hpp"
 #include "rounding/count_rounding.hpp"
 
 namespace tatr {
@@ -65,7 +66,12 @@ RoutedGroup round_group(const GroupRequest& request, SourceRead read, std::int64
   routed.known = routing.known;
   routed.scratch = std::make_unique<RoundingScratch>(system, routing.tokens, routing.experts, routing.top_k,
                                                      most_tile(request.config));
-  const auto round = [&](const RoundingCase& one) { return round_routing(routing, one, system, *routed.scratch); };
+  const auto& parallel = request.config.parallel;
+  const auto round = [&](const RoundingCase& one) {
+    return parallel && parallel->rounding != RankRounding::kGlobal
+               ? round_on_ranks(routing, one, *parallel, system)
+               : round_routing(routing, one, system, *routed.scratch);
+  };
   routed.rounded = round_all(request, group, round, layer);
   return routed;
 }

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
 
+#include "core/error.hpp"
 #include "model/waves.hpp"
+#include "parallel/rank_rounding.hpp"
 #include "rounding/rounding.hpp"
 #include "source/routing_source.hpp"
 
@@ -62,11 +65,32 @@ LayerOptions layer_options(const ExperimentConfig& config, const Setting& settin
 
 namespace {
 
+/// What the schema cannot know: how many experts and tokens there are may stand in a file.
+void check_parallel(const ExperimentConfig& config) {
+  if (!config.parallel) return;
+  const ParallelConfig& parallel = *config.parallel;
+  const SourceShape shape = shape_of(config.router);
+  const auto refuse_ranks = [&](std::int64_t most, const char* of) {
+    throw ConfigError(parallel.place.child("ranks"), std::to_string(parallel.ranks),
+                      "at most the number of " + std::string(of) + ", " + std::to_string(most));
+  };
+  for (const StrategyConfig& strategy : config.strategies) check_rank_rounding(parallel, strategy, shape.known);
+  if (parallel.ranks > config.router.experts) refuse_ranks(config.router.experts, "experts");
+  if (parallel.ranks > config.router.tokens) refuse_ranks(config.router.tokens, "tokens");
+  if (parallel.placement == PlacementKind::kListed &&
+      static_cast<std::int64_t>(parallel.listed.size()) != config.router.experts) {
+    throw ConfigError(parallel.place.child("placement"),
+                      "a list of " + std::to_string(parallel.listed.size()) + " items",
+                      "one rank for each of the " + std::to_string(config.router.experts) + " experts");
+  }
+}
+
 void check_strategies(const ExperimentConfig& config, const DeviceInfo& device) {
   ExperimentConfig resolved = config;
   resolve_waves(resolved, device);
   const Known known = shape_of(config.router).known;
   for (const StrategyConfig& strategy : config.strategies) check_strategy(strategy, known);
+  check_parallel(config);
 }
 
 /// Calls check(shape, options) for the layer of every setting.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "options/parallel.hpp"
 #include "options/sources.hpp"
 #include "options/strategies.hpp"
 
@@ -87,6 +88,7 @@ struct ExperimentConfig {
   std::vector<std::int64_t> tiles;
   std::vector<StrategyConfig> strategies;
   std::optional<LayerConfig> layer;
+  std::optional<ParallelConfig> parallel;
   MeasureConfig measure;
   std::vector<DocumentedFigure> documented;
   std::string model =

@@ -14,6 +14,7 @@
 #include "model/gpu_model.hpp"
 #include "model/waves.hpp"
 #include "options/options.hpp"
+#include "parallel/rank_loads.hpp"
 #include "quality/estimate.hpp"
 #include "rounding/rounding.hpp"
 
@@ -92,6 +93,14 @@ struct BatchRecord {
   std::optional<double> worst_layer_ms;            // of it; of a network, the sum over its layers
 };
 
+/// What a strategy asks of each of several ranks.
+struct ParallelRecord {
+  std::vector<RankLoad> ranks;
+  double busiest_tiles = 0, busiest_rows = 0;   // the most of any rank, over the mean
+  std::int64_t wire_rows = 0, wire_copies = 0;  // of all ranks, one way
+  std::optional<std::int64_t> wire_bytes = {};  // one way, bf16; absent without a layer, whose width is not known
+};
+
 struct StrategyRecord {
   StrategyConfig strategy;
   std::int64_t layer = 0;
@@ -101,6 +110,7 @@ struct StrategyRecord {
   std::vector<std::string> warnings;
   std::optional<WaveRecord> waves;
   std::optional<BatchRecord> batches;  // where there are several groups
+  std::optional<ParallelRecord> parallel;
 };
 
 /// Totals and means over the layers of one strategy label and tile (analysis/network.hpp).

@@ -173,6 +173,22 @@ std::optional<WaveRecord> waves(const json& from) {
                     real("filled"), integer(at(from, "nearest_tiles")), real("nearest_waves")};
 }
 
+std::optional<ParallelRecord> parallel(const json& from) {
+  if (!from.is_object()) return std::nullopt;
+  ParallelRecord read;
+  for (const json& rank : at(from, "ranks")) {
+    read.ranks.push_back({integer(at(rank, "experts")), integer(at(rank, "tiles")), integer(at(rank, "rows")),
+                          integer(at(rank, "sent_rows")), integer(at(rank, "received_rows")),
+                          integer(at(rank, "sent_copies")), integer(at(rank, "received_copies"))});
+  }
+  read.busiest_tiles = number(at(from, "busiest_tiles_over_mean")).value_or(0);
+  read.busiest_rows = number(at(from, "busiest_rows_over_mean")).value_or(0);
+  read.wire_rows = integer(at(from, "wire_rows"));
+  read.wire_copies = integer(at(from, "wire_copies"));
+  if (const json& bytes = at(from, "wire_bytes"); bytes.is_number()) read.wire_bytes = integer(bytes);
+  return read;
+}
+
 /// As the config has it; of a name alone where it has none of that label.
 StrategyConfig strategy_config(const json& from, const ExperimentConfig& config) {
   const std::string label = text(at(from, "label")), name = text(at(from, "name"));
@@ -198,6 +214,7 @@ StrategyRecord strategy(const json& from, const ExperimentConfig& config) {
   read.warnings = list<std::string>(at(from, "warnings"));
   read.waves = waves(at(from, "waves"));
   read.batches = batches(at(from, "batches"));
+  read.parallel = parallel(at(from, "parallel"));
   return read;
 }
 

@@ -140,6 +140,27 @@ Json batches_json(const std::optional<BatchRecord>& batches, bool network) {
   return json;
 }
 
+Json rank_json(const RankLoad& rank) {
+  return {{"experts", rank.experts},
+          {"tiles", rank.tiles},
+          {"rows", rank.rows},
+          {"sent_rows", rank.sent_rows},
+          {"received_rows", rank.received_rows},
+          {"sent_copies", rank.sent_copies},
+          {"received_copies", rank.received_copies}};
+}
+
+Json parallel_json(const ParallelRecord& parallel) {
+  Json ranks = Json::array();
+  for (const RankLoad& rank : parallel.ranks) ranks.push_back(rank_json(rank));
+  return {{"busiest_tiles_over_mean", number(parallel.busiest_tiles)},
+          {"busiest_rows_over_mean", number(parallel.busiest_rows)},
+          {"wire_rows", parallel.wire_rows},
+          {"wire_copies", parallel.wire_copies},
+          {"wire_bytes", integer_or_null(parallel.wire_bytes)},
+          {"ranks", ranks}};
+}
+
 Json strategy_json(const StrategyRecord& record) {
   Json json = {{"name", record.strategy.name},
                {"label", record.strategy.label},
@@ -156,6 +177,7 @@ Json strategy_json(const StrategyRecord& record) {
   json["waves"] = waves_json(record.waves);
   json["timing"] = timing_json(record.timing);
   json["warnings"] = record.warnings;
+  if (record.parallel) json["parallel"] = parallel_json(*record.parallel);
   return json;
 }
 

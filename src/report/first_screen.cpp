@@ -31,6 +31,7 @@ std::string shape_line(const TextContext& context) {
     text += fmt::format(", tile {}; ", tile_list(config.tiles));
   }
   text += source_words(config.router.source) + fmt::format("; seed {}.", config.seed);
+  if (config.parallel) text += fmt::format(" {} (--show ranks).", first_upper(parallel_words(*config.parallel)));
   if (const std::string masked = masked_words(context.experiment.routing); !masked.empty()) {
     text += " Masked: " + masked + ".";
   }

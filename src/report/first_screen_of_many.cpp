@@ -19,7 +19,8 @@ namespace {
 struct ExperimentLine {
   const ExperimentRecord* experiment = nullptr;
   Worth worth;
-  const NetworkRecord* best = nullptr;  // within the limit of quality, or else the fastest; null: nothing gains
+  const NetworkRecord* best =
+      nullptr;  // within the limit of quality; without estimates the fastest; null: there is none
   std::optional<Interval> gain;
 };
 
@@ -27,7 +28,8 @@ ExperimentLine line_of(const ExperimentRecord& experiment, const Environment& en
   ExperimentLine line;
   line.experiment = &experiment;
   line.worth = worth_of(experiment, environment);
-  line.best = line.worth.within != nullptr ? line.worth.within : line.worth.fastest;
+  line.best = line.worth.within;
+  if (line.worth.estimates == Estimates::kNone) line.best = line.worth.fastest;
   if (line.best != nullptr) line.gain = gain_over_cheapest(experiment, *line.best, line.worth.kind);
   return line;
 }
@@ -186,7 +188,7 @@ std::string overview_of_many(const RunRecord& run, const TextOptions& options, s
   const std::string end =
       wrap(
           fmt::format("Tiles, util. (utilisation): of plain top-k. Best: the fastest whose estimate stays within {} of "
-                      "perplexity; where nothing is estimated, the fastest.{}",
+                      "perplexity (-: none does); where nothing is estimated, the fastest.{}",
                       fmt::format("{:+.2g}%", 100 * kPerplexityLimit),
                       several ? " Of several tiles gains are over `none` at the tile where it costs least." : ""),
           2) +

@@ -132,6 +132,13 @@ void add_timing(Columns& columns) {
   }
 }
 
+/// Of ranks. Behind all others, likewise.
+void add_ranks(Columns& columns) {
+  columns.add(strategy_of, "/parallel",
+              {"busiest_tiles_over_mean", "busiest_rows_over_mean", "wire_rows", "wire_copies", "wire_bytes"},
+              "parallel_");
+}
+
 /// Of the run and the experiment: the same in many rows.
 void add_run(Columns& columns) {
   columns.add_as("git", document_of, "/tool/git");
@@ -187,6 +194,7 @@ std::vector<Column> make_columns() {
   }
   add_run(columns);
   add_passes(columns);
+  add_ranks(columns);
   return columns.take();
 }
 

@@ -34,6 +34,7 @@ const std::vector<Section>& sections() {
       {{"experts", "experts before and after the first rounding"}, experts_section},
       {{"counts", "tiles, rows, dropped and added, starved experts, lost gate mass"}, counts_section},
       {{"batches", "means and spread over groups of tokens"}, batches_section},
+      {{"ranks", "tiles, rows and traffic of each rank, where experts are spread over some"}, parallel_section},
       {{"times", "layer, end to end, TFLOP/s; measured or modelled"}, all_times_section},
       {{"passes", "forward and backward of a training pass, stage by stage"}, passes_section},
       {{"gemms", "both GEMMs, their floors, cuBLAS at equal counts"}, gemms_section},

@@ -88,6 +88,10 @@ std::string perplexity_words(const QualityEstimate& quality);
 std::string quality_section(const TextContext& context);
 /// Means and spread over groups of tokens, where there are several.
 std::string batches_section(const TextContext& context);
+/// What ranks are asked for, where an experiment has some.
+std::string parallel_section(const TextContext& context);
+/// "4 ranks, experts in blocks, rounded once for all ranks"
+std::string parallel_words(const ParallelConfig& parallel);
 std::string layers_section(const TextContext& context);
 std::string documented_section(const TextContext& context);
 std::string warnings_section(const TextContext& context);

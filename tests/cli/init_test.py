@@ -89,7 +89,7 @@ class ListTest(ProgramTest):
     def test_configs_are_those_that_ship(self):
         text = run("list", "configs").stdout
         for path in program.CONFIGS:
-            self.assertRegex(text, rf"(?m)^  (models/)?{path.stem} ")
+            self.assertRegex(text, rf"(?m)^  (models/|parallel/)?{path.stem} ")
         self.assertLessEqual(max(map(len, text.splitlines()[1:-1])), 80)
         self.assertNotIn("devices/", text)
 
