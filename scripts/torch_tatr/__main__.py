@@ -23,7 +23,6 @@ if __name__ == "__main__":
     here = pathlib.Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent)] + [folder for folder in sys.path if pathlib.Path(folder or ".").resolve() != here]
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models are folders here
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from torch_tatr.problems import Problem, say
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(__doc__.strip())
