@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(g++ cmake ninja-build git libcli11-dev libfmt-dev nlohmann-json3-dev libvalijson-dev libarchive-dev zlib1g-dev
   libopenblas-dev libthrust-dev)
-if [ "${1:-}" = --program ]; then shift; else packages+=(make python3 python3-numpy catch2 zsh groff-base mandoc); fi
+if [ "${1:-}" = --program ]; then shift; else packages+=(make pkg-config python3 python3-numpy catch2 zsh groff-base mandoc); fi
 packages+=("$@")
 
 missing=()

@@ -8,7 +8,7 @@ import pathlib
 import re
 import sys
 
-ROOMS = ["core", "device", "tensor", "json", "options", "config", "formats", "router", "source", "rounding", "gemm", "layer", "model",
+ROOMS = ["core", "device", "tensor", "json", "options", "config", "formats", "router", "source", "rounding", "libtatr", "gemm", "layer", "model",
          "measure", "quality", "records", "analysis", "report", "experiment"]
 
 

@@ -6,6 +6,7 @@ usage: python3 scripts/torch_tatr COMMAND …
     capture     a trace of the routers of a Hugging Face model, with a config to run
     perplexity  a model's perplexity plain and under each strategy, tile and group size; writes what calibrate.py fits
     lab         trains small MoE models, plain or with a strategy, and serves each with every other
+    overhead    times what rounding adds to the forward pass of an expert layer
 
 COMMAND --help says the rest; docs/torch.md shows an example. Nothing is fetched from a network.
 
@@ -17,7 +18,7 @@ import os
 import pathlib
 import sys
 
-COMMANDS = ("capture", "perplexity", "lab")
+COMMANDS = ("capture", "perplexity", "lab", "overhead")
 
 if __name__ == "__main__":
     here = pathlib.Path(__file__).resolve().parent

@@ -172,7 +172,7 @@ int cuda_device_count() noexcept {
   return count;
 }
 
-std::unique_ptr<System> make_cuda_system(int index) {
+void check_cuda_device(int index) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   cudaGetLastError();
@@ -189,6 +189,10 @@ std::unique_ptr<System> make_cuda_system(int index) {
     throw EnvironmentError("cuda:" + std::to_string(index) + ": there is no such GPU; this machine has " +
                            (count == 1 ? "cuda:0" : "cuda:0 to cuda:" + std::to_string(count - 1)));
   }
+}
+
+std::unique_ptr<System> make_cuda_system(int index) {
+  check_cuda_device(index);
   return std::make_unique<CudaSystem>(index);
 }
 

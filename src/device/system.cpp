@@ -76,10 +76,14 @@ class CpuSystem final : public System {
 std::unique_ptr<System> make_cpu_system(int threads) { return std::make_unique<CpuSystem>(threads); }
 
 #if !defined(TATR_HAS_CUDA)
-std::unique_ptr<System> make_cuda_system(int index) {
+void check_cuda_device(int index) {
   throw EnvironmentError("cuda:" + std::to_string(index) +
                          ": this build of tatr-sim has no CUDA back end; build with nvcc, or use --device cpu, or "
                          "--device model:h100 for modelled times");
+}
+std::unique_ptr<System> make_cuda_system(int index) {
+  check_cuda_device(index);
+  return nullptr;
 }
 int cuda_device_count() noexcept { return 0; }
 #endif

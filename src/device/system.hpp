@@ -86,6 +86,9 @@ std::unique_ptr<System> make_cpu_system(int threads = 0);
 /// GPU `index`. Throws EnvironmentError if this build has no CUDA, or there is no such GPU, or its driver is too old.
 std::unique_ptr<System> make_cuda_system(int index = 0);
 
+/// Throws that EnvironmentError.
+void check_cuda_device(int index);
+
 /// Number of usable GPUs; 0 in a build without CUDA and where there is no driver.
 int cuda_device_count() noexcept;
 

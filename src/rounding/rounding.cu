@@ -221,6 +221,14 @@ std::vector<std::string> padding_warnings(const StrategyConfig& strategy, const 
 
 namespace {
 
+/// Of each token, in parts.by_token.
+template <class Policy>
+void list_rows(const Policy& policy, RoundingScratch::Parts& parts) {
+  const Dispatch& dispatch = parts.dispatch;
+  list_rows_by_token(policy, RowOwners{dispatch.offsets.data() + parts.experts, dispatch.token.data()}, parts.most_rows,
+                     {parts.rows_left.data(), static_cast<std::size_t>(parts.tokens)}, parts.by_token);
+}
+
 /// One strategy at one tile on one routing: what it needs, made ready for either way of computing it.
 class Rounder {
  public:
@@ -416,13 +424,10 @@ class Rounder {
 
   template <class Policy>
   void renormalise(const Policy& policy) {
-    Dispatch& dispatch = parts_.dispatch;
-    list_rows_by_token(policy, RowOwners{dispatch.offsets.data() + routing_.experts, dispatch.token.data()},
-                       parts_.most_rows, {parts_.rows_left.data(), static_cast<std::size_t>(routing_.tokens)},
-                       parts_.by_token);
+    list_rows(policy, parts_);
     for_each_index(policy, routing_.tokens,
                    RenormaliseToken{routing_.gates.data(), routing_.top_k, parts_.by_token.offsets.data(),
-                                    parts_.by_token.rows.data(), dispatch.gate.data()});
+                                    parts_.by_token.rows.data(), parts_.dispatch.gate.data()});
   }
 
   const Routing& routing_;
@@ -529,6 +534,23 @@ Rounded round_routing(const Routing& routing, const RoundingCase& one, System& s
       result.warnings.push_back(std::move(warning));
     return result;
   });
+}
+
+RoundedView view_of(RoundingScratch& scratch) {
+  const RoundingScratch::Parts& parts = scratch.parts();
+  return {parts.most_rows, parts.target.data(), parts.dispatch.offsets.data(), parts.dispatch.token.data(),
+          parts.dispatch.gate.data()};
+}
+
+TokenRowsView list_rows_by_token(System& system, RoundingScratch& scratch) {
+  RoundingScratch::Parts& parts = scratch.parts();
+  with_policy(
+      system, [&](auto policy) { list_rows(policy, parts); }, &parts.thrust);
+  return {parts.by_token.offsets.data(), parts.by_token.rows.data()};
+}
+
+void check_rounded(const StrategyConfig& strategy, RoundingScratch& scratch) {
+  check_budget(strategy, scratch.parts());
 }
 
 Dispatch dispatch_of(System& system, RoundingScratch& scratch) { return copy_of(system, scratch.parts().dispatch); }

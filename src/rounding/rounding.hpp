@@ -76,6 +76,27 @@ std::vector<std::string> padding_warnings(const StrategyConfig& strategy, const 
 /// and can be recorded for replay. Throws ConfigError as round_routing does, but for a budget that is too small.
 void round_into(const Routing& routing, const RoundingCase& one, System& system, RoundingScratch& scratch);
 
+/// Where round_into leaves its result, in the system's memory: room for most_rows rows, of which offsets[E] are there.
+struct RoundedView {
+  std::int64_t most_rows = 0;
+  const std::int32_t* target = nullptr;   // [E] rows of each expert
+  const std::int32_t* offsets = nullptr;  // [E+1]
+  const std::int32_t* token = nullptr;    // [most_rows]
+  const float* gate = nullptr;            // [most_rows]
+};
+RoundedView view_of(RoundingScratch& scratch);
+
+/// The rows of each token of that result, ascending, where the scratch has room for them: those of token t are
+/// rows[offsets[t]] … rows[offsets[t+1]-1]. As timed work, like round_into.
+struct TokenRowsView {
+  const std::int32_t* offsets = nullptr;  // [T+1]
+  const std::int32_t* rows = nullptr;     // [most_rows]
+};
+TokenRowsView list_rows_by_token(System& system, RoundingScratch& scratch);
+
+/// Waits, and throws the ConfigError that round_into leaves out: a budget of fewer tiles than `down` needs.
+void check_rounded(const StrategyConfig& strategy, RoundingScratch& scratch);
+
 /// The dispatch that the last round_into left in the scratch, cut to its rows.
 Dispatch dispatch_of(System& system, RoundingScratch& scratch);
 

@@ -227,6 +227,14 @@ Buffer<float> expanded_bias(System& system, const RouterConfig& config) {
   return Buffer<float>(system, bias);
 }
 
+/// What routing logits writes and reads beside the choice.
+void add_room_for_scores(System& system, Routing& routing, const RouterConfig& config) {
+  routing.row_max = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
+  routing.row_inverse = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
+  routing.selection_bias = expanded_bias(system, config);
+  routing.tallies = Buffer<std::uint64_t>(system, std::vector<std::uint64_t>(static_cast<std::size_t>(config.experts)));
+}
+
 void round_logits(System& system, Routing& routing, const RouterConfig& config) {
   const auto count = routing.logits.size();
   if (keeps_bf16(system, config)) routing.bf16 = Buffer<std::uint16_t>(system, count);
@@ -245,15 +253,26 @@ bool keeps_bf16([[maybe_unused]] const System& system, [[maybe_unused]] const Ro
 #endif
 }
 
+Routing prepare_routing(System& system, const RouterConfig& config, Known known) {
+  Routing routing = empty_routing(system, config);
+  routing.known = known;
+  if (known != Known::kScores) return routing;
+  add_room_for_scores(system, routing, config);
+  const auto count = static_cast<std::size_t>(config.tokens * config.experts);
+  if (keeps_bf16(system, config)) {
+    routing.bf16 = Buffer<std::uint16_t>(system, count);
+  } else {
+    routing.logits = Buffer<float>(system, count);
+  }
+  return routing;
+}
+
 Routing route(System& system, Buffer<float> logits, const RouterConfig& config) {
   if (config.top_k > config.experts || config.top_k > kMaxTopK) throw std::logic_error("route: top_k out of range");
   Routing routing = empty_routing(system, config);
   routing.logits = std::move(logits);
   if (config.logits == LogitType::kBf16) round_logits(system, routing, config);
-  routing.row_max = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
-  routing.row_inverse = Buffer<float>(system, static_cast<std::size_t>(config.tokens));
-  routing.selection_bias = expanded_bias(system, config);
-  routing.tallies = Buffer<std::uint64_t>(system, std::vector<std::uint64_t>(static_cast<std::size_t>(config.experts)));
+  add_room_for_scores(system, routing, config);
   route_again(system, routing, config);
   return routing;
 }
@@ -277,11 +296,15 @@ void route_again(System& system, Routing& routing, const RouterConfig& config) {
 
 Routing routing_from_top_k(System& system, Buffer<std::int32_t> chosen, Buffer<float> scores,
                            const RouterConfig& config) {
-  Routing routing = empty_routing(system, config);
-  routing.known = scores.size() > 0 ? Known::kGates : Known::kChoices;
-  const TakeKnownTopK take{chosen.data(), scores.data(), writer_of(routing, config.normalise_gates)};
-  with_policy(system, [&](auto policy) { route_all(policy, system, routing, take); });
+  Routing routing = prepare_routing(system, config, scores.size() > 0 ? Known::kGates : Known::kChoices);
+  route_top_k_again(system, routing, chosen.data(), scores.data(), config);
   return routing;
+}
+
+void route_top_k_again(System& system, Routing& routing, const std::int32_t* chosen, const float* scores,
+                       const RouterConfig& config) {
+  const TakeKnownTopK take{chosen, scores, writer_of(routing, config.normalise_gates)};
+  with_policy(system, [&](auto policy) { route_all(policy, system, routing, take); });
 }
 
 }  // namespace tatr

@@ -92,6 +92,10 @@ bool keeps_bf16(const System& system, const RouterConfig& config);
 /// Routes logits [tokens, experts] (finite; taken over by the result). config.tokens and .experts are the shape.
 Routing route(System& system, Buffer<float> logits, const RouterConfig& config);
 
+/// A routing with all its buffers and nothing routed: whoever fills the logits that it has room for, `logits` or, see
+/// keeps_bf16, `bf16`, may call route_again; of Known::kGates or kChoices, which has none, route_top_k_again.
+Routing prepare_routing(System& system, const RouterConfig& config, Known known = Known::kScores);
+
 /// Routes the logits that `routing` holds once more, into the same buffers, as timed work: gives the system its work
 /// and returns; allocates nothing, waits for nothing, and can be recorded for replay. `config` as before.
 void route_again(System& system, Routing& routing, const RouterConfig& config);
@@ -101,5 +105,9 @@ void route_again(System& system, Routing& routing, const RouterConfig& config);
 /// The order within a row becomes high to low score, ties to the lower expert; gates follow config.normalise_gates.
 Routing routing_from_top_k(System& system, Buffer<std::int32_t> chosen, Buffer<float> scores,
                            const RouterConfig& config);
+
+/// The same into a routing that is there, as timed work (route_again). `scores` null: they are not known.
+void route_top_k_again(System& system, Routing& routing, const std::int32_t* chosen, const float* scores,
+                       const RouterConfig& config);
 
 }  // namespace tatr

@@ -50,6 +50,35 @@ class Install(ProgramTest):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual((self.path / "share/doc/tatr-sim/README.md").exists(), True)
 
+    def test_the_installed_library_is_found_and_works(self):
+        source = self.path / "share/doc/tatr-sim/libtatr/example.c"
+        built = {}
+        if shutil.which("pkg-config"):
+            (pc,) = self.path.glob("lib*/**/libtatr.pc")
+            flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libtatr"], env={**os.environ, "PKG_CONFIG_PATH": pc.parent},
+                                   capture_output=True, text=True, check=True).stdout.split()
+            built["pkg-config"] = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", source, *flags, "-o", self.path / "by-pkg-config"]
+        (self.path / "user").mkdir()
+        (self.path / "user/CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.25)\nproject(user C)\nfind_package(tatr 0.1 REQUIRED)\n"
+            f"add_executable(example {source})\ntarget_link_libraries(example tatr::tatr)\n")
+        built["cmake"] = ["sh", "-c", f"{CMAKE} -S {self.path}/user -B {self.path}/user/build -DCMAKE_PREFIX_PATH={self.path} && "
+                                      f"{CMAKE} --build {self.path}/user/build && cp {self.path}/user/build/example {self.path}/by-cmake"]
+        (library,) = self.path.glob("lib*/**/libtatr.so.1")
+        for way, command in built.items():
+            with self.subTest(way):
+                result = subprocess.run(command, capture_output=True, text=True)
+                self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+                result = subprocess.run([self.path / f"by-{way}"], env={**os.environ, "LD_LIBRARY_PATH": library.parent}, capture_output=True, text=True)
+                self.assertIn("expert 0: 8 rows", result.stdout, result.stderr)
+
+    def test_the_installed_package_finds_the_installed_library(self):
+        (library,) = self.path.glob("lib*/**/libtatr.so.1")
+        code = "import numpy, torch_tatr; print(torch_tatr.round_topk(numpy.ones((64, 4), 'f4'), 1, 'nearest', 16).targets)"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                                env={**os.environ, "PYTHONPATH": self.path / "share/tatr-sim/scripts", "LD_LIBRARY_PATH": library.parent})
+        self.assertEqual(result.stdout, "[64  0  0  0]\n", result.stderr)
+
     def test_every_installed_config_names_a_schema_that_is_there(self):
         configs = [path for path in self.path.glob("share/tatr-sim/configs/**/*.json") if "$schema" in json.loads(path.read_text())]
         self.assertGreater(len(configs), 10)
