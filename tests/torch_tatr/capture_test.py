@@ -1,6 +1,6 @@
 """torch_tatr capture: what is recorded of each architecture, and that tatr-sim routes by it as the model did.
 
-usage: capture_test.py PROGRAM SOURCE_DIR [unittest arguments]
+usage: capture_test.py PROGRAM SOURCE_DIR LIBRARY [unittest arguments]
 """
 
 import json

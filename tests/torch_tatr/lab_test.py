@@ -1,6 +1,6 @@
 """torch_tatr lab: its corpus, its model, training with a strategy, going on after a break, and its table.
 
-usage: lab_test.py PROGRAM SOURCE_DIR [unittest arguments]
+usage: lab_test.py PROGRAM SOURCE_DIR LIBRARY [unittest arguments]
 """
 
 import gzip
@@ -17,9 +17,8 @@ from torch_tatr.problems import Problem
 if has("numpy"):
     import numpy as np
 if has("numpy", "torch"):
-    import oracle_core
     import torch
-    from torch_tatr import forward, lab, lab_model
+    from torch_tatr import forward, lab, lab_model, round_topk
     from torch_tatr.routers import find_blocks
 
 WORDS = "the expert of a token is chosen by its router and each tile holds rows of one expert alone ".split()
@@ -61,8 +60,6 @@ class Corpus(PackageTest):
 class Lab(PackageTest):
     def setUp(self):
         super().setUp()
-        forward.core, own = lambda: oracle_core.round_topk, forward.core
-        self.addCleanup(setattr, forward, "core", own)
         self.addCleanup(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # with more, sums of gradients come in any order
         draw = np.random.default_rng(1)
@@ -102,7 +99,7 @@ class Lab(PackageTest):
         given = []
 
         def watched(*arguments, **options):
-            given.append(oracle_core.round_topk(*arguments, **options))
+            given.append(round_topk(*arguments, **options))
             return given[-1]
         with forward.RoundedForward(torch, blocks, round_topk=watched) as rounded:
             rounded.begin("nearest", 8)
@@ -112,9 +109,9 @@ class Lab(PackageTest):
         model.zero_grad()
         flat, r = hidden[0], given[0]
         p = (flat @ mixture.router.weight.T).softmax(1)
-        own = torch.zeros(64, 8, dtype=torch.bool).scatter_(1, r.chosen, True)
+        own = torch.zeros(64, 8, dtype=torch.bool).scatter_(1, r.chosen.long(), True)
         gates = torch.where(own, p / (p * own).sum(1, keepdim=True), p)
-        there = torch.zeros(64, 8).index_put_((r.token, r.expert), torch.ones(len(r.token)))
+        there = torch.zeros(64, 8).index_put_((r.token.long(), r.expert.long()), torch.ones(len(r.token)))
         out = 0
         for e in range(8):
             gate, up = (flat @ mixture.experts.gate_up[e].T).chunk(2, 1)

@@ -1,6 +1,6 @@
 """torch_tatr perplexity: rounding inside a model's forward pass, its metrics against the program's, and what calibrate.py makes of it.
 
-usage: perplexity_test.py PROGRAM SOURCE_DIR [unittest arguments]
+usage: perplexity_test.py PROGRAM SOURCE_DIR LIBRARY [unittest arguments]
 """
 
 import json
@@ -21,7 +21,7 @@ if has("numpy"):
 if has("numpy", "torch"):
     import oracle_core
     import torch
-    from torch_tatr import forward
+    from torch_tatr import round_topk
     from torch_tatr.forward import RoundedForward, metrics_of
     from torch_tatr.routers import find_blocks, learn_all
 
@@ -110,7 +110,7 @@ class Forward(PackageTest):
                 gave = []
 
                 def remembered(*arguments, **options):
-                    gave.append(oracle_core.round_topk(*arguments, **options))
+                    gave.append(round_topk(*arguments, **options))
                     return gave[-1]
 
                 with RoundedForward(torch, blocks, round_topk=remembered) as rounded:
@@ -146,7 +146,7 @@ class Forward(PackageTest):
 
             def watched(logits, *arguments, **options):
                 seen.append(logits)
-                return oracle_core.round_topk(logits, *arguments, **options)
+                return round_topk(logits, *arguments, **options)
 
             results = []
             for filler in (0, 7):
@@ -163,7 +163,7 @@ class Forward(PackageTest):
             block = model.model.layers[1].mlp
             own = block.forward
             block.forward = lambda hidden: (block.gate(hidden), hidden)[1]
-            with RoundedForward(torch, blocks, round_topk=oracle_core.round_topk) as rounded, self.assertRaisesRegex(Problem, "layers.1.mlp.gate"):
+            with RoundedForward(torch, blocks, round_topk=round_topk) as rounded, self.assertRaisesRegex(Problem, "layers.1.mlp.gate"):
                 rounded.begin("nearest", 64)
                 rounded.group(torch.ones_like(ids))
                 model(input_ids=ids)
@@ -186,7 +186,7 @@ class Metrics(PackageTest):
             self.assertEqual(result.returncode, 0, result.stderr)
             for record in json.loads(result.stdout)["experiments"][0]["strategies"]:
                 strategy = next(entry for entry in names if entry["label"] == record["label"])
-                r = oracle_core.round_topk(logits, router["top_k"], settings.options_of(strategy), record["tile"], scoring=router.get("scoring", "softmax"),
+                r = round_topk(logits, router["top_k"], settings.options_of(strategy), record["tile"], scoring=router.get("scoring", "softmax"),
                                            normalise=router.get("normalise_gates", True))
                 for name, value in metrics_of(torch, r, 16, record["tile"]).items():
                     self.assertAlmostEqual(value, record[name], 9, f"{router}, {strategy}, {record['tile']}, {name}")
@@ -196,8 +196,6 @@ class Metrics(PackageTest):
 class Perplexity(PackageTest):
     def setUp(self):
         super().setUp()
-        forward.core, own = lambda: oracle_core.round_topk, forward.core
-        self.addCleanup(setattr, forward, "core", own)
         tiny_models.make("mixtral", self.path / "model")
         lines = TEXT.read_text().split("\n\n")
         (self.path / "text.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in lines))
@@ -241,7 +239,7 @@ class Perplexity(PackageTest):
         self.assertEqual(network["nearest"]["estimated_perplexity_change"]["calibration"], "tiny")
 
     def test_changes_are_those_of_a_computation_apart(self):
-        """By hand: one group, ln p of every token with experts replaced by the dense formula."""
+        """By hand and by the oracle: one group, ln p of every token with experts replaced by the dense formula."""
         code, said = self.perplexity("--strategies", "down", "--tiles", "32", "--groups", "256", "--tokens", 256)
         self.assertEqual(code, 0, said)
         row = json.loads((self.path / "m.json").read_text())["rows"][0]
