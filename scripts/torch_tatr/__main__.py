@@ -36,6 +36,14 @@ if __name__ == "__main__":
     except Problem as problem:
         say(f"torch_tatr {sys.argv[1]}: error: {problem}")
         sys.exit(problem.code)
+    except MemoryError as error:
+        say(f"torch_tatr {sys.argv[1]}: error: not enough memory: {error}")
+        sys.exit(3)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which may not be there
+            raise
+        say(f"torch_tatr {sys.argv[1]}: error: not enough memory on the GPU: {str(error).splitlines()[0]}")
+        sys.exit(3)
     except KeyboardInterrupt:
         say(f"torch_tatr {sys.argv[1]}: interrupted")
         sys.exit(130)

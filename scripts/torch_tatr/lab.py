@@ -9,10 +9,10 @@ import pathlib
 import time
 
 from . import capture, corpus, models, settings
+from .forward import RoundedForward, core
 from .intervals import spread
 from .perplexity import machine, measure
 from .problems import Problem, needed, say, write_whole
-from .forward import RoundedForward
 from .texts import batches_of, pieces_of
 
 # Name: (shape, training). 256-top8 is the model that the shipped calibration was measured on.
@@ -66,6 +66,7 @@ def main(argv):
     tiles, groups = settings.integers(arguments.tiles, "--tiles", 8, 1024, 8), settings.integers(arguments.groups, "--groups", 1, 1 << 20)
     trained, served = kinds(arguments.train), settings.strategies(arguments.serve)
     torch = needed("torch", "lab")
+    core()
     from .lab_model import Shape
     shape = Shape(**shape_keys)
     check_shape(arguments, shape)
@@ -222,8 +223,7 @@ class Run:
         window = data[begins + torch.arange(length + 1)].to(self.device)
         ids, following = window[:, :-1], window[:, 1:]
         if rounded is not None:
-            drawn = step if strategy_draws(self.strategy) else 0
-            rounded.begin(self.strategy, self.arguments.train_tile, drawn)
+            rounded.begin(self.strategy, self.arguments.train_tile, step if settings.draws(self.strategy) else 0)
             rounded.wants_metrics = False
             rounded.group(torch.ones_like(ids))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -242,10 +242,6 @@ class Nothing:
 
     def __exit__(self, *_):
         pass
-
-
-def strategy_draws(strategy):
-    return (strategy if isinstance(strategy, str) else strategy.get("then", strategy["name"])) in ("stochastic", "score")
 
 
 def schedule(step, steps):

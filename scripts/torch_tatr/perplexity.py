@@ -7,7 +7,7 @@ import platform
 
 from . import models, settings
 from .problems import Problem, check_writable, needed, say, write_whole
-from .forward import METRICS, RoundedForward
+from .forward import METRICS, RoundedForward, core
 from .routers import describe, find_blocks, learn_all
 from .texts import batches_of, pieces_of, read_documents
 
@@ -34,6 +34,7 @@ def main(argv):
     groups = settings.integers(arguments.groups, "--groups", 1, 1 << 20)
     check_writable(arguments.out)
     torch = needed("torch", "perplexity")
+    core()
     documents = read_documents(arguments.text)
     model, encode = models.load(arguments)
     blocks = find_blocks(model)
@@ -115,15 +116,15 @@ class Evaluation:
         """Sum of -ln p over each piece's tokens, and each layer's metrics, means over groups."""
         torch, found, sums = self.torch, [], [dict.fromkeys(METRICS, 0.0) for _ in self.blocks]
         with models.evaluating(torch, self.device, self.autocast), RoundedForward(torch, self.blocks, self.seed, self.round_topk) as rounded:
-            rounded.begin(strategy, tile)
-            for batch in self.batches:
+            for number, batch in enumerate(self.batches):
+                rounded.begin(strategy, tile, self.seed + (number if settings.draws(strategy) else 0))
                 ids, mask = models.padded(torch, batch, self.device)
                 rounded.group(mask)
                 found += losses_of(torch, models.logits_of(self.model, ids, mask), ids, batch)
                 rounded.check()
-                for number, metrics in rounded.metrics.items():
+                for layer, metrics in rounded.metrics.items():
                     for name, value in metrics.items():
-                        sums[number][name] += value
+                        sums[layer][name] += value
         return found, [{name: float(f"{value / len(self.batches):.9g}") for name, value in layer.items()} for layer in sums]
 
 

@@ -5,6 +5,7 @@ usage: perplexity_test.py PROGRAM SOURCE_DIR LIBRARY [unittest arguments]
 
 import json
 import math
+import os
 import subprocess
 import sys
 import unittest
@@ -42,6 +43,11 @@ class Settings(unittest.TestCase):
                            ("down,down", "twice"), ("[1]", "no such")):
             with self.assertRaisesRegex(Problem, word):
                 settings.strategies(text)
+
+    def test_which_strategies_draw(self):
+        for options, expected in (("stochastic", True), ({"name": "score"}, True), ({"name": "capacity", "factor": 1.0, "then": "stochastic"}, True),
+                                  ("nearest", False), ({"name": "capacity", "factor": 1.0}, False)):
+            self.assertEqual(settings.draws(options), expected)
 
     def test_lists_of_numbers(self):
         self.assertEqual(settings.integers("64,128", "--tiles", 8, 1024, 8), [64, 128])
@@ -284,6 +290,11 @@ class Perplexity(PackageTest):
         with self.assertRaisesRegex(Problem, "cannot be written"):
             self.perplexity("--out", self.path / "nowhere/m.json")
         self.assertFalse((self.path / "m.json").exists())
+        os.environ["TATR_LIBRARY"], there = str(self.path / "none.so"), os.environ["TATR_LIBRARY"]
+        try:
+            self.assert_refused(command("perplexity", self.path / "model", "--text", TEXT, "--out", self.path / "m.json"), 3, "libtatr is not there")
+        finally:
+            os.environ["TATR_LIBRARY"] = there
         self.assert_refused(command("perplexity", self.path, "--text", TEXT, "--out", self.path / "m.json"), 2, "config.json")
 
 
