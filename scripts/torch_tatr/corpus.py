@@ -14,7 +14,8 @@ import sysconfig
 from .problems import Problem, needed, say, write_whole
 from .texts import read_documents
 
-WANTED = re.compile(r"^/usr/share/(?:doc/.*|common-licenses/[^/]*|man/man\d[a-z]*/.*|info/.*)$|^/usr/(?:lib|share)/.*\.(?:py|pm|pl|pod|rb|tcl|el)$|^/usr/include/.*\.h(?:pp)?$")
+WANTED = re.compile(r"^/usr/share/(?:doc/.*|common-licenses/[^/]*|man/man\d[a-z]*/.*|info/.*)$"
+                    r"|^/usr/(?:lib|share)/.*\.(?:py|pm|pl|pod|rb|tcl|el)$|^/usr/include/.*\.h(?:pp)?$")
 UNWANTED = re.compile(r"\.(?:png|gif|jpe?g|svg|pdf|ps|js|css|html?|xml|zip|xz|bz2|db|so|pyc|ico|woff2?|mo|inv)(?:\.gz)?$|/changelog\.Debian")
 LONGEST = 1 << 20     # bytes of a document; the rest is left out
 PARAGRAPH = 120       # characters from which on a paragraph that was there before is left out

@@ -13,7 +13,7 @@ from .forward import RoundedForward, core
 from .intervals import spread
 from .perplexity import machine, measure
 from .problems import Problem, needed, say, write_whole
-from .texts import batches_of, pieces_of
+from .texts import batches_of, interleaved, pieces_of
 
 # Name: (shape, training). 256-top8 is the model that the shipped calibration was measured on.
 PRESETS = {
@@ -76,7 +76,7 @@ def main(argv):
     training, validation, about = corpus.prepare(out, arguments.text, arguments.megabytes, arguments.tokenizer, shape.vocabulary)
     if len(training) <= shape.length + 1:
         raise Problem(f"{len(training)} tokens of text: fewer than a sequence of {shape.length}")
-    pieces = pieces_of(validation, shape.length)
+    pieces = interleaved(pieces_of(validation, shape.length))
     runs = []
     for kind, strategy in trained:
         for seed in range(arguments.seeds):
@@ -292,7 +292,8 @@ def table_of(runs):
     cells = {}
     for run in runs:
         for plain in run["plain"]:
-            served = [("plain", None, 0.0)] + [(row["strategy"], row["tile"], row["log_perplexity_change"]) for row in run["rows"] if row["tokens"] == plain["tokens"]]
+            served = [("plain", None, 0.0)]
+            served += [(row["strategy"], row["tile"], row["log_perplexity_change"]) for row in run["rows"] if row["tokens"] == plain["tokens"]]
             for strategy, tile, change in served:
                 cells.setdefault((run["train"], strategy, tile, plain["tokens"]), []).append((run["seed"], plain["log_perplexity"] + change))
     table = []

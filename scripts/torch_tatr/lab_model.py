@@ -76,7 +76,7 @@ def grouped(rows, weight, offsets):
         multiply = getattr(functional, "grouped_mm", None) or torch._grouped_mm
         return multiply(rows.to(torch.bfloat16), weight.to(torch.bfloat16).transpose(1, 2), offs=offsets)
     counts = torch.diff(offsets, prepend=offsets.new_zeros(1)).tolist()
-    return torch.cat([functional.linear(part, weight[e]) for e, part in enumerate(rows.split(counts))])
+    return torch.cat([functional.linear(part, matrix) for part, matrix in zip(rows.split(counts), weight.unbind())])
 
 
 class Mixture(nn.Module):

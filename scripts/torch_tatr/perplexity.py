@@ -9,7 +9,7 @@ from . import models, settings
 from .problems import Problem, check_writable, needed, say, write_whole
 from .forward import METRICS, RoundedForward, core
 from .routers import describe, find_blocks, learn_all
-from .texts import batches_of, pieces_of, read_documents
+from .texts import batches_of, interleaved, pieces_of, read_documents
 
 
 def parser():
@@ -38,7 +38,7 @@ def main(argv):
     documents = read_documents(arguments.text)
     model, encode = models.load(arguments)
     blocks = find_blocks(model)
-    pieces = pieces_of([encode(text) for text in documents], arguments.length)
+    pieces = interleaved(pieces_of([encode(text) for text in documents], arguments.length))
     rows, plain = measure(torch, model, blocks, pieces, chosen, tiles, groups, arguments.tokens, arguments.seed)
     document = {
         "about": f"ln(perplexity) of {models.name_of(arguments.model)}{' with random weights' if arguments.random else ''} on {arguments.text}, rounded "
@@ -143,8 +143,8 @@ def percent(log_change):
 
 
 def table(plain, rows):
-    lines = [f"plain, groups of {entry['tokens']}: perplexity {entry['perplexity']:.4f} over {entry['predicted_tokens']} tokens of {entry['documents']} documents"
-             for entry in plain]
+    lines = [f"plain, groups of {entry['tokens']}: perplexity {entry['perplexity']:.4f} over {entry['predicted_tokens']} tokens of "
+             f"{entry['documents']} documents" for entry in plain]
     lines.append(f"{'strategy':24}{'group':>8}{'tile':>6}{'perplexity':>13}   95 % interval")
     for row in rows:
         interval = "" if row["low"] is None else f"[{percent(row['low'])}, {percent(row['high'])}]"

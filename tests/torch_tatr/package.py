@@ -15,6 +15,7 @@ PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TATR_LIBRARY"] = sys.argv[3]
 sys.path[:0] = [str(SOURCE / "scripts"), str(SOURCE / "tests/oracle")]
+DEVICE = os.environ.get("TATR_TORCH_DEVICE", "cpu")  # where models run
 TEXT = SOURCE / "docs/strategies.md"  # any text
 
 

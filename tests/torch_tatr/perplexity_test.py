@@ -11,7 +11,7 @@ import sys
 import unittest
 
 import tiny_models
-from package import SOURCE, TEXT, PackageTest, command, has, in_process, main, needs_torch, needs_transformers, tatr
+from package import DEVICE, SOURCE, TEXT, PackageTest, command, has, in_process, main, needs_torch, needs_transformers, tatr
 
 from torch_tatr import settings
 from torch_tatr.problems import Problem
@@ -207,7 +207,7 @@ class Perplexity(PackageTest):
         (self.path / "text.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in lines))
 
     def perplexity(self, *arguments):
-        return in_process("perplexity", self.path / "model", "--text", self.path / "text.jsonl", "--tokenizer", "bytes", "--device", "cpu", "--out",
+        return in_process("perplexity", self.path / "model", "--text", self.path / "text.jsonl", "--tokenizer", "bytes", "--device", DEVICE, "--out",
                           self.path / "m.json", "--length", 64, *arguments)
 
     def test_a_measurement_is_fitted_and_taken(self):
@@ -235,7 +235,7 @@ class Perplexity(PackageTest):
         fitted = subprocess.run([sys.executable, SOURCE / "scripts/calibrate.py", self.path / "m.json", "--name", "tiny", "--output", self.path / "c.json"],
                                 capture_output=True, text=True)
         self.assertEqual(fitted.returncode, 0, fitted.stderr)
-        code, said = in_process("capture", self.path / "model", "--text", self.path / "text.jsonl", "--tokenizer", "bytes", "--device", "cpu", "--out",
+        code, said = in_process("capture", self.path / "model", "--text", self.path / "text.jsonl", "--tokenizer", "bytes", "--device", DEVICE, "--out",
                                 self.path / "trace", "--tokens", 512, "--group", 512)
         self.assertEqual(code, 0, said)
         result = tatr("run", self.path / "trace/config.json", "--set", "/layer=null", "--set", "/tile=32", "--calibration", self.path / "c.json", "--quiet",
@@ -250,10 +250,10 @@ class Perplexity(PackageTest):
         self.assertEqual(code, 0, said)
         row = json.loads((self.path / "m.json").read_text())["rows"][0]
         from torch_tatr.models import padded
-        from torch_tatr.texts import batches_of, pieces_of, read_documents
+        from torch_tatr.texts import batches_of, interleaved, pieces_of, read_documents
         import transformers
         model = transformers.AutoModelForCausalLM.from_pretrained(self.path / "model").eval()
-        batch = next(batches_of(pieces_of([list(text.encode()) for text in read_documents(self.path / "text.jsonl")], 64), 256))
+        batch = next(batches_of(interleaved(pieces_of([list(text.encode()) for text in read_documents(self.path / "text.jsonl")], 64)), 256))
         ids, mask = padded(torch, batch, "cpu")
         losses = []
         for rounding in (False, True):
