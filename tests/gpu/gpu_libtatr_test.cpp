@@ -1,5 +1,5 @@
 // The C interface on a GPU: the CPU's bits, whatever the data are, on a caller's stream, captured too.
-#include <cuda_runtime_api.h>
+#include <cuda_runtime.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "core/exact_math.hpp"
 #include "core/half.hpp"
 #include "core/philox.hpp"
 #include "libtatr/tatr.h"
