@@ -36,6 +36,9 @@ if __name__ == "__main__":
     except Problem as problem:
         say(f"torch_tatr {sys.argv[1]}: error: {problem}")
         sys.exit(problem.code)
+    except ModuleNotFoundError as error:
+        say(f"torch_tatr {sys.argv[1]}: error: needs {error.name}; pip install {error.name}")
+        sys.exit(3)
     except MemoryError as error:
         say(f"torch_tatr {sys.argv[1]}: error: not enough memory: {error}")
         sys.exit(3)

@@ -26,14 +26,14 @@ PRESETS = {
              {"steps": 30, "step_tokens": 512, "tokenizer": "bytes", "tiles": "32", "groups": "256", "eval_tokens": 1024, "train_tile": 32}),
 }
 TRAINING = {"steps": 1200, "step_tokens": 8192, "tokenizer": "bpe", "tiles": "64,128,256", "groups": "4096,16384", "eval_tokens": 262144, "train_tile": 128}
-BEGIN_OPTIONS = ("preset", "steps", "step_tokens", "tokenizer", "train_tile", "learning_rate", "balance", "text", "megabytes", "tiles", "groups", "eval_tokens",
-                 "serve")  # what a folder's runs have in common
+BEGIN_OPTIONS = ("preset", "steps", "step_tokens", "tokenizer", "train_tile", "learning_rate", "balance", "text", "megabytes")  # of all a folder's runs
+SERVE_OPTIONS = ("serve", "tiles", "groups", "eval_tokens")  # with others, models are served anew and not trained
 
 
 def parser():
     parser = argparse.ArgumentParser(prog="torch_tatr lab", description=__doc__, epilog=(
         "Begun again on the same folder it goes on where it stopped: finished runs are kept, one that was broken off starts from its last "
-        "checkpoint. FOLDER/lab.json and lab.md hold the table, measurements.json what scripts/calibrate.py fits (of the plainly trained), "
+        "checkpoint; with more --train, --seeds or another --serve it does what is missing. FOLDER/lab.json and lab.md hold the table, measurements.json what scripts/calibrate.py fits (of the plainly trained), "
         "runs/*/trace a trace of the routers for tatr-sim."))
     parser.add_argument("--out", required=True, metavar="FOLDER", help="of everything: made here, or gone on with")
     parser.add_argument("--preset", default="256-top8", choices=PRESETS, help="the model (256-top8)")
@@ -135,15 +135,16 @@ class Run:
 
     def finished(self, training, pieces, served, tiles, groups):
         served_file = self.folder / "served.json"
-        if served_file.exists():
-            return json.loads(served_file.read_text())
+        options = {name: getattr(self.arguments, name) for name in SERVE_OPTIONS}
+        if served_file.exists() and (before := json.loads(served_file.read_text()))["options"] == options:
+            return before
         say(f"{self.folder.name}")
         model, trained = self.trained(training)
         model.eval()
         blocks = capture.find_blocks(model)
         rows, plain = measure(self.torch, model, blocks, pieces, served, tiles, groups, self.arguments.eval_tokens, self.seed, autocast=True)
         self.write_trace(model, blocks, pieces)
-        result = {"train": self.kind, "seed": self.seed, "training": trained, "plain": plain, "rows": rows,
+        result = {"train": self.kind, "seed": self.seed, "options": options, "training": trained, "plain": plain, "rows": rows,
                   "covers": settings.covers(served, [block.options for block in blocks])}
         write_whole(served_file, json.dumps(result, indent=1) + "\n")
         return result
@@ -272,7 +273,8 @@ def write_results(out, arguments, shape, about, runs, served, on):
     table = table_of(runs)
     document = {"about": "Small mixture-of-experts language models: perplexity by how they were trained and how they are served, mean and standard "
                          "deviation over seeds; `change` is of ln(perplexity) against the plainly trained of the same seed, served plain.",
-                "preset": arguments.preset, "shape": dataclasses.asdict(shape), "training": {name: getattr(arguments, name) for name in BEGIN_OPTIONS},
+                "preset": arguments.preset, "shape": dataclasses.asdict(shape),
+                "options": {name: getattr(arguments, name) for name in (*BEGIN_OPTIONS, *SERVE_OPTIONS)},
                 "corpus": about, "machine": on, "seconds": {f"{run['train']}-seed{run['seed']}": run["training"]["seconds"] for run in runs}, "table": table}
     write_whole(out / "lab.json", json.dumps(document, indent=1) + "\n")
     write_whole(out / "lab.md", markdown(arguments, shape, on, runs, table))

@@ -143,6 +143,10 @@ class Lab(PackageTest):
         before = {path: path.stat().st_mtime_ns for path in out.glob("runs/**/*") if path.is_file()}
         code, said = self.lab("out", "--seeds", 2, "--train", "plain,nearest", "--serve", "down,nearest", "--steps", 40)
         self.assertEqual((code, {path: path.stat().st_mtime_ns for path in out.glob("runs/**/*") if path.is_file()}), (0, before))
+        code, said = self.lab("out", "--seeds", 1, "--train", "plain", "--serve", "up", "--steps", 40)  # served anew, not trained
+        after = {path: path.stat().st_mtime_ns for path in out.glob("runs/**/*") if path.is_file()}
+        self.assertEqual({path.relative_to(out).as_posix() for path in before if before[path] != after[path]}, {"runs/plain-seed0/served.json"})
+        self.assertEqual({entry["serve"] for entry in json.loads((out / "lab.json").read_text())["table"]}, {"plain", "up"})
         with self.assertRaisesRegex(Problem, "begun with steps 40, not 41"):
             self.lab("out", "--steps", 41, "--serve", "down,nearest")
 
