@@ -244,6 +244,12 @@ class Perplexity(PackageTest):
         network = {record["label"]: record for record in json.loads(result.stdout)["experiments"][0]["network"]}
         self.assertEqual(network["nearest"]["estimated_perplexity_change"]["calibration"], "tiny")
 
+    def test_the_probe(self):
+        code, said = self.perplexity("--probe", "--tokens", 2048)
+        self.assertEqual(code, 0, said)
+        rows = json.loads((self.path / "m.json").read_text())["rows"]
+        self.assertEqual([(row["strategy"], row["tile"], row["tokens"]) for row in rows], [("down", 128, 1024)])  # 256 tokens for each of 8 experts, of top-2
+
     def test_changes_are_those_of_a_computation_apart(self):
         """By hand and by the oracle: one group, ln p of every token with experts replaced by the dense formula."""
         code, said = self.perplexity("--strategies", "down", "--tiles", "32", "--groups", "256", "--tokens", 256)
