@@ -24,7 +24,6 @@ if __name__ == "__main__":
     here = pathlib.Path(__file__).resolve().parent
     sys.path[:] = [str(here.parent)] + [folder for folder in sys.path if pathlib.Path(folder or ".").resolve() != here]
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models are folders here
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from torch_tatr.problems import Problem, say
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(__doc__.strip())
@@ -37,6 +36,17 @@ if __name__ == "__main__":
     except Problem as problem:
         say(f"torch_tatr {sys.argv[1]}: error: {problem}")
         sys.exit(problem.code)
+    except ModuleNotFoundError as error:
+        say(f"torch_tatr {sys.argv[1]}: error: needs {error.name}; pip install {error.name}")
+        sys.exit(3)
+    except MemoryError as error:
+        say(f"torch_tatr {sys.argv[1]}: error: not enough memory: {error}")
+        sys.exit(3)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which may not be there
+            raise
+        say(f"torch_tatr {sys.argv[1]}: error: not enough memory on the GPU: {str(error).splitlines()[0]}")
+        sys.exit(3)
     except KeyboardInterrupt:
         say(f"torch_tatr {sys.argv[1]}: interrupted")
         sys.exit(130)

@@ -2,7 +2,9 @@
 gave them, in place of those that the router chose. Works in training too: gradients reach the router by the gates.
 """
 
-from .problems import Problem
+import functools
+
+from .problems import Problem, needed
 from .routers import logits_from
 
 METRICS = ("dropped_gate_mass", "mean_square_dropped_mass", "mean_cube_dropped_mass", "added_share", "dropped_share", "rows", "tiles",
@@ -18,6 +20,8 @@ def core():
             return round_topk(*arguments, **options)
         except (LibraryError, ValueError) as error:
             raise Problem(str(error), 3 if "not there" in str(error) else 2) from None
+    numpy = needed("numpy", "rounding")
+    rounding(numpy.zeros((8, 2), numpy.float32), 1)  # told before any work: that libtatr is not there
     return rounding
 
 
@@ -39,12 +43,12 @@ class RoundedForward:
         self.wants_metrics = True
 
     def __enter__(self):
-        self.hooks = [block.router.register_forward_hook(lambda _, inputs, output, block=block: self.keep(block, inputs, output)) for block in self.blocks]
+        self.hooks = [block.router.register_forward_hook(functools.partial(self.keep, block)) for block in self.blocks]
         self.before = []
         for number, block in enumerate(self.blocks):
             own = block.experts.forward
             self.before.append(vars(block.experts).get("forward"))  # another's patch, if there is one
-            block.experts.forward = lambda hidden, chosen, weights, *, block=block, number=number, own=own: self.run(block, number, own, hidden, chosen, weights)
+            block.experts.forward = functools.partial(self.run, block, number, own)
         return self
 
     def __exit__(self, *_):
@@ -70,7 +74,7 @@ class RoundedForward:
         if missing:
             raise Problem(f"{missing[0]}: its experts did not run where they can be given other rows (a fused kernel?)")
 
-    def keep(self, block, inputs, output):
+    def keep(self, block, _, inputs, output):
         if self.strategy is not None:
             self.logits[id(block)] = logits_from(self.torch, block, inputs, output)
 

@@ -7,9 +7,9 @@ import platform
 
 from . import models, settings
 from .problems import Problem, check_writable, needed, say, write_whole
-from .forward import METRICS, RoundedForward
+from .forward import METRICS, RoundedForward, core
 from .routers import describe, find_blocks, learn_all
-from .texts import batches_of, pieces_of, read_documents
+from .texts import batches_of, interleaved, pieces_of, read_documents
 
 
 def parser():
@@ -22,6 +22,8 @@ def parser():
                         help="names and JSON objects as in an experiment's strategies, with commas between them (down,nearest,budget)")
     parser.add_argument("--tiles", default="64,128,256", metavar="LIST", help="rows of a tile (64,128,256)")
     parser.add_argument("--groups", default="4096", metavar="LIST", help="tokens that are routed and rounded together (4096)")
+    parser.add_argument("--probe", action="store_true", help="measure one setting alone, down at tile 128 in groups that give an expert 256 tokens on average: "
+                        "scripts/calibrate.py --probe FILE makes a calibration of it")
     parser.add_argument("--tokens", type=models.positive, default=131072, help="tokens of the text to use at most (131072)")
     parser.add_argument("--out", required=True, metavar="FILE", help="measurements: scripts/calibrate.py FILE fits them")
     return parser
@@ -34,10 +36,13 @@ def main(argv):
     groups = settings.integers(arguments.groups, "--groups", 1, 1 << 20)
     check_writable(arguments.out)
     torch = needed("torch", "perplexity")
+    core()
     documents = read_documents(arguments.text)
     model, encode = models.load(arguments)
     blocks = find_blocks(model)
-    pieces = pieces_of([encode(text) for text in documents], arguments.length)
+    if arguments.probe:
+        chosen, tiles, groups = [{"name": "down"}], [PROBE_TILE], [probe_group(blocks, model)]
+    pieces = interleaved(pieces_of([encode(text) for text in documents], arguments.length))
     rows, plain = measure(torch, model, blocks, pieces, chosen, tiles, groups, arguments.tokens, arguments.seed)
     document = {
         "about": f"ln(perplexity) of {models.name_of(arguments.model)}{' with random weights' if arguments.random else ''} on {arguments.text}, rounded "
@@ -51,8 +56,21 @@ def main(argv):
     }
     write_whole(arguments.out, json.dumps(document, indent=1) + "\n")
     say(table(plain, rows))
-    say(f"{arguments.out}: {len(rows)} measurements; next: scripts/calibrate.py {arguments.out} --name MODEL --output MODEL.calibration.json")
+    say(f"{arguments.out}: {len(rows)} measurement{'s' if len(rows) > 1 else ''}; next: scripts/calibrate.py {'--probe ' if arguments.probe else ''}"
+        f"{arguments.out} --name MODEL --output MODEL.calibration.json")
     return 0
+
+
+PROBE_TILE, PROBE_TOKENS = 128, 256
+
+
+def probe_group(blocks, model):
+    """Tokens of a group in which an expert gets PROBE_TOKENS on average."""
+    config = model.config.get_text_config()
+    top_k = getattr(config, "num_experts_per_tok", None) or getattr(blocks[0].router, "top_k", None)
+    if not top_k:
+        raise Problem(f"--probe: {blocks[0].name} does not tell how many experts a token goes to; give --strategies down --tiles {PROBE_TILE} and --groups")
+    return -(-PROBE_TOKENS * blocks[0].count // top_k)
 
 
 def machine(torch, device):
@@ -77,6 +95,8 @@ def measure(torch, model, blocks, pieces, chosen, tiles, groups, tokens, seed, a
         total = sum(counted)
         if total < 1:
             raise Problem(f"--groups {group}: sequences of one token predict nothing")
+        if not math.isfinite(sum(base)):
+            raise Problem("the model's plain perplexity is no finite number; --dtype float32 or bfloat16 may help")
         plain.append({"tokens": group, "groups": len(batches), "predicted_tokens": total, "documents": len(set(documents)),
                       "log_perplexity": sum(base) / total, "perplexity": math.exp(sum(base) / total),
                       "log_perplexity_unpatched": sum(run.unpatched) / total})
@@ -86,6 +106,8 @@ def measure(torch, model, blocks, pieces, chosen, tiles, groups, tokens, seed, a
         for strategy in chosen:
             for tile in tiles:
                 losses, layers = run.losses(settings.options_of(strategy), tile)
+                if not math.isfinite(sum(losses)):
+                    raise Problem(f"groups of {group}, tile {tile}, {settings.label(strategy)}: the perplexity is no finite number")
                 found = intervals.changes(documents, base, losses, counted)
                 rows.append({"tokens": group, "tile": tile, "strategy": settings.label(strategy), "options": strategy,
                              "log_perplexity_change": found["value"], "low": found["low"], "high": found["high"], "layers": layers})
@@ -115,15 +137,15 @@ class Evaluation:
         """Sum of -ln p over each piece's tokens, and each layer's metrics, means over groups."""
         torch, found, sums = self.torch, [], [dict.fromkeys(METRICS, 0.0) for _ in self.blocks]
         with models.evaluating(torch, self.device, self.autocast), RoundedForward(torch, self.blocks, self.seed, self.round_topk) as rounded:
-            rounded.begin(strategy, tile)
-            for batch in self.batches:
+            for number, batch in enumerate(self.batches):
+                rounded.begin(strategy, tile, self.seed + (number if settings.draws(strategy) else 0))
                 ids, mask = models.padded(torch, batch, self.device)
                 rounded.group(mask)
                 found += losses_of(torch, models.logits_of(self.model, ids, mask), ids, batch)
                 rounded.check()
-                for number, metrics in rounded.metrics.items():
+                for layer, metrics in rounded.metrics.items():
                     for name, value in metrics.items():
-                        sums[number][name] += value
+                        sums[layer][name] += value
         return found, [{name: float(f"{value / len(self.batches):.9g}") for name, value in layer.items()} for layer in sums]
 
 
@@ -142,8 +164,8 @@ def percent(log_change):
 
 
 def table(plain, rows):
-    lines = [f"plain, groups of {entry['tokens']}: perplexity {entry['perplexity']:.4f} over {entry['predicted_tokens']} tokens of {entry['documents']} documents"
-             for entry in plain]
+    lines = [f"plain, groups of {entry['tokens']}: perplexity {entry['perplexity']:.4f} over {entry['predicted_tokens']} tokens of "
+             f"{entry['documents']} documents" for entry in plain]
     lines.append(f"{'strategy':24}{'group':>8}{'tile':>6}{'perplexity':>13}   95 % interval")
     for row in rows:
         interval = "" if row["low"] is None else f"[{percent(row['low'])}, {percent(row['high'])}]"

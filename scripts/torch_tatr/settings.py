@@ -49,6 +49,11 @@ def options_of(strategy):
     return options["name"] if set(options) == {"name"} else options
 
 
+def draws(options):
+    """Whether a strategy's options decide by chance, so that each group needs a seed of its own."""
+    return (options if isinstance(options, str) else options.get("then", options["name"])) in ("stochastic", "score")
+
+
 def integers(text, what, least, most, multiple=1):
     try:
         found = [int(part) for part in text.split(",")]

@@ -53,6 +53,15 @@ def pieces_of(documents, length):
     return pieces
 
 
+def interleaved(pieces):
+    """The first piece of each document, then the second of each, and so on: so that any part holds as many documents as it can."""
+    seen, place = {}, []
+    for piece in pieces:
+        place.append(seen.get(piece.document, 0))
+        seen[piece.document] = place[-1] + 1
+    return [piece for _, piece in sorted(zip(place, pieces), key=lambda entry: entry[0])]
+
+
 def batches_of(pieces, tokens):
     """Batches of exactly `tokens` tokens, in order; a piece that does not fit is cut, its rest begins the next batch. What fills
     no whole batch is left out."""

@@ -1,4 +1,4 @@
-"""What the tests of scripts/torch_tatr share. Their arguments: PROGRAM SOURCE_DIR [unittest arguments]."""
+"""What the tests of scripts/torch_tatr share. Their arguments: PROGRAM SOURCE_DIR LIBRARY [unittest arguments]."""
 
 import contextlib
 import importlib
@@ -13,7 +13,9 @@ import unittest
 
 PROGRAM, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TATR_LIBRARY"] = sys.argv[3]
 sys.path[:0] = [str(SOURCE / "scripts"), str(SOURCE / "tests/oracle")]
+DEVICE = os.environ.get("TATR_TORCH_DEVICE", "cpu")  # where models run
 TEXT = SOURCE / "docs/strategies.md"  # any text
 
 
@@ -62,7 +64,7 @@ class PackageTest(unittest.TestCase):
 def main():
     """77, skipped, where torch is missing: what needs none has run all the same."""
     if has("torch", "transformers"):
-        unittest.main(module="__main__", argv=[sys.argv[0], *sys.argv[3:]])
-    tests = unittest.main(module="__main__", argv=[sys.argv[0], *sys.argv[3:]], exit=False)
+        unittest.main(module="__main__", argv=[sys.argv[0], *sys.argv[4:]])
+    tests = unittest.main(module="__main__", argv=[sys.argv[0], *sys.argv[4:]], exit=False)
     print("skipped: no torch or no transformers here; what needs neither was run")
     sys.exit(77 if tests.result.wasSuccessful() else 1)

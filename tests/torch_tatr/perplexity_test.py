@@ -1,16 +1,17 @@
 """torch_tatr perplexity: rounding inside a model's forward pass, its metrics against the program's, and what calibrate.py makes of it.
 
-usage: perplexity_test.py PROGRAM SOURCE_DIR [unittest arguments]
+usage: perplexity_test.py PROGRAM SOURCE_DIR LIBRARY [unittest arguments]
 """
 
 import json
 import math
+import os
 import subprocess
 import sys
 import unittest
 
 import tiny_models
-from package import SOURCE, TEXT, PackageTest, command, has, in_process, main, needs_torch, needs_transformers, tatr
+from package import DEVICE, SOURCE, TEXT, PackageTest, command, has, in_process, main, needs_torch, needs_transformers, tatr
 
 from torch_tatr import settings
 from torch_tatr.problems import Problem
@@ -21,7 +22,7 @@ if has("numpy"):
 if has("numpy", "torch"):
     import oracle_core
     import torch
-    from torch_tatr import forward
+    from torch_tatr import round_topk
     from torch_tatr.forward import RoundedForward, metrics_of
     from torch_tatr.routers import find_blocks, learn_all
 
@@ -42,6 +43,11 @@ class Settings(unittest.TestCase):
                            ("down,down", "twice"), ("[1]", "no such")):
             with self.assertRaisesRegex(Problem, word):
                 settings.strategies(text)
+
+    def test_which_strategies_draw(self):
+        for options, expected in (("stochastic", True), ({"name": "score"}, True), ({"name": "capacity", "factor": 1.0, "then": "stochastic"}, True),
+                                  ("nearest", False), ({"name": "capacity", "factor": 1.0}, False)):
+            self.assertEqual(settings.draws(options), expected)
 
     def test_lists_of_numbers(self):
         self.assertEqual(settings.integers("64,128", "--tiles", 8, 1024, 8), [64, 128])
@@ -110,7 +116,7 @@ class Forward(PackageTest):
                 gave = []
 
                 def remembered(*arguments, **options):
-                    gave.append(oracle_core.round_topk(*arguments, **options))
+                    gave.append(round_topk(*arguments, **options))
                     return gave[-1]
 
                 with RoundedForward(torch, blocks, round_topk=remembered) as rounded:
@@ -146,7 +152,7 @@ class Forward(PackageTest):
 
             def watched(logits, *arguments, **options):
                 seen.append(logits)
-                return oracle_core.round_topk(logits, *arguments, **options)
+                return round_topk(logits, *arguments, **options)
 
             results = []
             for filler in (0, 7):
@@ -163,7 +169,7 @@ class Forward(PackageTest):
             block = model.model.layers[1].mlp
             own = block.forward
             block.forward = lambda hidden: (block.gate(hidden), hidden)[1]
-            with RoundedForward(torch, blocks, round_topk=oracle_core.round_topk) as rounded, self.assertRaisesRegex(Problem, "layers.1.mlp.gate"):
+            with RoundedForward(torch, blocks, round_topk=round_topk) as rounded, self.assertRaisesRegex(Problem, "layers.1.mlp.gate"):
                 rounded.begin("nearest", 64)
                 rounded.group(torch.ones_like(ids))
                 model(input_ids=ids)
@@ -186,7 +192,7 @@ class Metrics(PackageTest):
             self.assertEqual(result.returncode, 0, result.stderr)
             for record in json.loads(result.stdout)["experiments"][0]["strategies"]:
                 strategy = next(entry for entry in names if entry["label"] == record["label"])
-                r = oracle_core.round_topk(logits, router["top_k"], settings.options_of(strategy), record["tile"], scoring=router.get("scoring", "softmax"),
+                r = round_topk(logits, router["top_k"], settings.options_of(strategy), record["tile"], scoring=router.get("scoring", "softmax"),
                                            normalise=router.get("normalise_gates", True))
                 for name, value in metrics_of(torch, r, 16, record["tile"]).items():
                     self.assertAlmostEqual(value, record[name], 9, f"{router}, {strategy}, {record['tile']}, {name}")
@@ -196,14 +202,12 @@ class Metrics(PackageTest):
 class Perplexity(PackageTest):
     def setUp(self):
         super().setUp()
-        forward.core, own = lambda: oracle_core.round_topk, forward.core
-        self.addCleanup(setattr, forward, "core", own)
         tiny_models.make("mixtral", self.path / "model")
         lines = TEXT.read_text().split("\n\n")
         (self.path / "text.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in lines))
 
     def perplexity(self, *arguments):
-        return in_process("perplexity", self.path / "model", "--text", self.path / "text.jsonl", "--tokenizer", "bytes", "--device", "cpu", "--out",
+        return in_process("perplexity", self.path / "model", "--text", self.path / "text.jsonl", "--tokenizer", "bytes", "--device", DEVICE, "--out",
                           self.path / "m.json", "--length", 64, *arguments)
 
     def test_a_measurement_is_fitted_and_taken(self):
@@ -231,7 +235,7 @@ class Perplexity(PackageTest):
         fitted = subprocess.run([sys.executable, SOURCE / "scripts/calibrate.py", self.path / "m.json", "--name", "tiny", "--output", self.path / "c.json"],
                                 capture_output=True, text=True)
         self.assertEqual(fitted.returncode, 0, fitted.stderr)
-        code, said = in_process("capture", self.path / "model", "--text", self.path / "text.jsonl", "--tokenizer", "bytes", "--device", "cpu", "--out",
+        code, said = in_process("capture", self.path / "model", "--text", self.path / "text.jsonl", "--tokenizer", "bytes", "--device", DEVICE, "--out",
                                 self.path / "trace", "--tokens", 512, "--group", 512)
         self.assertEqual(code, 0, said)
         result = tatr("run", self.path / "trace/config.json", "--set", "/layer=null", "--set", "/tile=32", "--calibration", self.path / "c.json", "--quiet",
@@ -240,16 +244,22 @@ class Perplexity(PackageTest):
         network = {record["label"]: record for record in json.loads(result.stdout)["experiments"][0]["network"]}
         self.assertEqual(network["nearest"]["estimated_perplexity_change"]["calibration"], "tiny")
 
+    def test_the_probe(self):
+        code, said = self.perplexity("--probe", "--tokens", 2048)
+        self.assertEqual(code, 0, said)
+        rows = json.loads((self.path / "m.json").read_text())["rows"]
+        self.assertEqual([(row["strategy"], row["tile"], row["tokens"]) for row in rows], [("down", 128, 1024)])  # 256 tokens for each of 8 experts, of top-2
+
     def test_changes_are_those_of_a_computation_apart(self):
-        """By hand: one group, ln p of every token with experts replaced by the dense formula."""
+        """By hand and by the oracle: one group, ln p of every token with experts replaced by the dense formula."""
         code, said = self.perplexity("--strategies", "down", "--tiles", "32", "--groups", "256", "--tokens", 256)
         self.assertEqual(code, 0, said)
         row = json.loads((self.path / "m.json").read_text())["rows"][0]
         from torch_tatr.models import padded
-        from torch_tatr.texts import batches_of, pieces_of, read_documents
+        from torch_tatr.texts import batches_of, interleaved, pieces_of, read_documents
         import transformers
         model = transformers.AutoModelForCausalLM.from_pretrained(self.path / "model").eval()
-        batch = next(batches_of(pieces_of([list(text.encode()) for text in read_documents(self.path / "text.jsonl")], 64), 256))
+        batch = next(batches_of(interleaved(pieces_of([list(text.encode()) for text in read_documents(self.path / "text.jsonl")], 64)), 256))
         ids, mask = padded(torch, batch, "cpu")
         losses = []
         for rounding in (False, True):
@@ -286,6 +296,11 @@ class Perplexity(PackageTest):
         with self.assertRaisesRegex(Problem, "cannot be written"):
             self.perplexity("--out", self.path / "nowhere/m.json")
         self.assertFalse((self.path / "m.json").exists())
+        os.environ["TATR_LIBRARY"], there = str(self.path / "none.so"), os.environ["TATR_LIBRARY"]
+        try:
+            self.assert_refused(command("perplexity", self.path / "model", "--text", TEXT, "--out", self.path / "m.json"), 3, "libtatr is not there")
+        finally:
+            os.environ["TATR_LIBRARY"] = there
         self.assert_refused(command("perplexity", self.path, "--text", TEXT, "--out", self.path / "m.json"), 2, "config.json")
 
 
