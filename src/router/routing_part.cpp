@@ -34,7 +34,8 @@ Routing tokens_of(System& system, const Routing& routing, std::int64_t first, st
   part.bf16 = rows_of(system, routing.bf16, first, count, routing.experts);
   part.row_max = rows_of(system, routing.row_max, first, count, 1);
   part.row_inverse = rows_of(system, routing.row_inverse, first, count, 1);
-  part.selection_bias = rows_of(system, routing.selection_bias, 0, 1, routing.selection_bias.size());
+  part.selection_bias =
+      rows_of(system, routing.selection_bias, 0, 1, static_cast<std::int64_t>(routing.selection_bias.size()));
   std::vector<std::int32_t> counts(static_cast<std::size_t>(routing.experts), 0);
   for (const std::int32_t expert : part.chosen.to_host()) ++counts[static_cast<std::size_t>(expert)];
   part.counts = Buffer<std::int32_t>(system, counts);
