@@ -4,13 +4,8 @@ usage: overhead_test.py PROGRAM SOURCE_DIR LIBRARY [unittest arguments]
 """
 
 import json
-import os
-import sys
-import unittest
 
-os.environ["TATR_LIBRARY"] = sys.argv.pop(3)
-
-from package import PackageTest, command, main, needs_torch  # noqa: E402
+from package import PackageTest, command, main, needs_torch
 
 SMALL = ("--tokens", 96, "--experts", 8, "--top-k", 2, "--hidden", 16, "--intermediate", 8, "--tile", 16, "--turns", 10, "--device", "cpu")
 
