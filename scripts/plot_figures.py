@@ -23,7 +23,8 @@ def hows_words(settings, before="; "):
 
 def models_of(settings):
     """What a legend says of modelled marks: the GPUs that times are of, with what casts doubt on them, or what stands in for times."""
-    return distinct(s.experiment.how_words(s.how) for s in settings if s.how == "modelled") or ["by the number of tiles alone (modelled)"]
+    alone = {True: "by rows of whole tiles and steps alone (modelled)", False: "by the number of tiles alone (modelled)"}
+    return distinct(s.experiment.how_words(s.how) for s in settings if s.how == "modelled") or distinct(alone[s.experiment.trains()] for s in settings)
 
 
 # --- load per expert ---

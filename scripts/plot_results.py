@@ -60,6 +60,7 @@ def how_of(kind, timed):
     return "modelled" if kind == "modelled" else "reduced" if timed.get("cpu_reduced") else "measured"
 
 
+REDUCTION_STEP = 64  # rows that a weight gradient adds up at once: kReductionStep of src/model/tile_cost.hpp
 BACKWARD_GEMMS = ("dgrad_down", "wgrad_down", "dgrad_up", "wgrad_up")
 
 STAGES = {"forward_ms": "forward", "gather_ms": "gather", "up_ms": "up-projection", "activation_ms": "SwiGLU", "down_ms": "down-projection", "combine_ms": "combine",
@@ -116,6 +117,20 @@ class Setting:
             return None
         return round((useful[0] - useful[1] - useful[2]) / record["tile_utilisation"])
 
+    def work(self):
+        """What the time of the GEMMs follows, against others of this tile: tiles; of a training pass rows both ways, of whole tiles
+        and of whole steps of weight gradients, over all layers. None if it is not known."""
+        if self.tile is None:
+            return None
+        if not self.experiment.trains():
+            return self.record.get("tiles")
+        layers = [self.record] if not self.experiment.is_network else [
+            record for record in self.experiment.data["strategies"] if (record["label"], record.get("tile")) == (self.label, self.tile)]
+        if not all(is_number(record.get("tiles")) and record.get("counts_after") for record in layers):
+            return None
+        return sum(2 * record["tiles"] * self.tile + sum(-(-count // REDUCTION_STEP) * REDUCTION_STEP for count in record["counts_after"])
+                   for record in layers)
+
     def floor_ms(self):
         """The modelled floor of the pass's GEMMs, or None."""
         timing = self.record.get("timing") or {}
@@ -139,7 +154,7 @@ class Experiment:
             if setting.record["name"] == "none":
                 plain.setdefault(setting.tile, setting)
         for setting in self.settings:
-            setting.modelled = self.speedup_by_tiles(setting, plain.get(setting.tile))
+            setting.modelled = self.speedup_by_work(setting, plain.get(setting.tile))
         routing = (data.get("routing") or [None])[0]
         self.load = routing["assignments"] / routing["experts"] if routing and routing.get("experts") else None
         self.kin = self.kinship()
@@ -147,13 +162,18 @@ class Experiment:
     def of_layer(self, layer):
         return [Setting(record, self) for record in self.data["strategies"] if record.get("layer", 0) == layer]
 
+    def trains(self):
+        """Whether passes go forward and backward."""
+        return ((self.data.get("config") or {}).get("layer") or {}).get("pass") == "training"
+
     @staticmethod
-    def speedup_by_tiles(setting, plain):
-        """What the number of tiles alone would give, against `plain` at the same tile: others are not comparable. Beside a
-        model of the layer's time it says nothing."""
-        if setting.how == "modelled" or setting.tile is None or plain is None or not setting.record.get("tiles"):
+    def speedup_by_work(setting, plain):
+        """What the number of tiles alone would give, or of a training pass rows, against `plain` at the same tile: others are not
+        comparable. Beside a model of the layer's time it says nothing."""
+        if setting.how == "modelled" or plain is None:
             return None
-        return plain.record["tiles"] / setting.record["tiles"]
+        before, after = plain.work(), setting.work()
+        return before / after if is_number(before) and after else None
 
     def kinship(self):
         """The same for experiments that differ in their load only: these are joined in one panel."""

@@ -50,7 +50,12 @@ const LayerTiming* first_timing(const TextContext& context) {
 /// What was timed, how and where; or what stands in for times.
 std::string times_line(const TextContext& context, GainKind kind) {
   const LayerTiming* timing = first_timing(context);
-  if (timing == nullptr) return wrap("Nothing is timed: tile ratios are of rows of whole tiles.", 0, 2);
+  if (timing == nullptr) {
+    return wrap(trains(context.experiment)
+                    ? "Nothing is timed. By rows: of whole tiles, and of whole steps of weight gradients."
+                    : "Nothing is timed: tile ratios are of rows of whole tiles.",
+                0, 2);
+  }
   std::string text = first_upper(timing_heading(*timing));
   if (kind == GainKind::kModelled) {
     const GpuModel& gpu = *context.experiment.model;
@@ -62,19 +67,17 @@ std::string times_line(const TextContext& context, GainKind kind) {
                       kind == GainKind::kMeasured ? context.environment.device : "this CPU: " + context.environment.cpu,
                       samples);
   if (kind == GainKind::kTiles) {
-    text += timing->training
-                ? " A CPU has no tiles: its time ratio is no speed-up of a GPU. The tile ratio is about the most that "
-                  "a GPU "
-                  "gains forward; of both ways \"By rows\" of --show passes says it. No GPU is modelled for training."
-                : " A CPU has no tiles: its time ratio is no speed-up of a GPU. The tile ratio is about the most that "
-                  "a GPU "
-                  "gains; --device model:h100 models one.";
+    text += " A CPU has no tiles: its time ratio is no speed-up of a GPU. ";
+    text += trains(context.experiment) ? "By rows is about the most that a GPU gains, forward and backward together; "
+                                         "no GPU is modelled for training."
+                                       : "The tile ratio is about the most that a GPU gains; --device model:h100 "
+                                         "models one.";
   }
   return wrap(text, 0, 2);
 }
 
 /// Where there are several tiles, a column beside the tile says that its ratios are not over the fastest `none`.
-std::string gain_head(GainKind kind, bool several_tiles) {
+std::string gain_head(GainKind kind, bool several_tiles, bool training) {
   if (several_tiles && kind != GainKind::kTiles) return "Over none, same tile";
   switch (kind) {
     case GainKind::kMeasured:
@@ -82,7 +85,7 @@ std::string gain_head(GainKind kind, bool several_tiles) {
     case GainKind::kModelled:
       return "Modelled speed-up";  // within the width of its cells; times_line says of what intervals
     case GainKind::kTiles:
-      return "Tile ratio";
+      return rows_name(training);
   }
   return {};
 }
@@ -97,12 +100,6 @@ std::string cpu_ratio_words(const TextContext& context, const NetworkRecord& net
   const auto& timing = context.first(network).timing;
   if (context.layered()) return speedup_cell(network.speedup);
   return timing && timing->speedup ? fmt::format("{:.2f}×", timing->speedup->value) : kAbsent;
-}
-
-/// Whether training passes were timed.
-bool trains(const TextContext& context) {
-  const LayerTiming* timing = first_timing(context);
-  return timing != nullptr && timing->training;
 }
 
 /// Of one way of a training pass; its interval is in the section on passes.
@@ -150,11 +147,11 @@ std::vector<OverviewColumn> overview_columns(const TextContext& context, GainKin
                        }});
   }
   columns.push_back({"Tiles", [](const NetworkRecord& network) { return format_value(mean_of(network, "tiles")); }});
-  columns.push_back(
-      {gain_head(kind, has_several_tiles(context.experiment)), [&context, kind](const NetworkRecord& network) {
-         return gain_words(gain_of(context.experiment, network, kind));
-       }});
-  if (kind == GainKind::kMeasured && trains(context)) {
+  columns.push_back({gain_head(kind, has_several_tiles(context.experiment), trains(context.experiment)),
+                     [&context, kind](const NetworkRecord& network) {
+                       return gain_words(gain_of(context.experiment, network, kind));
+                     }});
+  if (kind == GainKind::kMeasured && trains(context.experiment)) {
     columns.push_back({"Forward", [&context](const NetworkRecord& network) {
                          return way_words(context, network, &LayerTiming::forward_ms, &LayerTiming::forward_speedup);
                        }});
@@ -187,7 +184,7 @@ std::vector<const NetworkRecord*> chosen_rows(const TextContext& context, const 
     return network == worth.fastest || network == worth.within || network == worth.gentlest ? 1 : 2;
   };
   const auto cost = [&](const NetworkRecord* network) {
-    return worth.kind == GainKind::kTiles ? rows_of_tiles(context.experiment, *network) : network->layer_ms.value_or(0);
+    return worth.kind == GainKind::kTiles ? rows_of_pass(context.experiment, *network) : network->layer_ms.value_or(0);
   };
   std::stable_sort(rows.begin(), rows.end(), [&](const NetworkRecord* a, const NetworkRecord* b) {
     return rank(a) != rank(b) ? rank(a) < rank(b) : cost(a) < cost(b);
@@ -215,7 +212,7 @@ std::string strategies_table(const TextContext& context, const Worth& worth, std
 /// Of a tile ratio, whose column is too narrow to say it: over what.
 std::string ratio_line(const TextContext& context, GainKind kind) {
   if (kind != GainKind::kTiles || !has_several_tiles(context.experiment)) return {};
-  return wrap("Tile ratio: over `none` at the same tile.", 2);
+  return wrap(rows_name(trains(context.experiment)) + ": over `none` at the same tile.", 2);
 }
 
 /// How much of what the interval promises holds on another model.
@@ -246,7 +243,7 @@ std::string estimate_line(const TextContext& context) {
 
 /// What the gain of a training pass is of, and what it cannot be.
 std::string passes_line(const TextContext& context, GainKind kind) {
-  if (!trains(context)) return {};
+  if (!trains(context.experiment)) return {};
   const std::string ways = kind == GainKind::kMeasured ? "Speed-up: of forward and backward together. " : "";
   return wrap(ways + fmt::format("Weight gradients run over rows in steps of {}: whole tiles save there the rest of a "
                                  "step, not of a tile. --show passes has both ways.",
@@ -267,12 +264,17 @@ std::string base_words(const TextContext& context, const Worth& worth) {
                      worth.kind == GainKind::kTiles ? "which has the fewest" : "its fastest");
 }
 
+/// What stands for time: in weight gradients rows of whole steps.
+std::string rows_words(const TextContext& context) {
+  return trains(context.experiment) ? "rows of tiles and steps" : "rows of tiles";
+}
+
 /// "1.20× [1.18, 1.22] (modelled)"; of several tiles also over what.
 std::string gain_phrase(const TextContext& context, const NetworkRecord& network, const Worth& worth) {
   const bool several = has_several_tiles(context.experiment);
   std::string gain = gain_words(gain_over_cheapest(context.experiment, network, worth.kind));
   if (worth.kind == GainKind::kTiles) {
-    return gain + " fewer rows of tiles" + (several ? " than " + base_words(context, worth) + "," : "");
+    return gain + " fewer " + rows_words(context) + (several ? " than " + base_words(context, worth) + "," : "");
   }
   if (worth.kind == GainKind::kModelled) {
     const std::string doubt = doubt_of(*context.experiment.model);
@@ -294,7 +296,7 @@ std::string verdict_words(const TextContext& context, const Worth& worth) {
   if (!worth.has_base) return "speed-ups are against `none`, which is not among the strategies: none can be told.";
   if (worth.fastest == nullptr) {
     return worth.kind == GainKind::kTiles
-               ? "no strategy has fewer rows of tiles than " + base_words(context, worth) + "."
+               ? "no strategy has fewer " + rows_words(context) + " than " + base_words(context, worth) + "."
                : "no strategy is surely faster than " + base_words(context, worth) + ".";
   }
   std::string text;
@@ -346,6 +348,8 @@ std::size_t lines_in(const std::string& text) {
 }
 
 }  // namespace
+
+std::string rows_name(bool training) { return training ? "By rows" : "Tile ratio"; }
 
 std::string one_block(const std::vector<std::string>& heads, std::vector<std::vector<std::string>> rows) {
   std::size_t beside = 2;

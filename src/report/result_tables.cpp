@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "core/format.hpp"
+#include "core/integer_math.hpp"
+#include "model/tile_cost.hpp"
 #include "records/metric_catalogue.hpp"
 #include "report/markdown.hpp"
 
@@ -273,12 +275,15 @@ std::map<std::string, OfTraining> trainings_of(const json& result) {
   return index;
 }
 
+std::string ways_words(double forward, double backward) {
+  return fmt::format(" (forward {:.2f}×, backward {:.2f}×)", forward, backward);
+}
+
 /// Of a training pass " (forward 1.26×, backward 1.12×)"; else empty.
 std::string ways_words(const json& strategy) {
   static const json::json_pointer forward("/timing/forward_speedup/value"), backward("/timing/backward_speedup/value");
   const json &there = value_at(strategy, forward), &back = value_at(strategy, backward);
-  if (!there.is_number() || !back.is_number()) return {};
-  return fmt::format(" (forward {:.2f}×, backward {:.2f}×)", there.get<double>(), back.get<double>());
+  return there.is_number() && back.is_number() ? ways_words(there.get<double>(), back.get<double>()) : std::string();
 }
 
 /// Of one layer: with its interval. Of several: the ratio of the sums, which has none. `strategy` is the only one of
@@ -302,22 +307,57 @@ json mean_or_own(const json& network, const char* metric) {
   return spread.is_object() ? spread["mean"] : json();
 }
 
-/// Tiles of `none`, by tile.
-std::map<json, double> plain_tiles_of(const json& experiment) {
-  std::map<json, double> tiles;
-  for (const json& network : experiment["network"]) {
-    const json own = mean_or_own(network, "tiles");
-    if (network["name"] == "none" && own.is_number()) tiles.emplace(network["tile"], own.get<double>());
+/// What GEMMs work through at one tile: tiles; of a training pass rows either way, as model/tile_cost.hpp has them.
+struct Work {
+  double forward = 0, backward = 0;  // without backward: of a forward pass
+  double both() const { return forward + backward; }
+};
+
+using WorkByTile = std::map<json, Work>;
+
+/// Rows of a training pass, over all layers; null where the result lacks what they are counted from.
+std::optional<Work> trained_rows(const json& experiment, const json& network) {
+  Work work;
+  for (const json& strategy : experiment["strategies"]) {
+    if (label_and_tile(strategy) != label_and_tile(network)) continue;
+    const json counts = strategy.value("counts_after", json());
+    if (!counts.is_array() || counts.empty() || !strategy["tiles"].is_number()) return std::nullopt;
+    const double tiles = strategy["tiles"].get<double>() * strategy["tile"].get<double>();
+    std::int64_t steps = 0;
+    for (const json& count : counts) steps += round_up<std::int64_t>(count, kReductionStep);
+    work.forward += tiles;
+    work.backward += tiles + static_cast<double>(steps);
   }
-  return tiles;
+  return work;
 }
 
-/// Where nothing was timed on a GPU: tiles of `none` at the same tile over the strategy's, as on the first screen.
-std::string tile_ratio_cell(const std::map<json, double>& plain_tiles, const json& network) {
-  const json own = mean_or_own(network, "tiles");
-  const auto plain = plain_tiles.find(network["tile"]);
-  if (network["tile"].is_null() || !own.is_number() || own <= 0 || plain == plain_tiles.end()) return kAbsent;
-  return fmt::format("{:.2f}×", plain->second / own.get<double>());
+/// Of a setting with a tile; null where it is not known.
+std::optional<Work> work_of(const json& experiment, const json& network) {
+  static const json::json_pointer pass("/config/layer/pass");
+  if (network["tile"].is_null()) return std::nullopt;
+  if (value_at(experiment, pass) == "training") return trained_rows(experiment, network);
+  const json tiles = mean_or_own(network, "tiles");
+  return tiles.is_number() ? std::optional(Work{tiles.get<double>(), 0}) : std::nullopt;
+}
+
+/// Of `none`, by tile.
+WorkByTile plain_work_of(const json& experiment) {
+  WorkByTile plain;
+  for (const json& network : experiment["network"]) {
+    if (network["name"] != "none") continue;
+    if (const auto work = work_of(experiment, network)) plain.emplace(network["tile"], *work);
+  }
+  return plain;
+}
+
+/// Where nothing was timed on a GPU: the work of `none` at the same tile over the strategy's, as on the first screen.
+std::string tile_ratio_cell(const WorkByTile& plain_work, const json& experiment, const json& network) {
+  const std::optional<Work> own = work_of(experiment, network);
+  const auto plain = plain_work.find(network["tile"]);
+  if (!own || !(own->forward > 0) || plain == plain_work.end()) return kAbsent;
+  const Work& before = plain->second;
+  return fmt::format("{:.2f}×", before.both() / own->both()) +
+         (own->backward > 0 ? ways_words(before.forward / own->forward, before.backward / own->backward) : "");
 }
 
 /// Where a result's times are of: never a modelled GPU without the word, nor without what casts doubt on it.
@@ -400,8 +440,7 @@ static std::string change_cell(const json& network) {
 
 /// In the order of main_heads; `estimated`: what any_estimate says of the experiment.
 static std::vector<std::string> main_row(const json& result, const json& experiment, const json& network,
-                                         const json& strategy, const std::map<json, double>& plain_tiles,
-                                         bool estimated) {
+                                         const json& strategy, const WorkByTile& plain_work, bool estimated) {
   const bool on_cpu = result["environment"]["device"] == "cpu" && experiment["model"].is_null();
   return {experiment["name"].get<std::string>(),
           network["label"].get<std::string>(),
@@ -414,7 +453,7 @@ static std::vector<std::string> main_row(const json& result, const json& experim
           number_cell(network["gemm_ms"]),
           number_cell(network["layer_ms"]),
           on_cpu ? kAbsent : ratio_cell(network, strategy),
-          on_cpu ? tile_ratio_cell(plain_tiles, network) : kAbsent,
+          on_cpu ? tile_ratio_cell(plain_work, experiment, network) : kAbsent,
           on_cpu ? ratio_cell(network, strategy) : kAbsent,
           device_words(result, experiment) + (network["cpu_reduced"] == true ? ", reduced shape" : "")};
 }
@@ -422,11 +461,11 @@ static std::vector<std::string> main_row(const json& result, const json& experim
 static void for_each_main_row(const json& result, const std::function<void(std::vector<std::string>)>& visit) {
   for (const json& experiment : result["experiments"]) {
     const auto strategies = index_by<LabelAndTile>(experiment["strategies"], label_and_tile);
-    const std::map<json, double> plain_tiles = plain_tiles_of(experiment);
+    const WorkByTile plain_work = plain_work_of(experiment);
     const bool estimated = any_estimate(experiment);
     for (const json& network : experiment["network"]) {
       visit(
-          main_row(result, experiment, network, found_in(strategies, label_and_tile(network)), plain_tiles, estimated));
+          main_row(result, experiment, network, found_in(strategies, label_and_tile(network)), plain_work, estimated));
     }
   }
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "analysis/worth.hpp"
 #include "core/format.hpp"
 #include "model/tile_cost.hpp"
 #include "report/text_sections.hpp"
@@ -21,19 +22,6 @@ std::string rate_cell(const std::optional<double>& useful, const std::optional<d
   return useful && hardware ? fmt::format("{} ({})", format_value(*useful), format_value(*hardware)) : kAbsent;
 }
 
-/// What rows of whole tiles and steps alone would gain against `none` of the same tile, one way or another.
-std::optional<double> bound_of(const TextContext& context, const NetworkRecord& network,
-                               double (*rows)(const RoundingMetrics&)) {
-  for (const NetworkRecord& none : context.networks) {
-    if (none.kind != StrategyKind::kNone || none.tile != network.tile || network.own_tiles) continue;
-    const double before = rows(context.first(none).metrics), after = rows(context.first(network).metrics);
-    return before > 0 && after > 0 ? std::optional(before / after) : std::nullopt;
-  }
-  return std::nullopt;
-}
-
-double both_rows(const RoundingMetrics& metrics) { return forward_rows(metrics) + backward_rows(metrics); }
-
 std::string ways_table(const TextContext& context, const std::vector<const NetworkRecord*>& networks) {
   const std::string gain = context.environment.device == "cpu" ? "Time ratio [95%]" : "Speed-up [95%]";
   Table table({"Strategy", "Pass", "ms", gain, "By rows", "TFLOP/s"});
@@ -46,7 +34,7 @@ std::string ways_table(const TextContext& context, const std::vector<const Netwo
                          const std::optional<RatioInterval>& ratio, double (*rows)(const RoundingMetrics&),
                          const std::string& rates) {
       table.add_row({name, way, format_value(median_of(series)), speedup_cell(ratio),
-                     speedup_cell(bound_of(context, *network, rows)), rates});
+                     speedup_cell(row_ratio(context.experiment, *network, rows)), rates});
     };
     add(strategy_cell(network->label), "forward", timing->forward_ms, timing->forward_speedup, forward_rows,
         rate_cell(timing->forward_useful_tflops, timing->forward_hardware_tflops));

@@ -19,7 +19,7 @@ except ImportError:  # the distribution's Python has it where another comes firs
     sys.exit(77)
 
 from program import SOURCE, TINY
-from sample_results import LABEL, MARKUP, make_results
+from sample_results import LABEL, MARKUP, make_results, rows_both_ways
 
 sys.path.insert(0, str(SOURCE / "scripts"))
 from plot import free_name  # noqa: E402
@@ -206,6 +206,21 @@ class Plot(unittest.TestCase):
                     self.assertEqual(title.count("NVIDIA"), 1, title)
                 self.assertLessEqual(figure.axes[0].get_ylabel().count("\n"), 1)
                 plt.close(figure)
+
+    def test_modelled_marks_of_a_training_pass_are_of_both_ways(self):
+        [experiment] = read_experiments([("trained", self.results["trained"])])
+        records = self.results["trained"]["experiments"][0]["strategies"]
+        plain = {record["tile"]: record for record in records if record["name"] == "none"}
+        expected = [rows_both_ways(plain[record["tile"]]) / rows_both_ways(record) for record in records]
+        self.assertEqual([setting.modelled for setting in experiment.settings], expected)
+        self.assertNotEqual(expected, [plain[record["tile"]]["tiles"] / record["tiles"] for record in records])
+        for figure in (draw_speedup([experiment]), FIGURES["tiles"](experiment, 0)):
+            self.assertIn("by rows of whole tiles and steps alone (modelled)", [text for text, _ in texts_of(figure)])
+            plt.close(figure)
+        layered = copy.deepcopy(self.results["trained"])
+        [data] = layered["experiments"]
+        data["strategies"] += [{**record, "layer": 1} for record in copy.deepcopy(data["strategies"])]
+        self.assertEqual([setting.modelled for setting in read_experiments([("layered", layered)])[0].settings], expected)
 
     def test_what_is_below_one_tile_takes_a_quarter_of_the_load_axis(self):
         uneven = copy.deepcopy(self.results["wide"])

@@ -14,7 +14,7 @@ import unittest
 
 import chromium
 from program import SOURCE, run
-from sample_results import LABEL, MARKUP, make_results
+from sample_results import LABEL, MARKUP, make_results, rows_both_ways
 
 sys.path.insert(0, str(SOURCE / "scripts"))
 import plot_colours  # noqa: E402
@@ -122,6 +122,21 @@ class Report(unittest.TestCase):
         heads = self.texts("#answer th, .every th")
         self.assertIn("CPU time ratio [95%]", heads)
         self.assertEqual([head for head in heads if head.startswith("Speed-up")], [])
+
+    def test_on_a_cpu_a_training_pass_is_bound_by_rows_of_both_ways(self):
+        self.browser.open(self.page("trained"))
+        self.unfold()
+        records = self.results["trained"]["experiments"][0]["strategies"]
+        plain = {record["tile"]: rows_both_ways(record) for record in records if record["name"] == "none"}
+        expected = [f"{plain[record['tile']] / rows_both_ways(record):.2f}×" for record in records]
+        for table in ("#answer table", ".every table"):
+            place = self.texts(f"{table} th").index("By rows (modelled)") + 1
+            self.assertEqual(self.texts(f"{table} tbody td:nth-child({place})"), expected)
+        self.assertNotIn("By tiles (modelled)", self.texts("th"))
+        self.assertIn("by rows of forward and backward (modelled)", self.texts(".lead")[0])
+        tips = self.browser.evaluate("[...document.querySelectorAll('[data-tip]')].map((node) => node.getAttribute('data-tip'))")
+        self.assertTrue(any("by rows alone" in tip for tip in tips))
+        self.assertFalse(any("by tiles alone" in tip for tip in tips))
 
     def test_the_headline_is_by_layer_time_and_over_the_fastest_none(self):
         self.browser.open(self.page("modelled"))

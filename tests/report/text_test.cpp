@@ -192,8 +192,25 @@ TEST_CASE("a training pass shows both ways, what rows alone would gain, and what
 
   run.environment.device = "cpu";  // which has no tiles
   const std::string on_cpu = text_report(run, {});
+  check_width(on_cpu);
   CHECK_FALSE(contains(on_cpu, "Backward"));
+  CHECK_FALSE(contains(on_cpu, "ile ratio"));
+  CHECK(contains(on_cpu, "Strategy  Tiles  By rows  CPU time"));
+  CHECK(contains(on_cpu, "down          2    1.60×     1.60×"));  // 2 * 32 + 3 * 64 rows become 2 * 16 + 2 * 64
+  CHECK(contains(details(run), "both  10  1.60× [1.00, 2.00]    1.60×"));
+  CHECK(contains(on_cpu, "`down`: 1.60× fewer rows of tiles and steps"));
   CHECK(contains(on_cpu, "--show passes"));
+}
+
+TEST_CASE("gains by rows of training passes and of tiles do not share a head", "[report][text]") {
+  RunRecord run = run_of(trained_experiment());
+  run.experiments.push_back(run.experiments.front());
+  run.experiments.back().config.name = "other";
+  CHECK(contains(text_report(run, {}), "By rows"));
+  run.experiments.push_back(run_of(timed_experiment()).experiments.front());
+  const std::string text = text_report(run, {});
+  CHECK(contains(text, "1.60× by rows"));
+  CHECK(contains(text, "2.00× tiles"));
 }
 
 TEST_CASE("training passes of several layers are added up, either way", "[report][text]") {

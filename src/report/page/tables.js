@@ -97,6 +97,12 @@ const speedupColumn = (settings) => ({title: speedupTitle(settings), value: ({sp
                                       text: ({speedup}) => formatInterval(speedup ?? {}, formatRatio)});
 const cpuRatioColumn = {title: "CPU time ratio [95%]", value: ({cpuRatio}) => cpuRatio?.value ?? null, text: ({cpuRatio}) => formatInterval(cpuRatio ?? {}, formatRatio),
                         help: "time of the layer on this CPU with none at the same tile over the strategy's: a CPU has no tiles, so no speed-up of a GPU"};
+// What is modelled without a time, as on the first screen of the text.
+const modelledColumn = (settings) => ({
+  title: `By ${modelledBy(settings)} (modelled)`, value: ({modelled}) => modelled ?? null, text: ({modelled}) => formatRatio(modelled),
+  help: modelledBy(settings) === "tiles" ? "tiles of none over the strategy's: the speed-up if time were proportional to tiles"
+    : "of a training pass rows of none over the strategy's, of whole tiles and of whole steps of weight gradients: the speed-up of both ways if time were proportional to them",
+});
 // Of a training pass: what one way gains.
 const wayColumn = (way) => ({title: `${way[0].toUpperCase()}${way.slice(1)} [95%]`, value: ({record}) => record.timing?.[`${way}_speedup`]?.value ?? null,
                              help: `time of the pass ${way} with none at the same tile over the strategy's`,
@@ -133,8 +139,7 @@ function answerTable(settings, differing) {
     cpuRatioColumn,
     wayColumn("forward"),
     wayColumn("backward"),
-    {title: "By tiles (modelled)", help: "tiles of none over the strategy's: the speed-up if time were proportional to tiles",
-     value: ({modelled, speedup}) => (speedup ? null : modelled ?? null), text: ({modelled}) => formatRatio(modelled)},
+    {...modelledColumn(settings), value: ({modelled, speedup}) => (speedup ? null : modelled ?? null)},
     {...metricColumn("tiles", "Tiles (against none)"), text: tilesText, stay: true},
     {...metricColumn("dropped", "Dropped"), stay: true,
      text: ({record}) => `${formatValue(record.dropped)}${record.dropped > 0 && isNumber(record.dropped_share) ? ` (${formatPercent(record.dropped_share)})` : ""}`},
@@ -157,7 +162,7 @@ function settingsTable(caption, settings, differing) {
     {title: "Layer ms", value: ({layerMs}) => layerMs?.value ?? null, text: ({layerMs}) => formatValue(layerMs?.value)},
     speedupColumn(settings),
     cpuRatioColumn,
-    {title: "By tiles (modelled)", value: ({modelled}) => modelled ?? null, text: ({modelled}) => formatRatio(modelled)},
+    modelledColumn(settings),
     wayColumn("forward"),
     wayColumn("backward"),
     ...PASS_COLUMNS.map(stageColumn),
