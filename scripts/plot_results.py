@@ -52,6 +52,10 @@ def metric_words(metric):
     return METRIC_WORDS.get(metric, metric.replace("_", " "))
 
 
+def tile_words(tile):
+    return "tiles by load" if tile is None else f"tile {tile}"
+
+
 def distinct(values):
     return list(dict.fromkeys(values))
 
@@ -63,8 +67,9 @@ def how_of(kind, timed):
 REDUCTION_STEP = 64  # rows that a weight gradient adds up at once: kReductionStep of src/model/tile_cost.hpp
 BACKWARD_GEMMS = ("dgrad_down", "wgrad_down", "dgrad_up", "wgrad_up")
 
-STAGES = {"forward_ms": "forward", "gather_ms": "gather", "up_ms": "up-projection", "activation_ms": "SwiGLU", "down_ms": "down-projection", "combine_ms": "combine",
-          "backward_ms": "backward", "gather_dy_ms": "gather of dY", "dgrad_down_ms": "data gradient, down", "swiglu_gradient_ms": "SwiGLU gradient",
+SUMS = {"forward_ms": "forward", "backward_ms": "backward"}  # of a training pass, over the stages of either way
+STAGES = {"gather_ms": "gather", "up_ms": "up-projection", "activation_ms": "SwiGLU", "down_ms": "down-projection", "combine_ms": "combine",
+          "gather_dy_ms": "gather of dY", "dgrad_down_ms": "data gradient, down", "swiglu_gradient_ms": "SwiGLU gradient",
           "wgrad_down_ms": "weight gradient, down", "dgrad_up_ms": "data gradient, up", "combine_dx_ms": "combine of dX",
           "gather_again_ms": "gather again", "wgrad_up_ms": "weight gradient, up"}
 
@@ -75,8 +80,7 @@ class Setting:
     def __init__(self, record, experiment):
         self.record, self.experiment = record, experiment
         self.label, self.tile = record["label"], record.get("tile")
-        tile_words = "tiles by load" if self.tile is None else f"tile {self.tile}"
-        self.title = f"{self.label}, {tile_words}" if len(experiment.tiles) > 1 else self.label
+        self.title = f"{self.label}, {tile_words(self.tile)}" if len(experiment.tiles) > 1 else self.label
         self.how = self.layer_ms = self.speedup = self.modelled = None  # an interval is (value, low, high)
         timing = record.get("timing")
         if timing:
@@ -97,10 +101,10 @@ class Setting:
     def trains(self):
         return (self.record.get("timing") or {}).get("pass") == "training"
 
-    def parts(self):
-        """{stage in words: (ms, low, high)} of the stages that ran; of a training pass with the sums of either way."""
+    def parts(self, names=STAGES):
+        """{part in words: (ms, low, high)} of those that ran."""
         found = {}
-        for key, words in STAGES.items():
+        for key, words in names.items():
             series = (self.record.get("timing") or {}).get(key) or {}
             value, *span = [series.get(name) for name in (("value", "low", "high") if "value" in series else ("median", "lower_quartile", "upper_quartile"))]
             if is_number(value):
@@ -203,13 +207,13 @@ class Experiment:
         if timing:
             device = self.environment.get("device") or ""
             shape = timing.get("shape") or {}
-            size = f"{shape.get('hidden')} × {shape.get('intermediate')}"
+            size = f"{shape['hidden']} × {shape['intermediate']}" if "hidden" in shape and "intermediate" in shape else "of unknown shape"
             if timing.get("kind") == "modelled":
                 words.append(f"layer {size}, {self.how_words('modelled')}")
             elif timing.get("cpu_reduced"):
                 words.append(f"CPU, reduced shape {size}")
             else:
-                words.append(f"layer {size}, {self.environment.get('cpu') if device == 'cpu' else device}")
+                words.append(", ".join(filter(None, (f"layer {size}", self.environment.get("cpu") if device == "cpu" else device))))
         return "; ".join(words)
 
 

@@ -59,6 +59,14 @@ def clashes(figure, texts=None):
     return found
 
 
+def without_shape(result):
+    bare = copy.deepcopy(result)
+    for experiment in bare["experiments"]:
+        for record in experiment["strategies"]:
+            (record.get("timing") or {}).pop("shape", None)
+    return bare
+
+
 class Plot(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -222,6 +230,38 @@ class Plot(unittest.TestCase):
         data["strategies"] += [{**record, "layer": 1} for record in copy.deepcopy(data["strategies"])]
         self.assertEqual([setting.modelled for setting in read_experiments([("layered", layered)])[0].settings], expected)
 
+    def test_titles_have_no_empty_slots(self):
+        results = {name: self.results[name] for name in ("modelled", "reduced", "gpu", "trained", "bare")}
+        for name, result in {**results, "trained without a shape": without_shape(self.results["trained"])}.items():
+            [experiment] = read_experiments([(name, result)])
+            for kind, draw in FIGURES.items():
+                try:
+                    figure = draw(experiment, experiment.layers[0])
+                except NothingToDraw:
+                    continue
+                for line in figure._suptitle.get_text().split("\n"):
+                    with self.subTest(f"{name} {kind}: {line}"):
+                        self.assertNotRegex(line, r"[,;:]\s*[,;:]|[,;] *$|None|  |\(\)")
+                plt.close(figure)
+
+    def test_parts_have_a_panel_for_each_tile_and_sums_apart(self):
+        [experiment] = read_experiments([("trained", self.results["trained"])])
+        figure = FIGURES["parts"](experiment, 0)
+        panels = [axes for axes in figure.axes if axes.get_visible()]
+        self.assertEqual([axes.get_title(loc="left") for axes in panels], ["tile 8", "tile 64", "", ""])
+        names = [[label.get_text() for label in axes.get_yticklabels()] for axes in panels]
+        self.assertEqual(names[0], ["forward", "backward"])
+        self.assertEqual(names[2][0], "gather")
+        self.assertEqual(len(names[2]), 13)
+        self.assertFalse(set(names[0]) & set(names[2]))
+        self.assertEqual(names[1] + names[3], [""] * 15)
+        strategies = len(self.results["trained"]["experiments"][0]["strategies"]) // 2
+        for axes, own in zip(panels, names):
+            self.assertEqual(sum(type(mark).__name__ == "PathCollection" for mark in axes.collections), strategies * len(own))
+        for above, beside in ((0, 1), (2, 3)):  # alike, to be compared
+            self.assertEqual(panels[above].get_xlim(), panels[beside].get_xlim())
+        plt.close(figure)
+
     def test_what_is_below_one_tile_takes_a_quarter_of_the_load_axis(self):
         uneven = copy.deepcopy(self.results["wide"])
         for record in uneven["experiments"][0]["strategies"]:
@@ -314,6 +354,12 @@ class Plot(unittest.TestCase):
         for name in ("h.png", "h.pdf"):  # as tatr-sim report answers
             self.assert_fails(plot("--kind", "load", "--out", self.path / "new" / name, text=good), 3, name, "no such folder", f"mkdir -p {self.path / 'new'}")
         self.assertFalse((self.path / "new").exists())
+        for name, what in (("a.html", "an HTML page; "), ("a.HTM", "an HTML page; "), ("a.json", "a JSON file; "), ("a.jpg", "a picture of a kind that is not drawn; ")):
+            self.assert_fails(plot("--kind", "load", "--out", self.path / name, text=good), 2, f"--out: {self.path / name} is the name of {what}", "a folder", "a.png")
+            self.assertFalse((self.path / name).exists())
+        (self.path / "a.html").mkdir()  # a folder that is there is one
+        self.assertEqual(plot("--kind", "load", "--out", self.path / "a.html", text=good).returncode, 0)
+        self.assertEqual(plot("--kind", "load", "--out", self.path / "run-1.5", text=good).returncode, 0)
         self.assert_fails(plot("--out", self.path / "all.png", text=good), 2, "all.png", "pictures")
         self.assert_fails(plot("--kind", "load", "--out", "/proc/none/x.png", text=good), 3, "/proc/none")
 
