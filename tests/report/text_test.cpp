@@ -202,6 +202,24 @@ TEST_CASE("a training pass shows both ways, what rows alone would gain, and what
   CHECK(contains(on_cpu, "--show passes"));
 }
 
+TEST_CASE("where nothing is rounded up there is no rate of whole tiles", "[report][text]") {
+  ExperimentRecord record = trained_experiment();
+  CHECK(contains(report(record), "450 (460)"));
+  CHECK(contains(report(record), "rows, and of those"));
+  for (StrategyRecord& strategy : record.strategies) strategy.timing->granule_rows = 1;
+  for (const bool by_gemm : {false, true}) {  // early results know no granules of each GEMM
+    for (StrategyRecord& strategy : record.strategies) {
+      if (by_gemm) strategy.timing->granules.fill(1);
+    }
+    const std::string text = report(record);
+    CHECK_FALSE(contains(text, "460"));
+    CHECK_FALSE(contains(text, "(500)"));
+    CHECK(contains(text, "1.56×      450\n"));
+    CHECK_FALSE(contains(text, "of those"));
+    CHECK(contains(text, "TFLOP/s: of useful rows; 6"));
+  }
+}
+
 TEST_CASE("gains by rows of training passes and of tiles do not share a head", "[report][text]") {
   RunRecord run = run_of(trained_experiment());
   run.experiments.push_back(run.experiments.front());
