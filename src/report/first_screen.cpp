@@ -194,9 +194,9 @@ std::vector<const NetworkRecord*> chosen_rows(const TextContext& context, const 
   return rows;
 }
 
-std::string strategies_table(const TextContext& context, const Worth& worth, std::size_t most) {
+std::string strategies_table(const TextContext& context, const Worth& worth,
+                             const std::vector<const NetworkRecord*>& chosen) {
   const std::vector<OverviewColumn> columns = overview_columns(context, worth.kind);
-  const std::vector<const NetworkRecord*> chosen = chosen_rows(context, worth, most);
   std::vector<std::string> heads = {"Strategy"};
   for (const OverviewColumn& column : columns) heads.push_back(column.head);
   std::vector<std::vector<std::string>> rows;
@@ -207,6 +207,23 @@ std::string strategies_table(const TextContext& context, const Worth& worth, std
   const std::size_t left = context.networks.size() - chosen.size();
   return one_block(heads, std::move(rows)) +
          (left > 0 ? more_line(fmt::format("  ... {} more, slower", left), context.options, "--show counts") : "");
+}
+
+std::string named(const TextContext& context, const NetworkRecord& network) {
+  const std::string tile =
+      network.own_tiles || tiles_of(context).size() < 2 ? "" : fmt::format(" at tile {}", network.tile);
+  return "`" + shorten(network.label, 32) + "`" + tile;
+}
+
+/// Of a training pass the estimate for a model that is trained with the strategy, as far as there is one.
+const PerplexityEstimate* trained_estimate(const TextContext& context, const NetworkRecord& network) {
+  const bool suits = trains(context.experiment) && network.kind != StrategyKind::kNone && network.quality.trained;
+  return suits ? &*network.quality.trained : nullptr;
+}
+
+bool any_trained_estimate(const TextContext& context) {
+  return std::any_of(context.networks.begin(), context.networks.end(),
+                     [&](const NetworkRecord& network) { return trained_estimate(context, network) != nullptr; });
 }
 
 /// Of a tile ratio, whose column is too narrow to say it: over what.
@@ -234,11 +251,34 @@ std::string estimate_line(const TextContext& context) {
   }
   if (!any_estimate(context)) {
     const bool other = why.starts_with("not calibrated");
-    return why.empty()
-               ? why
-               : wrap("Perplexity is not estimated: " + why + (other ? " (--calibration takes your own)." : "."), 2);
+    return why.empty() ? why
+                       : wrap(std::string("Perplexity ") +
+                                  (any_trained_estimate(context)
+                                       ? "of a model trained with plain top-k, rounded at evaluation, "
+                                       : "") +
+                                  "is not estimated: " + why + (other ? " (--calibration takes your own)." : "."),
+                              2);
   }
   return beyond.empty() ? beyond : wrap("*: beyond what the estimate is calibrated on: " + beyond + ".", 2);
+}
+
+/// What suits a training pass: of models that were trained with the strategy. Of the rows that the table shows.
+std::string trained_line(const TextContext& context, const std::vector<const NetworkRecord*>& shown) {
+  if (!any_trained_estimate(context)) return {};
+  std::vector<std::string> changes;
+  std::string source;
+  for (const NetworkRecord* network : shown) {
+    const PerplexityEstimate* estimate = trained_estimate(context, *network);
+    if (estimate == nullptr) continue;
+    changes.push_back(named(context, *network) + " " + change_words(*estimate));
+    source = estimate->calibration;
+  }
+  if (changes.empty()) return wrap("Perplexity, trained with the strategy: --show quality.", 2);
+  return wrap(
+      fmt::format("{}Trained with the strategy, evaluated without it ({}): {}.",
+                  any_estimate(context) ? "Perplexity [90%]: trained with plain top-k, rounded at evaluation. " : "",
+                  source, fmt::join(changes, "; ")),
+      2);
 }
 
 /// What the gain of a training pass is of, and what it cannot be.
@@ -249,12 +289,6 @@ std::string passes_line(const TextContext& context, GainKind kind) {
                                  "step, not of a tile. --show passes has both ways.",
                                  kReductionStep),
               2);
-}
-
-std::string named(const TextContext& context, const NetworkRecord& network) {
-  const std::string tile =
-      network.own_tiles || tiles_of(context).size() < 2 ? "" : fmt::format(" at tile {}", network.tile);
-  return "`" + shorten(network.label, 32) + "`" + tile;
 }
 
 /// "`none` at tile 64, its fastest"; of one tile "`none`".
@@ -285,9 +319,15 @@ std::string gain_phrase(const TextContext& context, const NetworkRecord& network
 
 /// "`quarter`: 1.20× [1.18, 1.22] (modelled) for -0.02% [-0.09%, +0.05%] of perplexity"
 std::string sentence(const TextContext& context, const NetworkRecord& network, const Worth& worth) {
-  const std::string cost = worth.estimates == Estimates::kNone
-                               ? format_percent(mean_of(network, "dropped_share")) + " of assignments dropped"
-                               : change_words(*network.quality.post_hoc) + " of perplexity";
+  const bool training = trains(context.experiment);
+  std::string cost =
+      worth.estimates == Estimates::kNone
+          ? format_percent(mean_of(network, "dropped_share")) + " of assignments dropped"
+          : change_words(*network.quality.post_hoc) + " of perplexity" + (training ? ", rounded at evaluation" : "");
+  if (const PerplexityEstimate* trained = trained_estimate(context, network)) {
+    cost += fmt::format(" (trained with it {}{})", change_words(*trained),
+                        worth.estimates == Estimates::kNone ? " of perplexity" : "");
+  }
   return fmt::format("{}: {} for {}", named(context, network), gain_phrase(context, network, worth), cost);
 }
 
@@ -309,7 +349,11 @@ std::string verdict_words(const TextContext& context, const Worth& worth) {
   } else {
     text = sentence(context, *worth.fastest, worth) + ", the fastest.";
     if (worth.gentlest != worth.fastest) text += " Dropping least: " + sentence(context, *worth.gentlest, worth) + ".";
-    text += " What that costs in perplexity is not estimated.";
+    if (trained_estimate(context, *worth.fastest) == nullptr) {
+      const bool other = worth.gentlest != worth.fastest && trained_estimate(context, *worth.gentlest) != nullptr;
+      text += fmt::format(" What {} costs in perplexity is not estimated.",
+                          other ? named(context, *worth.fastest) : "that");
+    }
   }
   return text + (worth.estimates == Estimates::kBeyond ? " The estimate's calibration does not cover it (*)." : "");
 }
@@ -400,13 +444,16 @@ std::string overview(const TextContext& context, std::size_t lines) {
   std::string head = (context.options.colour ? "\x1b[1m" + title + "\x1b[0m" : title) + "\n" + shape_line(context);
   if (experiment.error) return head + wrap("Not finished: " + *experiment.error, 0, 2);
   head += times_line(context, worth.kind) + "\n";
-  const std::string notes =
-      ratio_line(context, worth.kind) + estimate_line(context) + reach_line(context) + passes_line(context, worth.kind);
   const std::string end = "\n" + verdict_section(context) + warning_lines(context);
-  const std::string left = more_line("  ... 999 more, slower", context.options, "--show counts");
-  const std::size_t others = lines_in(head + notes + end + left) + 2;  // the table's head, and what it leaves out
-  const std::size_t most = std::max(lines > others ? lines - others : 0, kFewestRows);
-  return head + strategies_table(context, worth, most) + notes + end;
+  const auto screen_of = [&](std::size_t most) {
+    const std::vector<const NetworkRecord*> rows = chosen_rows(context, worth, most);
+    return head + strategies_table(context, worth, rows) + ratio_line(context, worth.kind) + estimate_line(context) +
+           reach_line(context) + trained_line(context, rows) + passes_line(context, worth.kind) + end;
+  };
+  std::size_t most = std::max(std::min(context.networks.size(), lines), kFewestRows);
+  std::string screen = screen_of(most);
+  while (lines_in(screen) > lines && most > kFewestRows) screen = screen_of(--most);
+  return screen;
 }
 
 }  // namespace tatr

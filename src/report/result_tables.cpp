@@ -315,6 +315,11 @@ struct Work {
 
 using WorkByTile = std::map<json, Work>;
 
+bool has_training_pass(const json& experiment) {
+  static const json::json_pointer pass("/config/layer/pass");
+  return value_at(experiment, pass) == "training";
+}
+
 /// Rows of a training pass, over all layers; null where the result lacks what they are counted from.
 std::optional<Work> trained_rows(const json& experiment, const json& network) {
   Work work;
@@ -333,9 +338,8 @@ std::optional<Work> trained_rows(const json& experiment, const json& network) {
 
 /// Of a setting with a tile; null where it is not known.
 std::optional<Work> work_of(const json& experiment, const json& network) {
-  static const json::json_pointer pass("/config/layer/pass");
   if (network["tile"].is_null()) return std::nullopt;
-  if (value_at(experiment, pass) == "training") return trained_rows(experiment, network);
+  if (has_training_pass(experiment)) return trained_rows(experiment, network);
   const json tiles = mean_or_own(network, "tiles");
   return tiles.is_number() ? std::optional(Work{tiles.get<double>(), 0}) : std::nullopt;
 }
@@ -415,7 +419,7 @@ static const std::vector<std::string>& main_heads() {
                                                   "GEMM ms",
                                                   "Layer ms",
                                                   "Speed-up [95%; modelled: 90%]",
-                                                  "Tile ratio",
+                                                  "Tile ratio [training: by rows]",
                                                   "CPU time ratio [95%]",
                                                   "Device"};
   return kHeads;
@@ -431,11 +435,25 @@ static bool any_estimate(const json& experiment) {
 }
 
 /// An asterisk where no measurement of the calibration had such a setting, as on the first screen and the page.
-static std::string change_cell(const json& network) {
+static std::string post_hoc_words(const json& network) {
   const json estimate = network.value("estimated_perplexity_change", json());
-  if (!estimate.is_object() || !estimate["value"].is_number()) return kAbsent;
+  if (!estimate.is_object() || !estimate["value"].is_number()) return {};
   const bool beyond = network["name"] != "none" && !network.value("estimate_beyond", json::array()).empty();
   return format_change(estimate["value"].get<double>()) + (beyond ? "*" : "");
+}
+
+/// Of a training pass what suits it, too: of models trained with the strategy.
+static std::string trained_words(const json& experiment, const json& network) {
+  const json estimate = network.value("estimated_perplexity_change_trained", json());
+  if (!has_training_pass(experiment) || network["name"] == "none" || !estimate.is_object()) return {};
+  return estimate["value"].is_number() ? "trained " + format_change(estimate["value"].get<double>()) : std::string();
+}
+
+/// `estimated`: what any_estimate says of the experiment.
+static std::string change_cell(const json& experiment, const json& network, bool estimated) {
+  const std::string post_hoc = estimated ? post_hoc_words(network) : "", trained = trained_words(experiment, network);
+  if (trained.empty()) return post_hoc.empty() ? std::string(kAbsent) : post_hoc;
+  return post_hoc.empty() ? trained : fmt::format("{} ({})", post_hoc, trained);
 }
 
 /// In the order of main_heads; `estimated`: what any_estimate says of the experiment.
@@ -449,7 +467,7 @@ static std::vector<std::string> main_row(const json& result, const json& experim
           share_cell(mean_or_own(network, "tile_utilisation")),
           share_cell(mean_or_own(network, "dropped_share")),
           number_cell(mean_or_own(network, "dropped_gate_mass")),
-          estimated ? change_cell(network) : kAbsent,
+          change_cell(experiment, network, estimated),
           number_cell(network["gemm_ms"]),
           number_cell(network["layer_ms"]),
           on_cpu ? kAbsent : ratio_cell(network, strategy),

@@ -248,7 +248,7 @@ class Plot(unittest.TestCase):
         [experiment] = read_experiments([("trained", self.results["trained"])])
         figure = FIGURES["parts"](experiment, 0)
         panels = [axes for axes in figure.axes if axes.get_visible()]
-        self.assertEqual([axes.get_title(loc="left") for axes in panels], ["tile 8", "tile 64", "", ""])
+        self.assertEqual([axes.get_title(loc="left") for axes in panels], ["tile 16", "tile 64", "", ""])
         names = [[label.get_text() for label in axes.get_yticklabels()] for axes in panels]
         self.assertEqual(names[0], ["forward", "backward"])
         self.assertEqual(names[2][0], "gather")

@@ -133,6 +133,11 @@ class Report(unittest.TestCase):
             place = self.texts(f"{table} th").index("By rows (modelled)") + 1
             self.assertEqual(self.texts(f"{table} tbody td:nth-child({place})"), expected)
         self.assertNotIn("By tiles (modelled)", self.texts("th"))
+        self.assertTrue(any(record["estimated_perplexity_change_trained"]["value"] for record in records if record["estimated_perplexity_change_trained"]))
+        place = self.texts("#answer th").index("Perplexity, trained with it (published)") + 1
+        told = self.texts(f"#answer tbody td:nth-child({place})")
+        self.assertEqual([text != "–" for text in told], [bool(record["estimated_perplexity_change_trained"]) and record["name"] != "none" for record in records])
+        self.assertIn("of a model trained with plain top-k, rounded at evaluation, is not estimated", " ".join(self.texts("#answer .about")))
         self.assertIn("by rows of forward and backward (modelled)", self.texts(".lead")[0])
         tips = self.browser.evaluate("[...document.querySelectorAll('[data-tip]')].map((node) => node.getAttribute('data-tip'))")
         self.assertTrue(any("by rows alone" in tip for tip in tips))

@@ -64,7 +64,7 @@ class Maker:
         bare = {"schema_version": "1.0", "experiments": [{"name": "bare", "strategies": [{"name": "down", "label": "down"}]}]}
         return {
             "timed": timed, "modelled": self.run({**TINY, "name": "no GPU", "tile": [64, 128]}, device="model:a100"), "gpu": gpu, "reduced": reduced, "failed": failed, "bare": bare,
-            "trained": self.run({**TINY, "name": "training pass", "tile": [8, 64], "layer": {**TINY["layer"], "pass": "training"}}),
+            "trained": self.run({**TINY, "name": "training pass", "tile": [16, 64], "layer": {**TINY["layer"], "pass": "training"}}),
             "layers": self.run({**TINY, **deep, "layer": None, "name": "sixty layers"}),
             "wide": self.run({**TINY, "layer": None, "name": "512 experts", "tile": 8, "router": {**TINY["router"], "tokens": 4096, "experts": 512}}),
             "lone": self.run({**TINY, "layer": None, "name": "one strategy", "strategies": ["down"]}),

@@ -124,7 +124,7 @@ class Training(ProgramTest):
         self.assertNotIn("ile ratio", result.stdout)
 
         passes = run("show", path, "--show", "passes").stdout.split("Stage, ms")[0]
-        told = [line.split()[-3] for line in passes.splitlines() if "×" in line]
+        told = [line.split()[-2] for line in passes.splitlines() if "×" in line]
         self.assertEqual(told[2::3], [both for *_, both in expected.values()])
 
         for table in (run("show", path, "--format", "table").stdout, run("merge", path, "--markdown", "-").stdout):
