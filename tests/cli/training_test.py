@@ -97,6 +97,11 @@ class Training(ProgramTest):
         self.assertEqual(result.returncode, 0, result.stderr)
         experiment = json.loads(result.stdout)["experiments"][0]
         self.assertEqual(experiment["strategies"][0]["timing"]["kind"], "measured")
+        self.assertEqual([warning for warning in experiment["warnings"] if "modelled" in warning], [])
+        asked = run("run", self.config(LAYER, model="a100"), "--json", "-", "--quiet")
+        if json.loads(asked.stdout)["environment"]["device"] == "cpu":
+            told = [warning for warning in json.loads(asked.stdout)["experiments"][0]["warnings"] if "modelled" in warning]
+            self.assertEqual(told, ["no GPU is modelled: training passes are measured, not modelled, here on this CPU"])
 
 
     def expected_ratios(self, experiment):
