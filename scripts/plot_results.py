@@ -281,6 +281,8 @@ def settings_of(experiment):
             found[path] = ", ".join(map(str, value)) if isinstance(value, list) else value
     config = experiment.data.get("config") or {}
     walk("", {key: value for key, value in config.items() if key not in ("name", "description", "documented", "strategies", "$schema")})
+    if experiment.environment.get("device") == "cpu" and "layer/grad_dtype" in found:
+        found["layer/grad_dtype"] = "fp32"  # whatever is asked for
     found["device"] = (experiment.data.get("model") or {}).get("device") or experiment.environment.get("device")
     return found
 

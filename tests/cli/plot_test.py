@@ -25,7 +25,7 @@ sys.path.insert(0, str(SOURCE / "scripts"))
 from plot import free_name  # noqa: E402
 from plot_figures import FIGURES, KINDS, NothingToDraw, draw_speedup, plt  # noqa: E402
 from plot_colours import STYLES
-from plot_results import quality_of, read_experiments  # noqa: E402
+from plot_results import quality_of, read_experiments, settings_of  # noqa: E402
 from plot_style import colour_of, give_styles  # noqa: E402
 
 
@@ -261,6 +261,12 @@ class Plot(unittest.TestCase):
         for above, beside in ((0, 1), (2, 3)):  # alike, to be compared
             self.assertEqual(panels[above].get_xlim(), panels[beside].get_xlim())
         plt.close(figure)
+
+    def test_gradients_are_named_as_they_were_computed(self):
+        for device, told in (("cpu", "fp32"), ("NVIDIA Test GPU", "bf16")):
+            trained = copy.deepcopy(self.results["trained"])
+            trained["environment"]["device"] = device
+            self.assertEqual(settings_of(read_experiments([("trained", trained)])[0])["layer/grad_dtype"], told)
 
     def test_what_is_below_one_tile_takes_a_quarter_of_the_load_axis(self):
         uneven = copy.deepcopy(self.results["wide"])

@@ -143,6 +143,21 @@ class Report(unittest.TestCase):
         self.assertTrue(any("by rows alone" in tip for tip in tips))
         self.assertFalse(any("by tiles alone" in tip for tip in tips))
 
+    def test_gradients_are_named_as_they_were_computed(self):
+        for device, told in (("cpu", "fp32"), ("NVIDIA Test GPU", "bf16")):
+            trained, forward = (copy.deepcopy(self.results["trained"]) for _ in range(2))
+            for key in ("pass", "grad_dtype"):
+                del forward["experiments"][0]["config"]["layer"][key]
+            for name, result in (("trained pass", trained), ("forward pass", forward)):
+                result["environment"]["device"] = device
+                (self.path / f"{name}.json").write_text(json.dumps(result))
+            page = self.path / "page.html"
+            completed = run("report", self.path / "trained pass.json", self.path / "forward pass.json", "--html", page)
+            self.assertEqual(completed.returncode, 0, completed.stderr)
+            self.browser.open(page)
+            place = self.texts("#answer th").index("Grad dtype") + 1
+            self.assertEqual(set(self.texts(f"#answer tbody td:nth-child({place})")), {told, "–"})
+
     def test_the_headline_is_by_layer_time_and_over_the_fastest_none(self):
         self.browser.open(self.page("modelled"))
         network = self.results["modelled"]["experiments"][0]["network"]

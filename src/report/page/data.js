@@ -168,6 +168,7 @@ function settingsOf({data, environment, source}) {
   };
   const {name, description, documented, strategies, $schema, ...config} = data.config ?? {};
   walk("", config);
+  if (environment.device === "cpu" && found.has("layer/grad_dtype")) found.set("layer/grad_dtype", "fp32");  // whatever is asked for
   found.set("device", data.model?.device ?? (environment.device === "cpu" ? environment.cpu : environment.device) ?? null);
   found.set("file", source);
   return found;
