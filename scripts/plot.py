@@ -105,6 +105,22 @@ def check_folder(path):
         fail(3, f"{path}: no such folder; mkdir -p {shlex.quote(str(path.parent))} makes it")
 
 
+# Endings that no folder is meant by; tatr-sim knows the same (apps/tatr-sim/output_names.cpp).
+OTHER_FILES = {"an HTML page": (".html", ".htm", ".xhtml"), "a JSON file": (".json", ".jsonl", ".ndjson"), "a CSV table": (".csv",),
+               "a Markdown table": (".md", ".markdown"), "a text": (".txt", ".log"), "a file in YAML or TOML": (".yaml", ".yml", ".toml"),
+               "an array": (".npy", ".npz", ".safetensors", ".parquet", ".pt"),
+               "a picture of a kind that is not drawn": (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".eps", ".ps", ".svgz")}
+
+
+def check_name(path):
+    """Refuses a name that a folder would have though it is a file's. Other endings, and none, are free."""
+    what = next((what for what, endings in OTHER_FILES.items() if path.suffix.lower() in endings), None)
+    if what is None or path.is_dir():
+        return
+    page = "; tatr-sim report makes a page" if what == "an HTML page" else ""
+    fail(2, f"--out: {path} is the name of {what}; expected a folder, or a file such as {path.with_suffix('.png')}, .svg or .pdf{page}")
+
+
 def make_folder(path):
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -169,6 +185,7 @@ def main(argv):
         fail(2, f"--layer {arguments.layer}: no such layer; the results hold {', '.join(map(str, layers)) or 'none'}")
     asked = list(pictures(experiments, arguments.kind, arguments.layer))
     out = pathlib.Path(arguments.out)
+    check_name(out)
     give_styles(experiments)
     to_file = out.suffix.lower() in (".png", ".svg") and not out.is_dir()
     if to_file and len(asked) != 1:

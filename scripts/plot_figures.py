@@ -4,7 +4,7 @@ import math
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from plot_results import STAGES, base_name, differences, distinct, format_percent, format_value, is_number, metric_words, plural, quality_of
+from plot_results import STAGES, SUMS, base_name, differences, distinct, format_percent, format_value, is_number, metric_words, plural, quality_of, tile_words
 from plot_style import (GREY, colour_of, draw_point, how_style, label_points, legend_of, plt, short,
                         symlog_threshold, titled)
 
@@ -23,7 +23,8 @@ def hows_words(settings, before="; "):
 
 def models_of(settings):
     """What a legend says of modelled marks: the GPUs that times are of, with what casts doubt on them, or what stands in for times."""
-    return distinct(s.experiment.how_words(s.how) for s in settings if s.how == "modelled") or ["by the number of tiles alone (modelled)"]
+    alone = {True: "by rows of whole tiles and steps alone (modelled)", False: "by the number of tiles alone (modelled)"}
+    return distinct(s.experiment.how_words(s.how) for s in settings if s.how == "modelled") or distinct(alone[s.experiment.trains()] for s in settings)
 
 
 # --- load per expert ---
@@ -144,28 +145,66 @@ def draw_timing(experiment, layer):
     return figure
 
 
+def parts_axis(axes, values, logarithmic):
+    """Alike for all panels that show `values`. Logarithmic, a small stage's differences are seen as well as a large one's."""
+    low, high = min(values), max(values)
+    if not logarithmic or low <= 0:
+        axes.set_xlim(0, 1.05 * high or 1)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
+        return
+    low, high = low / 1.15, high * 1.15
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    steps = [1, 1.5, 2, 3, 5, 7] if high < 8 * low else [1, 2, 5] if high < 200 * low else [1]
+    ticks = [step * 10.0 ** power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high))) for step in steps]
+    axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axes.xaxis.set_minor_locator(FixedLocator([]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
+
+
+def draw_part_marks(axes, settings, parts_of, names):
+    """A row for each name, in it a mark for each setting."""
+    step = 0.8 / len(settings)
+    for place, setting in enumerate(settings):
+        for name, (value, low, high) in parts_of(setting).items():
+            draw_point(axes, value, names.index(name) - 0.4 + step * (place + 0.5), setting.label, setting.how, x_span=(low, high))
+    for row in range(1, len(names)):
+        axes.axhline(row - 0.5, color="0.87", linewidth=0.6)
+
+
 def draw_parts(experiment, layer):
-    """A row for each stage, in the order of the layer; a mark for each strategy."""
+    """A row for each stage, in the order of the layer, in it a mark for each strategy; a panel for each tile. The sums of either way
+    of a training pass stand apart: beside them stages could not be read."""
     settings = [s for s in experiment.of_layer(layer) if s.parts()]
     if not settings:
         raise NothingToDraw("no times of stages: no layer, or it was not run")
-    ran = distinct(stage for s in settings for stage in s.parts())
-    stages = [stage for stage in STAGES.values() if stage in ran]
+    kinds = [(names, parts_of) for names, parts_of in ((SUMS, lambda s: s.parts(SUMS)), (STAGES, lambda s: s.parts())) if any(map(parts_of, settings))]
+    kinds = [([name for name in names.values() if any(name in parts_of(s) for s in settings)], parts_of) for names, parts_of in kinds]
+    tiles = sorted(distinct(s.tile for s in settings), key=lambda tile: tile is None)
+    columns = min(len(tiles), 3)
+    blocks, most = math.ceil(len(tiles) / columns), max(sum(s.tile == tile for s in settings) for tile in tiles)
+    heights = [len(names) for names, _ in kinds]
     which = f" (layer {layer})" if len(experiment.layers) > 1 else ""
     what = "stages of the training pass" if any(s.trains() for s in settings) else "stages of the layer"
-    figure, [[axes]] = titled(experiment, (6.4, (0.2 + 0.07 * len(settings)) * len(stages) + 1.6), f"{what}{which}, {hows_words(settings)}")
-    step = 0.8 / len(settings)
-    for place, setting in enumerate(settings):
-        for stage, (value, low, high) in setting.parts().items():
-            row = stages.index(stage) - 0.4 + step * (place + 0.5)
-            draw_point(axes, value, row, setting.label, setting.how, x_span=(low, high))
-    for row in range(1, len(stages)):
-        axes.axhline(row - 0.5, color="0.87", linewidth=0.6)
-    axes.grid(axis="y", visible=False)
-    name_rows(axes, stages)
-    axes.set_xlim(0, None)
+    size = (max(6.4, 1.6 + 2.8 * columns), blocks * ((0.2 + 0.07 * most) * sum(heights) + 0.6 * len(kinds)) + 1.1)
+    figure, grid = titled(experiment, size, f"{what}{which}{hows_words(settings, ', ')}", blocks * len(kinds), columns,
+                          gridspec_kw={"height_ratios": heights * blocks})
     modelled = any(s.how == "modelled" for s in settings)
-    axes.set_xlabel("ms (modelled, 90% of the model's cases)" if modelled else "ms (median, quartiles)")
+    for kind, (names, parts_of) in enumerate(kinds):
+        values = [value for s in settings for part in parts_of(s).values() for value in part if is_number(value)]
+        for place in range(blocks * columns):
+            axes = grid[place // columns * len(kinds) + kind][place % columns]
+            if place >= len(tiles):
+                axes.set_visible(False)
+                continue
+            draw_part_marks(axes, [s for s in settings if s.tile == tiles[place]], parts_of, names)
+            name_rows(axes, names if place % columns == 0 else [""] * len(names))
+            parts_axis(axes, values, names[0] in STAGES.values())
+            if kind == 0 and len(experiment.tiles) > 1:
+                axes.set_title(tile_words(tiles[place]), loc="left", fontsize=8, fontweight="bold")
+            if kind == len(kinds) - 1:
+                axes.set_xlabel("ms" + (", logarithmic" if axes.get_xscale() == "log" else "") + (" (modelled, 90% of the model's cases)" if modelled else " (median, quartiles)"))
     legend_of(figure, distinct(s.label for s in settings), distinct(s.how for s in settings), models_of(settings))
     return figure
 
@@ -306,12 +345,11 @@ def draw_tiles(experiment, _):
         raise NothingToDraw("all strategies have one tile; utilisation and speedup show them side by side")
     labels = distinct(s.label for s in settings)
     points = speedup_points(settings, lambda s: s.tile)
-    words = lambda tile: "tiles by load" if tile is None else f"tile {tile}"
     which = f", {len(experiment.layers)} layers" if experiment.is_network else ""
     figure, grid = titled(experiment, (7.2, 4.6 if points else 2.8), f"tile sizes{which}", 2 if points else 1)
     shares = [(s.label, s.tile, (s.record["tile_utilisation"], None, None), "measured") for s in settings
               if is_number(s.record.get("tile_utilisation"))]
-    draw_categories(grid[0][0], tiles, labels, shares, words)
+    draw_categories(grid[0][0], tiles, labels, shares, tile_words)
     least = min((share for *_, (share, _, _), _ in shares), default=0)
     grid[0][0].set_ylim(least - 0.06 * (1 - least or 1), 1 + 0.06 * (1 - least or 1))
     grid[0][0].yaxis.set_major_locator(FixedLocator([tick for tick in MaxNLocator(6, steps=ROUND).tick_values(least, 1) if tick <= 1.0001]
@@ -319,7 +357,7 @@ def draw_tiles(experiment, _):
     grid[0][0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
     grid[0][0].set_ylabel("utilisation (counted)")
     if points:
-        draw_categories(grid[1][0], tiles, labels, points, words)
+        draw_categories(grid[1][0], tiles, labels, points, tile_words)
         ratio_axis(grid[1][0])
         grid[1][0].set_ylabel("speed-up over none\nat the same tile")
     legend_of(figure, labels, distinct(how for *_, how in points), models_of(settings))
@@ -330,8 +368,7 @@ def panel_titles(settings):
     """What sets a panel apart from the others, of a setting of each: settings that vary but the load, and the tile."""
     words_of = differences(distinct(s.experiment for s in settings))
     tiles = len(distinct(s.tile for s in settings)) > 1
-    tile_words = lambda s: "tiles by load" if s.tile is None else f"tile {s.tile}"
-    return lambda s: ", ".join(filter(None, [words_of(s.experiment), tile_words(s) if tiles else ""])) or f"{base_name(s.experiment)}, {tile_words(s)}"
+    return lambda s: ", ".join(filter(None, [words_of(s.experiment), tile_words(s.tile) if tiles else ""])) or f"{base_name(s.experiment)}, {tile_words(s.tile)}"
 
 
 def interval_words(settings):

@@ -52,6 +52,10 @@ def metric_words(metric):
     return METRIC_WORDS.get(metric, metric.replace("_", " "))
 
 
+def tile_words(tile):
+    return "tiles by load" if tile is None else f"tile {tile}"
+
+
 def distinct(values):
     return list(dict.fromkeys(values))
 
@@ -60,10 +64,12 @@ def how_of(kind, timed):
     return "modelled" if kind == "modelled" else "reduced" if timed.get("cpu_reduced") else "measured"
 
 
+REDUCTION_STEP = 64  # rows that a weight gradient adds up at once: kReductionStep of src/model/tile_cost.hpp
 BACKWARD_GEMMS = ("dgrad_down", "wgrad_down", "dgrad_up", "wgrad_up")
 
-STAGES = {"forward_ms": "forward", "gather_ms": "gather", "up_ms": "up-projection", "activation_ms": "SwiGLU", "down_ms": "down-projection", "combine_ms": "combine",
-          "backward_ms": "backward", "gather_dy_ms": "gather of dY", "dgrad_down_ms": "data gradient, down", "swiglu_gradient_ms": "SwiGLU gradient",
+SUMS = {"forward_ms": "forward", "backward_ms": "backward"}  # of a training pass, over the stages of either way
+STAGES = {"gather_ms": "gather", "up_ms": "up-projection", "activation_ms": "SwiGLU", "down_ms": "down-projection", "combine_ms": "combine",
+          "gather_dy_ms": "gather of dY", "dgrad_down_ms": "data gradient, down", "swiglu_gradient_ms": "SwiGLU gradient",
           "wgrad_down_ms": "weight gradient, down", "dgrad_up_ms": "data gradient, up", "combine_dx_ms": "combine of dX",
           "gather_again_ms": "gather again", "wgrad_up_ms": "weight gradient, up"}
 
@@ -74,8 +80,7 @@ class Setting:
     def __init__(self, record, experiment):
         self.record, self.experiment = record, experiment
         self.label, self.tile = record["label"], record.get("tile")
-        tile_words = "tiles by load" if self.tile is None else f"tile {self.tile}"
-        self.title = f"{self.label}, {tile_words}" if len(experiment.tiles) > 1 else self.label
+        self.title = f"{self.label}, {tile_words(self.tile)}" if len(experiment.tiles) > 1 else self.label
         self.how = self.layer_ms = self.speedup = self.modelled = None  # an interval is (value, low, high)
         timing = record.get("timing")
         if timing:
@@ -96,10 +101,10 @@ class Setting:
     def trains(self):
         return (self.record.get("timing") or {}).get("pass") == "training"
 
-    def parts(self):
-        """{stage in words: (ms, low, high)} of the stages that ran; of a training pass with the sums of either way."""
+    def parts(self, names=STAGES):
+        """{part in words: (ms, low, high)} of those that ran."""
         found = {}
-        for key, words in STAGES.items():
+        for key, words in names.items():
             series = (self.record.get("timing") or {}).get(key) or {}
             value, *span = [series.get(name) for name in (("value", "low", "high") if "value" in series else ("median", "lower_quartile", "upper_quartile"))]
             if is_number(value):
@@ -115,6 +120,20 @@ class Setting:
         if not all(map(is_number, useful)) or not record.get("tile_utilisation"):
             return None
         return round((useful[0] - useful[1] - useful[2]) / record["tile_utilisation"])
+
+    def work(self):
+        """What the time of the GEMMs follows, against others of this tile: tiles; of a training pass rows both ways, of whole tiles
+        and of whole steps of weight gradients, over all layers. None if it is not known."""
+        if self.tile is None:
+            return None
+        if not self.experiment.trains():
+            return self.record.get("tiles")
+        layers = [self.record] if not self.experiment.is_network else [
+            record for record in self.experiment.data["strategies"] if (record["label"], record.get("tile")) == (self.label, self.tile)]
+        if not all(is_number(record.get("tiles")) and record.get("counts_after") for record in layers):
+            return None
+        return sum(2 * record["tiles"] * self.tile + sum(-(-count // REDUCTION_STEP) * REDUCTION_STEP for count in record["counts_after"])
+                   for record in layers)
 
     def floor_ms(self):
         """The modelled floor of the pass's GEMMs, or None."""
@@ -139,7 +158,7 @@ class Experiment:
             if setting.record["name"] == "none":
                 plain.setdefault(setting.tile, setting)
         for setting in self.settings:
-            setting.modelled = self.speedup_by_tiles(setting, plain.get(setting.tile))
+            setting.modelled = self.speedup_by_work(setting, plain.get(setting.tile))
         routing = (data.get("routing") or [None])[0]
         self.load = routing["assignments"] / routing["experts"] if routing and routing.get("experts") else None
         self.kin = self.kinship()
@@ -147,13 +166,18 @@ class Experiment:
     def of_layer(self, layer):
         return [Setting(record, self) for record in self.data["strategies"] if record.get("layer", 0) == layer]
 
+    def trains(self):
+        """Whether passes go forward and backward."""
+        return ((self.data.get("config") or {}).get("layer") or {}).get("pass") == "training"
+
     @staticmethod
-    def speedup_by_tiles(setting, plain):
-        """What the number of tiles alone would give, against `plain` at the same tile: others are not comparable. Beside a
-        model of the layer's time it says nothing."""
-        if setting.how == "modelled" or setting.tile is None or plain is None or not setting.record.get("tiles"):
+    def speedup_by_work(setting, plain):
+        """What the number of tiles alone would give, or of a training pass rows, against `plain` at the same tile: others are not
+        comparable. Beside a model of the layer's time it says nothing."""
+        if setting.how == "modelled" or plain is None:
             return None
-        return plain.record["tiles"] / setting.record["tiles"]
+        before, after = plain.work(), setting.work()
+        return before / after if is_number(before) and after else None
 
     def kinship(self):
         """The same for experiments that differ in their load only: these are joined in one panel."""
@@ -183,13 +207,13 @@ class Experiment:
         if timing:
             device = self.environment.get("device") or ""
             shape = timing.get("shape") or {}
-            size = f"{shape.get('hidden')} × {shape.get('intermediate')}"
+            size = f"{shape['hidden']} × {shape['intermediate']}" if "hidden" in shape and "intermediate" in shape else "of unknown shape"
             if timing.get("kind") == "modelled":
                 words.append(f"layer {size}, {self.how_words('modelled')}")
             elif timing.get("cpu_reduced"):
                 words.append(f"CPU, reduced shape {size}")
             else:
-                words.append(f"layer {size}, {self.environment.get('cpu') if device == 'cpu' else device}")
+                words.append(", ".join(filter(None, (f"layer {size}", self.environment.get("cpu") if device == "cpu" else device))))
         return "; ".join(words)
 
 
@@ -257,6 +281,8 @@ def settings_of(experiment):
             found[path] = ", ".join(map(str, value)) if isinstance(value, list) else value
     config = experiment.data.get("config") or {}
     walk("", {key: value for key, value in config.items() if key not in ("name", "description", "documented", "strategies", "$schema")})
+    if experiment.environment.get("device") == "cpu" and "layer/grad_dtype" in found:
+        found["layer/grad_dtype"] = "fp32"  # whatever is asked for
     found["device"] = (experiment.data.get("model") or {}).get("device") or experiment.environment.get("device")
     return found
 

@@ -292,10 +292,11 @@ ExitCode advise_on(const AdviseArguments& arguments) {
   RunRecord record = start_record(describe_environment(*system));
   record.experiments.push_back(run_experiment(config, *system, options));
   progress.clear();
-  const Advice advice = advise(record.experiments.front(), limits, arguments.uncalibrated);
+  ExperimentConfig own = own_config(arguments);
+  const Advice advice =
+      advise(record.experiments.front(), limits, arguments.uncalibrated, own.layer && own.layer->training);
   if (!arguments.quiet) {
     NextCommand next{next_command(arguments), ""};
-    ExperimentConfig own = own_config(arguments);
     resolve_source(own);
     if (const std::string wait = long_wait(own, *system, options.model); !wait.empty()) {
       next = with_smaller_layer(std::move(next), *own.layer, wait, modelled_gpu(own, options.model).gpu.has_value());

@@ -16,6 +16,7 @@
 #include "commands.hpp"
 #include "core/output_file.hpp"
 #include "json/json_text.hpp"
+#include "json/schema_walk.hpp"
 #include "output.hpp"
 #include "output_names.hpp"
 #include "records/result_file.hpp"
@@ -37,9 +38,9 @@ struct CompareArguments {
 void set_threshold(const std::string& text, CompareThresholds& thresholds) {
   const std::size_t equals = std::min(text.find('='), text.size());
   const std::string name = text.substr(0, equals), value = text.substr(std::min(equals + 1, text.size()));
-  std::string names;
+  std::vector<std::string> names;
   for (const ThresholdField& field : kThresholdFields) {
-    names += (names.empty() ? "" : ", ") + std::string(field.name);
+    names.emplace_back(field.name);
     if (name != field.name) continue;
     char* end = nullptr;
     const double number = std::strtod(value.c_str(), &end);
@@ -49,7 +50,9 @@ void set_threshold(const std::string& text, CompareThresholds& thresholds) {
     thresholds.*field.member = number;
     return;
   }
-  throw UsageError(fmt::format("--threshold '{}' names no threshold; allowed: {}", name, names));
+  const std::string near = nearest_name(name, names);
+  throw UsageError(fmt::format("--threshold '{}' names no threshold; allowed: {}{}", name, fmt::join(names, ", "),
+                               near.empty() ? "" : "; did you mean '" + near + "'?"));
 }
 
 void print_thresholds(const CompareThresholds& thresholds) {

@@ -331,15 +331,17 @@ std::vector<Page> pages_of(const CLI::App& app) {
 }
 
 void print_page(const std::vector<Page>& pages, const std::string& name) {
-  std::string names;
+  std::vector<std::string> names;
   for (const Page& page : pages) {
     if (page.name == name) {
       fmt::print("{}", page.text);
       return;
     }
-    names += (names.empty() ? "" : ", ") + page.name;
+    names.push_back(page.name);
   }
-  throw UsageError(fmt::format("man: there is no page '{}'; there are {}", name, names));
+  const std::string near = nearest_name(name, names);
+  throw UsageError(fmt::format("man: there is no page '{}'; there are {}{}", name, fmt::join(names, ", "),
+                               near.empty() ? "" : "; did you mean '" + near + "'?"));
 }
 
 void write_pages(const std::vector<Page>& pages, const std::string& folder) {

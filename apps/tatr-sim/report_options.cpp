@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "core/error.hpp"
+#include "json/schema_walk.hpp"
 #include "output.hpp"
 
 namespace tatr {
@@ -20,17 +21,22 @@ std::string check_experts(const std::string& experts) {
   return "'" + experts + "' is no number of experts; allowed: a number or 'all'";
 }
 
-std::string section_names() {
-  std::string names;
-  for (const SectionInfo& section : report_sections()) names += (names.empty() ? "" : ", ") + std::string(section.name);
-  return names;
+/// The only section that begins so, or the one that is spelt nearly so; empty if there is none.
+std::string likely_section(const std::string& name, const std::vector<std::string>& names) {
+  std::vector<std::string> longer;
+  for (const std::string& section : names) {
+    if (!name.empty() && section.starts_with(name)) longer.push_back(section);
+  }
+  return longer.size() == 1 ? longer.front() : nearest_name(name, names);
 }
 
 std::string check_section(const std::string& name) {
-  const auto& sections = report_sections();
-  const bool known =
-      std::any_of(sections.begin(), sections.end(), [&](const SectionInfo& section) { return section.name == name; });
-  return known ? std::string() : fmt::format("'{}' is no section; allowed: {}", name, section_names());
+  std::vector<std::string> names;
+  for (const SectionInfo& section : report_sections()) names.emplace_back(section.name);
+  if (std::find(names.begin(), names.end(), name) != names.end()) return {};
+  const std::string likely = likely_section(name, names);
+  return fmt::format("'{}' is no section; allowed: {}{}", name, fmt::join(names, ", "),
+                     likely.empty() ? "" : "; did you mean '" + likely + "'?");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "analysis/batches.hpp"
 #include "analysis/gain.hpp"
+#include "analysis/worth.hpp"
 #include "core/error.hpp"
 #include "core/format.hpp"
 #include "model/known_errors.hpp"
@@ -36,9 +37,12 @@ std::string doubt_of_times(const ExperimentRecord& experiment, const NetworkReco
 }
 
 /// Of all layers: FLOPs are proportional to them.
-double tile_rows_of(const ExperimentRecord& experiment, const NetworkRecord& network) {
+double rows_of(const ExperimentRecord& experiment, const NetworkRecord& network, bool training) {
   double rows = 0;
-  for (const std::size_t place : network.layers) rows += tile_rows(experiment.strategies[place].metrics);
+  for (const std::size_t place : network.layers) {
+    const RoundingMetrics& metrics = experiment.strategies[place].metrics;
+    rows += training ? both_rows(metrics) : tile_rows(metrics);
+  }
   return rows;
 }
 
@@ -101,7 +105,7 @@ std::vector<AdviceChoice> make_choices(const ExperimentRecord& experiment, Advic
     }
     AdviceChoice choice;
     choice.network = &network;
-    choice.cost = timed ? *time_ms(experiment, network) : tile_rows_of(experiment, network);
+    choice.cost = timed ? *time_ms(experiment, network) : rows_of(experiment, network, advice.training);
     choice.quality = advice.by_perplexity() ? estimate->value : counted_quality(network, advice.quality);
     choice.calibrated = !advice.by_perplexity() || network.quality.beyond.empty();
     choices.push_back(choice);
@@ -233,10 +237,11 @@ std::vector<AdviceChoice> front_of(const std::vector<AdviceChoice>& choices) {
 
 }  // namespace
 
-Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits, bool name_uncalibrated) {
+Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits, bool name_uncalibrated, bool training) {
   Advice advice;
   advice.limits = limits;
   advice.names_uncalibrated = name_uncalibrated;
+  advice.training = training || trains(experiment);
   std::vector<AdviceChoice> choices = make_choices(experiment, advice);
   const auto unrounded = std::find_if(choices.begin(), choices.end(), is_none);  // the cheapest: choices are sorted
   if (unrounded == choices.end()) throw UsageError("advice needs plain top-k, strategy none, among its candidates");

@@ -35,8 +35,8 @@ struct AdviceChoice {
   std::optional<bool> surely_faster() const { return gain ? std::optional(gain->low > 1) : std::nullopt; }
 };
 
-/// What costs are: times measured on this device; times of the layer on a GPU that is modelled; or rows of whole tiles,
-/// as if every row took the same time.
+/// What costs are: times measured on this device; times of the layer on a GPU that is modelled; or rows of whole tiles
+/// (of a training pass also of whole steps of weight gradients), as if every row took the same time.
 enum class AdviceCost { kMeasured, kModelled, kTileRows };
 
 /// What is traded against cost: the estimated change of perplexity; the dropped gate mass; the dropped share, which
@@ -47,6 +47,7 @@ struct Advice {
   AdviceLimits limits;
   AdviceCost cost = AdviceCost::kTileRows;
   bool in_ms() const { return cost != AdviceCost::kTileRows; }
+  bool training = false;  // costs are of forward and backward together
   AdviceQuality quality = AdviceQuality::kPerplexity;
   bool by_perplexity() const { return quality == AdviceQuality::kPerplexity; }
   std::size_t candidates = 0;                       // all that were looked at
@@ -69,7 +70,8 @@ struct Advice {
 /// Limits are on estimates themselves, not on their intervals: `surely_kept` and the verdict say where one reaches
 /// beyond. Times count only where every candidate has them, of the layer's whole shape. Throws UsageError where the
 /// limits need what the candidates lack. A setting that its estimate is not calibrated on is named in the verdict only
-/// where that is asked for, and never advised.
-Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits, bool name_uncalibrated = false);
+/// where that is asked for, and never advised. `training`: the layer is trained, though the experiment may have none.
+Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits, bool name_uncalibrated = false,
+              bool training = false);
 
 }  // namespace tatr

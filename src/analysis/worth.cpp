@@ -6,6 +6,7 @@
 
 #include "analysis/gain.hpp"
 #include "analysis/network.hpp"
+#include "model/tile_cost.hpp"
 #include "records/metric_catalogue.hpp"
 
 namespace tatr {
@@ -18,15 +19,16 @@ const NetworkRecord* base_of(const ExperimentRecord& experiment, const NetworkRe
   return base == experiment.network.end() ? nullptr : &*base;
 }
 
-double rows_of_tiles(const RoundingMetrics& metrics) {
-  if (metrics.tile > 0) return static_cast<double>(metrics.tile * metrics.tiles);
-  const auto useful = static_cast<double>(metrics.rows - metrics.padded - metrics.duplicated);
-  return metrics.tile_utilisation > 0 ? useful / metrics.tile_utilisation : 0;
+double sum_over_layers(const ExperimentRecord& experiment, const NetworkRecord& network,
+                       double (*rows)(const RoundingMetrics&)) {
+  double sum = 0;
+  for (const std::size_t place : network.layers) sum += rows(experiment.strategies[place].metrics);
+  return sum;
 }
 
 /// What strategies at different tiles are compared by; less is better.
 double cost_of(const ExperimentRecord& experiment, const NetworkRecord& network, GainKind kind) {
-  return kind == GainKind::kTiles ? rows_of_tiles(experiment, network)
+  return kind == GainKind::kTiles ? rows_of_pass(experiment, network)
                                   : network.layer_ms.value_or(std::numeric_limits<double>::infinity());
 }
 
@@ -64,13 +66,22 @@ GainKind gain_kind(const ExperimentRecord& experiment, const Environment& enviro
   return is_timed_on_gpu(experiment, environment) ? GainKind::kMeasured : GainKind::kTiles;
 }
 
-double rows_of_tiles(const ExperimentRecord& experiment, const NetworkRecord& network) {
+bool trains(const ExperimentRecord& experiment) { return experiment.config.layer && experiment.config.layer->training; }
+
+double rows_of_pass(const ExperimentRecord& experiment, const NetworkRecord& network) {
+  if (trains(experiment)) return sum_over_layers(experiment, network, both_rows);
   if (network.batches && !network.own_tiles) {
     return mean_of(network, "tiles") * static_cast<double>(network.metrics.tile);
   }
-  double rows = 0;
-  for (const std::size_t place : network.layers) rows += rows_of_tiles(experiment.strategies[place].metrics);
-  return rows;
+  return sum_over_layers(experiment, network, tile_rows);
+}
+
+std::optional<double> row_ratio(const ExperimentRecord& experiment, const NetworkRecord& network,
+                                double (*rows)(const RoundingMetrics&)) {
+  const NetworkRecord* base = base_of(experiment, network);
+  const double after = sum_over_layers(experiment, network, rows);
+  if (base == nullptr || !(after > 0)) return std::nullopt;
+  return sum_over_layers(experiment, *base, rows) / after;
 }
 
 std::optional<Interval> gain_of(const ExperimentRecord& experiment, const NetworkRecord& network, GainKind kind) {
@@ -83,9 +94,9 @@ std::optional<Interval> gain_of(const ExperimentRecord& experiment, const Networ
     return Interval{*network.speedup, *network.speedup, *network.speedup};
   }
   const NetworkRecord* base = base_of(experiment, network);
-  const double rows = rows_of_tiles(experiment, network);
+  const double rows = rows_of_pass(experiment, network);
   if (base == nullptr || !(rows > 0)) return std::nullopt;
-  const double ratio = rows_of_tiles(experiment, *base) / rows;
+  const double ratio = rows_of_pass(experiment, *base) / rows;
   return Interval{ratio, ratio, ratio};
 }
 
@@ -111,9 +122,9 @@ std::optional<Interval> gain_over_cheapest(const ExperimentRecord& experiment, c
   const NetworkRecord* base = cheapest_none(experiment, kind);
   if (base == nullptr) return std::nullopt;
   if (kind == GainKind::kTiles) {
-    const double rows = rows_of_tiles(experiment, network);
+    const double rows = rows_of_pass(experiment, network);
     if (!(rows > 0)) return std::nullopt;
-    const double ratio = rows_of_tiles(experiment, *base) / rows;
+    const double ratio = rows_of_pass(experiment, *base) / rows;
     return Interval{ratio, ratio, ratio};
   }
   const auto& own = first_layer(experiment, network).timing;

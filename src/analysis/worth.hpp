@@ -15,7 +15,7 @@ inline constexpr double kPerplexityLimit = 0.001;
 enum class GainKind {
   kMeasured,  // times of a layer, on a GPU
   kModelled,  // times of a layer on a GPU that is not there
-  kTiles      // rows of whole tiles: nothing was timed, or on a CPU, which has no tiles
+  kTiles      // rows of whole tiles: nothing was timed, or on a CPU, which has no tiles; see rows_of_pass
 };
 
 GainKind gain_kind(const ExperimentRecord& experiment, const Environment& environment);
@@ -35,8 +35,17 @@ const NetworkRecord* cheapest_none(const ExperimentRecord& experiment, GainKind 
 std::optional<Interval> gain_over_cheapest(const ExperimentRecord& experiment, const NetworkRecord& network,
                                            GainKind kind);
 
-/// Rows of its whole tiles, over all layers; of several groups, their mean.
-double rows_of_tiles(const ExperimentRecord& experiment, const NetworkRecord& network);
+/// Whether passes of the layer go forward and backward.
+bool trains(const ExperimentRecord& experiment);
+
+/// Rows that the pass's GEMMs work through, over all layers: those of whole tiles, of several groups their mean. Of a
+/// training pass both ways together, with whole steps of weight gradients: of the group that is timed, for experts of
+/// others are not kept.
+double rows_of_pass(const ExperimentRecord& experiment, const NetworkRecord& network);
+
+/// What rows alone would gain over `none` at the same tile, one way or both (model/tile_cost.hpp). Absent without it.
+std::optional<double> row_ratio(const ExperimentRecord& experiment, const NetworkRecord& network,
+                                double (*rows)(const RoundingMetrics&));
 
 /// How far estimates of perplexity reach.
 enum class Estimates {

@@ -15,11 +15,13 @@ namespace tatr {
 
 namespace {
 
+constexpr const char* kTrainingIsMeasured = "training passes are measured, not modelled";
+
 /// Throws ConfigError, at the layer's pass or back end, where the model does not know the layer.
 void check_modelled(const ExperimentConfig& config, const GpuModel& gpu) {
   if (config.layer->training) {
     throw ConfigError(config.layer->place.child("pass"),
-                      "training passes are measured, not modelled; --device cpu or a GPU measures this one");
+                      std::string(kTrainingIsMeasured) + "; --device cpu or a GPU measures this one");
   }
   const std::string& backend = config.layer->backend;
   const ErrorPlace place = config.layer->place.child("backend");
@@ -48,6 +50,10 @@ ModelledGpu modelled_gpu(const ExperimentConfig& config, const ModelChoice& choi
   if (choice.named) {
     check_modelled(config, *choice.named);
     return {choice.named, {}};
+  }
+  if (config.layer->training) {  // which the CPU measures now: to be told only where somebody asked for a model
+    const bool asked = config.model != ExperimentConfig().model;
+    return {std::nullopt, asked ? fmt::format("no GPU is modelled: {}, here on this CPU", kTrainingIsMeasured) : ""};
   }
   GpuModel gpu = gpu_of_config(config);
   try {

@@ -34,6 +34,7 @@ inline double step_rows(const RoundingMetrics& metrics) {
 /// gradients of data, and whole steps for those of weights.
 inline double forward_rows(const RoundingMetrics& metrics) { return tile_rows(metrics); }
 inline double backward_rows(const RoundingMetrics& metrics) { return tile_rows(metrics) + step_rows(metrics); }
+inline double both_rows(const RoundingMetrics& metrics) { return forward_rows(metrics) + backward_rows(metrics); }
 
 /// FLOPs of one row through the forward layer: 2 a multiply-add, 3 I H of them.
 inline double row_flops(std::int64_t hidden, std::int64_t intermediate) {

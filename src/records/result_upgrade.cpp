@@ -1,6 +1,7 @@
 #include "records/result_upgrade.hpp"
 
 #include <algorithm>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -59,6 +60,16 @@ void add_what_is_known(json& record) {
   record.emplace("batches", nullptr);
 }
 
+/// A value of each GEMM under these keys: null of those that the result does not name.
+void add_gemms(json& timing, std::initializer_list<const char*> keys) {
+  for (const char* key : keys) {
+    if (!timing.contains(key) || !timing[key].is_object()) continue;
+    for (const StageInfo& stage : kStages) {
+      if (!stage.gemm.empty()) timing[key].emplace(std::string(stage.gemm), nullptr);
+    }
+  }
+}
+
 /// Before 2.3 all passes went forward.
 void set_forward(json& timing) {
   if (!timing.is_object()) return;
@@ -72,13 +83,19 @@ void set_forward(json& timing) {
   add(kTimeMetrics);
   add(kRatioMetrics);
   add(kTimingValues);
+  add_gemms(timing, {"floors"});
+}
+
+/// What 2.3 had no word for at first.
+void add_late(json& timing) {
+  if (!timing.is_object()) return;
   timing.emplace("granules", json::object());
-  for (const char* key : {"floors", "kernels", "granules"}) {
-    if (!timing.contains(key) || !timing[key].is_object()) continue;
-    for (const StageInfo& stage : kStages) {
-      if (!stage.gemm.empty()) timing[key].emplace(std::string(stage.gemm), nullptr);
-    }
-  }
+  add_gemms(timing, {"kernels", "granules"});
+}
+
+void upgrade_passes(json& timing, std::string_view version) {
+  if (version != kResultSchemaVersion) set_forward(timing);
+  add_late(timing);
 }
 
 /// The list of objects under a key; nothing where there is none.
@@ -118,11 +135,10 @@ void upgrade_result(json& document) {
       }
       if (!strategy.contains("timing")) return;
       if (version == kFirstVersion) upgrade_timing(strategy["timing"]);
-      if (version == kResultSchemaVersion) return;
-      set_forward(strategy["timing"]);
+      upgrade_passes(strategy["timing"], version);
       const auto batches = strategy.find("batches");
       if (batches != strategy.end() && batches->is_object() && batches->contains("worst_timing")) {
-        set_forward((*batches)["worst_timing"]);
+        upgrade_passes((*batches)["worst_timing"], version);
       }
     });
     change_each(experiment, "network", [&](json& network) {

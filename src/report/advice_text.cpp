@@ -12,6 +12,7 @@
 #include "analysis/gain.hpp"
 #include "core/format.hpp"
 #include "model/modelled_device.hpp"
+#include "model/tile_cost.hpp"
 #include "records/result_writer.hpp"
 #include "report/text_sections.hpp"
 
@@ -57,6 +58,13 @@ std::string cost_words(const Advice& advice, const ExperimentRecord& experiment)
     }
     case AdviceCost::kTileRows:
       break;
+  }
+  if (advice.training) {
+    return fmt::format(
+        "Cost is modelled, not measured: rows of whole tiles, and in weight gradients of whole steps of {}, as if "
+        "every row took the same time at any tile, against plain top-k at the tile that needs the fewest. On a GPU it "
+        "is measured.",
+        kReductionStep);
   }
   return "Cost is modelled, not measured: rows of whole tiles, as if every row took the same time at any tile, against "
          "plain top-k at the tile that needs the fewest. With a layer, on a GPU it is measured, and on a model of one "
@@ -321,14 +329,14 @@ std::string tried_words(const Advice& advice, const ExperimentRecord& experiment
                      options.left_out.empty() ? "" : "; left out: " + options.left_out);
 }
 
-std::string shape_words(const ExperimentRecord& experiment) {
+std::string shape_words(const Advice& advice, const ExperimentRecord& experiment) {
   const RoutingRecord& routing = experiment.routing.front();
   std::string words = fmt::format("{} experts, top-{}, {} tokens rounded together", format_count(routing.experts),
                                   experiment.config.router.top_k, format_count(routing.tokens));
   if (experiment.routing.size() > 1) words += fmt::format(", {} layers", experiment.routing.size());
   if (const auto& layer = experiment.config.layer)
-    words += fmt::format("; layer {} x {}{}", layer->hidden, layer->intermediate,
-                         layer->training ? ", forward and backward" : "");
+    words += fmt::format("; layer {} x {}", layer->hidden, layer->intermediate);
+  if (advice.training) words += "; training pass, forward and backward";
   return words;
 }
 
@@ -359,7 +367,7 @@ std::string doubt_lines(const Advice& advice) {
 /// What the answer rests on, a line each.
 std::string assumed_text(const Advice& advice, const ExperimentRecord& experiment, const AdviceTextOptions& options) {
   const auto line = [](const std::string& words) { return wrap("- " + words, 2, 2); };
-  std::string text = experiment.routing.empty() ? "" : line(shape_words(experiment));
+  std::string text = experiment.routing.empty() ? "" : line(shape_words(advice, experiment));
   text += line(cost_words(advice, experiment));
   if (advice.in_ms()) text += line("rounding is in all times (`run` has it apart from layer ms), routing is not");
   if (!advice.in_ms())

@@ -51,7 +51,12 @@ const LayerTiming* first_timing(const TextContext& context) {
 /// What was timed, how and where; or what stands in for times.
 std::string times_line(const TextContext& context, GainKind kind) {
   const LayerTiming* timing = first_timing(context);
-  if (timing == nullptr) return wrap("Nothing is timed: tile ratios are of rows of whole tiles.", 0, 2);
+  if (timing == nullptr) {
+    return wrap(trains(context.experiment)
+                    ? "Nothing is timed. By rows: of whole tiles, and of whole steps of weight gradients."
+                    : "Nothing is timed: tile ratios are of rows of whole tiles.",
+                0, 2);
+  }
   std::string text = first_upper(timing_heading(*timing));
   if (kind == GainKind::kModelled) {
     const GpuModel& gpu = *context.experiment.model;
@@ -63,19 +68,17 @@ std::string times_line(const TextContext& context, GainKind kind) {
                       kind == GainKind::kMeasured ? context.environment.device : "this CPU: " + context.environment.cpu,
                       samples);
   if (kind == GainKind::kTiles) {
-    text += timing->training
-                ? " A CPU has no tiles: its time ratio is no speed-up of a GPU. The tile ratio is about the most that "
-                  "a GPU "
-                  "gains forward; of both ways \"By rows\" of --show passes says it. No GPU is modelled for training."
-                : " A CPU has no tiles: its time ratio is no speed-up of a GPU. The tile ratio is about the most that "
-                  "a GPU "
-                  "gains; --device model:h100 models one.";
+    text += " A CPU has no tiles: its time ratio is no speed-up of a GPU. ";
+    text += trains(context.experiment) ? "By rows is about the most that a GPU gains, forward and backward together; "
+                                         "no GPU is modelled for training."
+                                       : "The tile ratio is about the most that a GPU gains; --device model:h100 "
+                                         "models one.";
   }
   return wrap(text, 0, 2);
 }
 
 /// Where there are several tiles, a column beside the tile says that its ratios are not over the fastest `none`.
-std::string gain_head(GainKind kind, bool several_tiles) {
+std::string gain_head(GainKind kind, bool several_tiles, bool training) {
   if (several_tiles && kind != GainKind::kTiles) return "Over none, same tile";
   switch (kind) {
     case GainKind::kMeasured:
@@ -83,7 +86,7 @@ std::string gain_head(GainKind kind, bool several_tiles) {
     case GainKind::kModelled:
       return "Modelled speed-up";  // within the width of its cells; times_line says of what intervals
     case GainKind::kTiles:
-      return "Tile ratio";
+      return rows_name(training);
   }
   return {};
 }
@@ -98,12 +101,6 @@ std::string cpu_ratio_words(const TextContext& context, const NetworkRecord& net
   const auto& timing = context.first(network).timing;
   if (context.layered()) return speedup_cell(network.speedup);
   return timing && timing->speedup ? fmt::format("{:.2f}×", timing->speedup->value) : kAbsent;
-}
-
-/// Whether training passes were timed.
-bool trains(const TextContext& context) {
-  const LayerTiming* timing = first_timing(context);
-  return timing != nullptr && timing->training;
 }
 
 /// Of one way of a training pass; its interval is in the section on passes.
@@ -151,11 +148,11 @@ std::vector<OverviewColumn> overview_columns(const TextContext& context, GainKin
                        }});
   }
   columns.push_back({"Tiles", [](const NetworkRecord& network) { return format_value(mean_of(network, "tiles")); }});
-  columns.push_back(
-      {gain_head(kind, has_several_tiles(context.experiment)), [&context, kind](const NetworkRecord& network) {
-         return gain_words(gain_of(context.experiment, network, kind));
-       }});
-  if (kind == GainKind::kMeasured && trains(context)) {
+  columns.push_back({gain_head(kind, has_several_tiles(context.experiment), trains(context.experiment)),
+                     [&context, kind](const NetworkRecord& network) {
+                       return gain_words(gain_of(context.experiment, network, kind));
+                     }});
+  if (kind == GainKind::kMeasured && trains(context.experiment)) {
     columns.push_back({"Forward", [&context](const NetworkRecord& network) {
                          return way_words(context, network, &LayerTiming::forward_ms, &LayerTiming::forward_speedup);
                        }});
@@ -188,7 +185,7 @@ std::vector<const NetworkRecord*> chosen_rows(const TextContext& context, const 
     return network == worth.fastest || network == worth.within || network == worth.gentlest ? 1 : 2;
   };
   const auto cost = [&](const NetworkRecord* network) {
-    return worth.kind == GainKind::kTiles ? rows_of_tiles(context.experiment, *network) : network->layer_ms.value_or(0);
+    return worth.kind == GainKind::kTiles ? rows_of_pass(context.experiment, *network) : network->layer_ms.value_or(0);
   };
   std::stable_sort(rows.begin(), rows.end(), [&](const NetworkRecord* a, const NetworkRecord* b) {
     return rank(a) != rank(b) ? rank(a) < rank(b) : cost(a) < cost(b);
@@ -198,9 +195,9 @@ std::vector<const NetworkRecord*> chosen_rows(const TextContext& context, const 
   return rows;
 }
 
-std::string strategies_table(const TextContext& context, const Worth& worth, std::size_t most) {
+std::string strategies_table(const TextContext& context, const Worth& worth,
+                             const std::vector<const NetworkRecord*>& chosen) {
   const std::vector<OverviewColumn> columns = overview_columns(context, worth.kind);
-  const std::vector<const NetworkRecord*> chosen = chosen_rows(context, worth, most);
   std::vector<std::string> heads = {"Strategy"};
   for (const OverviewColumn& column : columns) heads.push_back(column.head);
   std::vector<std::vector<std::string>> rows;
@@ -213,10 +210,27 @@ std::string strategies_table(const TextContext& context, const Worth& worth, std
          (left > 0 ? more_line(fmt::format("  ... {} more, slower", left), context.options, "--show counts") : "");
 }
 
+std::string named(const TextContext& context, const NetworkRecord& network) {
+  const std::string tile =
+      network.own_tiles || tiles_of(context).size() < 2 ? "" : fmt::format(" at tile {}", network.tile);
+  return "`" + shorten(network.label, 32) + "`" + tile;
+}
+
+/// Of a training pass the estimate for a model that is trained with the strategy, as far as there is one.
+const PerplexityEstimate* trained_estimate(const TextContext& context, const NetworkRecord& network) {
+  const bool suits = trains(context.experiment) && network.kind != StrategyKind::kNone && network.quality.trained;
+  return suits ? &*network.quality.trained : nullptr;
+}
+
+bool any_trained_estimate(const TextContext& context) {
+  return std::any_of(context.networks.begin(), context.networks.end(),
+                     [&](const NetworkRecord& network) { return trained_estimate(context, network) != nullptr; });
+}
+
 /// Of a tile ratio, whose column is too narrow to say it: over what.
 std::string ratio_line(const TextContext& context, GainKind kind) {
   if (kind != GainKind::kTiles || !has_several_tiles(context.experiment)) return {};
-  return wrap("Tile ratio: over `none` at the same tile.", 2);
+  return wrap(rows_name(trains(context.experiment)) + ": over `none` at the same tile.", 2);
 }
 
 /// How much of what the interval promises holds on another model.
@@ -238,27 +252,44 @@ std::string estimate_line(const TextContext& context) {
   }
   if (!any_estimate(context)) {
     const bool other = why.starts_with("not calibrated");
-    return why.empty()
-               ? why
-               : wrap("Perplexity is not estimated: " + why + (other ? " (--calibration takes your own)." : "."), 2);
+    return why.empty() ? why
+                       : wrap(std::string("Perplexity ") +
+                                  (any_trained_estimate(context)
+                                       ? "of a model trained with plain top-k, rounded at evaluation, "
+                                       : "") +
+                                  "is not estimated: " + why + (other ? " (--calibration takes your own)." : "."),
+                              2);
   }
   return beyond.empty() ? beyond : wrap("*: beyond what the estimate is calibrated on: " + beyond + ".", 2);
 }
 
+/// What suits a training pass: of models that were trained with the strategy. Of the rows that the table shows.
+std::string trained_line(const TextContext& context, const std::vector<const NetworkRecord*>& shown) {
+  if (!any_trained_estimate(context)) return {};
+  std::vector<std::string> changes;
+  std::string source;
+  for (const NetworkRecord* network : shown) {
+    const PerplexityEstimate* estimate = trained_estimate(context, *network);
+    if (estimate == nullptr) continue;
+    changes.push_back(named(context, *network) + " " + change_words(*estimate));
+    source = estimate->calibration;
+  }
+  if (changes.empty()) return wrap("Perplexity, trained with the strategy: --show quality.", 2);
+  return wrap(
+      fmt::format("{}Trained with the strategy, evaluated without it ({}): {}.",
+                  any_estimate(context) ? "Perplexity [90%]: trained with plain top-k, rounded at evaluation. " : "",
+                  source, fmt::join(changes, "; ")),
+      2);
+}
+
 /// What the gain of a training pass is of, and what it cannot be.
 std::string passes_line(const TextContext& context, GainKind kind) {
-  if (!trains(context)) return {};
+  if (!trains(context.experiment)) return {};
   const std::string ways = kind == GainKind::kMeasured ? "Speed-up: of forward and backward together. " : "";
   return wrap(ways + fmt::format("Weight gradients run over rows in steps of {}: whole tiles save there the rest of a "
                                  "step, not of a tile. --show passes has both ways.",
                                  kReductionStep),
               2);
-}
-
-std::string named(const TextContext& context, const NetworkRecord& network) {
-  const std::string tile =
-      network.own_tiles || tiles_of(context).size() < 2 ? "" : fmt::format(" at tile {}", network.tile);
-  return "`" + shorten(network.label, 32) + "`" + tile;
 }
 
 /// "`none` at tile 64, its fastest"; of one tile "`none`".
@@ -268,12 +299,17 @@ std::string base_words(const TextContext& context, const Worth& worth) {
                      worth.kind == GainKind::kTiles ? "which has the fewest" : "its fastest");
 }
 
+/// What stands for time: in weight gradients rows of whole steps.
+std::string rows_words(const TextContext& context) {
+  return trains(context.experiment) ? "rows of tiles and steps" : "rows of tiles";
+}
+
 /// "1.20× [1.18, 1.22] (modelled)"; of several tiles also over what.
 std::string gain_phrase(const TextContext& context, const NetworkRecord& network, const Worth& worth) {
   const bool several = has_several_tiles(context.experiment);
   std::string gain = gain_words(gain_over_cheapest(context.experiment, network, worth.kind));
   if (worth.kind == GainKind::kTiles) {
-    return gain + " fewer rows of tiles" + (several ? " than " + base_words(context, worth) + "," : "");
+    return gain + " fewer " + rows_words(context) + (several ? " than " + base_words(context, worth) + "," : "");
   }
   if (worth.kind == GainKind::kModelled) {
     const std::string doubt = doubt_of(*context.experiment.model);
@@ -284,9 +320,15 @@ std::string gain_phrase(const TextContext& context, const NetworkRecord& network
 
 /// "`quarter`: 1.20× [1.18, 1.22] (modelled) for -0.02% [-0.09%, +0.05%] of perplexity"
 std::string sentence(const TextContext& context, const NetworkRecord& network, const Worth& worth) {
-  const std::string cost = worth.estimates == Estimates::kNone
-                               ? format_percent(mean_of(network, "dropped_share")) + " of assignments dropped"
-                               : change_words(*network.quality.post_hoc) + " of perplexity";
+  const bool training = trains(context.experiment);
+  std::string cost =
+      worth.estimates == Estimates::kNone
+          ? format_percent(mean_of(network, "dropped_share")) + " of assignments dropped"
+          : change_words(*network.quality.post_hoc) + " of perplexity" + (training ? ", rounded at evaluation" : "");
+  if (const PerplexityEstimate* trained = trained_estimate(context, network)) {
+    cost += fmt::format(" (trained with it {}{})", change_words(*trained),
+                        worth.estimates == Estimates::kNone ? " of perplexity" : "");
+  }
   return fmt::format("{}: {} for {}", named(context, network), gain_phrase(context, network, worth), cost);
 }
 
@@ -295,7 +337,7 @@ std::string verdict_words(const TextContext& context, const Worth& worth) {
   if (!worth.has_base) return "speed-ups are against `none`, which is not among the strategies: none can be told.";
   if (worth.fastest == nullptr) {
     return worth.kind == GainKind::kTiles
-               ? "no strategy has fewer rows of tiles than " + base_words(context, worth) + "."
+               ? "no strategy has fewer " + rows_words(context) + " than " + base_words(context, worth) + "."
                : "no strategy is surely faster than " + base_words(context, worth) + ".";
   }
   std::string text;
@@ -308,7 +350,11 @@ std::string verdict_words(const TextContext& context, const Worth& worth) {
   } else {
     text = sentence(context, *worth.fastest, worth) + ", the fastest.";
     if (worth.gentlest != worth.fastest) text += " Dropping least: " + sentence(context, *worth.gentlest, worth) + ".";
-    text += " What that costs in perplexity is not estimated.";
+    if (trained_estimate(context, *worth.fastest) == nullptr) {
+      const bool other = worth.gentlest != worth.fastest && trained_estimate(context, *worth.gentlest) != nullptr;
+      text += fmt::format(" What {} costs in perplexity is not estimated.",
+                          other ? named(context, *worth.fastest) : "that");
+    }
   }
   return text + (worth.estimates == Estimates::kBeyond ? " The estimate's calibration does not cover it (*)." : "");
 }
@@ -347,6 +393,8 @@ std::size_t lines_in(const std::string& text) {
 }
 
 }  // namespace
+
+std::string rows_name(bool training) { return training ? "By rows" : "Tile ratio"; }
 
 std::string one_block(const std::vector<std::string>& heads, std::vector<std::vector<std::string>> rows) {
   std::size_t beside = 2;
@@ -397,13 +445,16 @@ std::string overview(const TextContext& context, std::size_t lines) {
   std::string head = (context.options.colour ? "\x1b[1m" + title + "\x1b[0m" : title) + "\n" + shape_line(context);
   if (experiment.error) return head + wrap("Not finished: " + *experiment.error, 0, 2);
   head += times_line(context, worth.kind) + "\n";
-  const std::string notes =
-      ratio_line(context, worth.kind) + estimate_line(context) + reach_line(context) + passes_line(context, worth.kind);
   const std::string end = "\n" + verdict_section(context) + warning_lines(context);
-  const std::string left = more_line("  ... 999 more, slower", context.options, "--show counts");
-  const std::size_t others = lines_in(head + notes + end + left) + 2;  // the table's head, and what it leaves out
-  const std::size_t most = std::max(lines > others ? lines - others : 0, kFewestRows);
-  return head + strategies_table(context, worth, most) + notes + end;
+  const auto screen_of = [&](std::size_t most) {
+    const std::vector<const NetworkRecord*> rows = chosen_rows(context, worth, most);
+    return head + strategies_table(context, worth, rows) + ratio_line(context, worth.kind) + estimate_line(context) +
+           reach_line(context) + trained_line(context, rows) + passes_line(context, worth.kind) + end;
+  };
+  std::size_t most = std::max(std::min(context.networks.size(), lines), kFewestRows);
+  std::string screen = screen_of(most);
+  while (lines_in(screen) > lines && most > kFewestRows) screen = screen_of(--most);
+  return screen;
 }
 
 }  // namespace tatr

@@ -22,6 +22,9 @@ std::string verdict_section(const TextContext& context);
 /// One line for each experiment, those that gain most first, what is odd above all, in about `lines` lines.
 std::string overview_of_many(const RunRecord& run, const TextOptions& options, std::size_t lines);
 
+/// How tables name GainKind::kTiles; of a training pass as the section on passes does.
+std::string rows_name(bool training);
+
 /// What both have in common: a table whose first column gives way so that all columns stand side by side.
 std::string one_block(const std::vector<std::string>& heads, std::vector<std::vector<std::string>> rows);
 std::string more_warnings(std::size_t count, const TextOptions& options);

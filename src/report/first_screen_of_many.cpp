@@ -86,7 +86,14 @@ std::string gain_cell(const ExperimentLine& line, bool mixed) {
   if (!mixed) return value;
   return value + (line.worth.kind == GainKind::kMeasured   ? " measured"
                   : line.worth.kind == GainKind::kModelled ? " modelled"
+                  : trains(*line.experiment)               ? " by rows"
                                                            : " tiles");
+}
+
+/// Whether gains are of one kind, so that a head can name it.
+bool same_kind(const ExperimentLine& a, const ExperimentLine& b) {
+  return a.worth.kind == b.worth.kind &&
+         (a.worth.kind != GainKind::kTiles || trains(*a.experiment) == trains(*b.experiment));
 }
 
 std::string gain_heads(const std::vector<ExperimentLine>& lines, bool mixed) {
@@ -97,7 +104,7 @@ std::string gain_heads(const std::vector<ExperimentLine>& lines, bool mixed) {
     case GainKind::kModelled:
       return "Modelled speed-up";
     case GainKind::kTiles:
-      return "Tile ratio";
+      return rows_name(trains(*lines.front().experiment));
   }
   return {};
 }
@@ -121,9 +128,8 @@ std::vector<std::string> row_of(const ExperimentLine& line, const std::string& b
 
 std::string experiments_table(const std::vector<ExperimentLine>& lines, std::size_t most, const TextOptions& options) {
   const std::string base = common_base(lines);
-  const bool mixed = std::any_of(lines.begin(), lines.end(), [&](const ExperimentLine& line) {
-    return line.worth.kind != lines.front().worth.kind;
-  });
+  const bool mixed = std::any_of(lines.begin(), lines.end(),
+                                 [&](const ExperimentLine& line) { return !same_kind(line, lines.front()); });
   const std::size_t shown = std::min(lines.size(), most);
   std::vector<std::vector<std::string>> rows;
   for (std::size_t i = 0; i < shown; ++i) rows.push_back(row_of(lines[i], base, mixed));

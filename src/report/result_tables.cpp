@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "core/format.hpp"
+#include "core/integer_math.hpp"
+#include "model/tile_cost.hpp"
 #include "records/metric_catalogue.hpp"
 #include "report/markdown.hpp"
 
@@ -281,12 +283,15 @@ std::map<std::string, OfTraining> trainings_of(const json& result) {
   return index;
 }
 
+std::string ways_words(double forward, double backward) {
+  return fmt::format(" (forward {:.2f}×, backward {:.2f}×)", forward, backward);
+}
+
 /// Of a training pass " (forward 1.26×, backward 1.12×)"; else empty.
 std::string ways_words(const json& strategy) {
   static const json::json_pointer forward("/timing/forward_speedup/value"), backward("/timing/backward_speedup/value");
   const json &there = value_at(strategy, forward), &back = value_at(strategy, backward);
-  if (!there.is_number() || !back.is_number()) return {};
-  return fmt::format(" (forward {:.2f}×, backward {:.2f}×)", there.get<double>(), back.get<double>());
+  return there.is_number() && back.is_number() ? ways_words(there.get<double>(), back.get<double>()) : std::string();
 }
 
 /// Of one layer: with its interval. Of several: the ratio of the sums, which has none. `strategy` is the only one of
@@ -310,22 +315,61 @@ json mean_or_own(const json& network, const char* metric) {
   return spread.is_object() ? spread["mean"] : json();
 }
 
-/// Tiles of `none`, by tile.
-std::map<json, double> plain_tiles_of(const json& experiment) {
-  std::map<json, double> tiles;
-  for (const json& network : experiment["network"]) {
-    const json own = mean_or_own(network, "tiles");
-    if (network["name"] == "none" && own.is_number()) tiles.emplace(network["tile"], own.get<double>());
-  }
-  return tiles;
+/// What GEMMs work through at one tile: tiles; of a training pass rows either way, as model/tile_cost.hpp has them.
+struct Work {
+  double forward = 0, backward = 0;  // without backward: of a forward pass
+  double both() const { return forward + backward; }
+};
+
+using WorkByTile = std::map<json, Work>;
+
+bool has_training_pass(const json& experiment) {
+  static const json::json_pointer pass("/config/layer/pass");
+  return value_at(experiment, pass) == "training";
 }
 
-/// Where nothing was timed on a GPU: tiles of `none` at the same tile over the strategy's, as on the first screen.
-std::string tile_ratio_cell(const std::map<json, double>& plain_tiles, const json& network) {
-  const json own = mean_or_own(network, "tiles");
-  const auto plain = plain_tiles.find(network["tile"]);
-  if (network["tile"].is_null() || !own.is_number() || own <= 0 || plain == plain_tiles.end()) return kAbsent;
-  return fmt::format("{:.2f}×", plain->second / own.get<double>());
+/// Rows of a training pass, over all layers; null where the result lacks what they are counted from.
+std::optional<Work> trained_rows(const json& experiment, const json& network) {
+  Work work;
+  for (const json& strategy : experiment["strategies"]) {
+    if (label_and_tile(strategy) != label_and_tile(network)) continue;
+    const json counts = strategy.value("counts_after", json());
+    if (!counts.is_array() || counts.empty() || !strategy["tiles"].is_number()) return std::nullopt;
+    const double tiles = strategy["tiles"].get<double>() * strategy["tile"].get<double>();
+    std::int64_t steps = 0;
+    for (const json& count : counts) steps += round_up<std::int64_t>(count, kReductionStep);
+    work.forward += tiles;
+    work.backward += tiles + static_cast<double>(steps);
+  }
+  return work;
+}
+
+/// Of a setting with a tile; null where it is not known.
+std::optional<Work> work_of(const json& experiment, const json& network) {
+  if (network["tile"].is_null()) return std::nullopt;
+  if (has_training_pass(experiment)) return trained_rows(experiment, network);
+  const json tiles = mean_or_own(network, "tiles");
+  return tiles.is_number() ? std::optional(Work{tiles.get<double>(), 0}) : std::nullopt;
+}
+
+/// Of `none`, by tile.
+WorkByTile plain_work_of(const json& experiment) {
+  WorkByTile plain;
+  for (const json& network : experiment["network"]) {
+    if (network["name"] != "none") continue;
+    if (const auto work = work_of(experiment, network)) plain.emplace(network["tile"], *work);
+  }
+  return plain;
+}
+
+/// Where nothing was timed on a GPU: the work of `none` at the same tile over the strategy's, as on the first screen.
+std::string tile_ratio_cell(const WorkByTile& plain_work, const json& experiment, const json& network) {
+  const std::optional<Work> own = work_of(experiment, network);
+  const auto plain = plain_work.find(network["tile"]);
+  if (!own || !(own->forward > 0) || plain == plain_work.end()) return kAbsent;
+  const Work& before = plain->second;
+  return fmt::format("{:.2f}×", before.both() / own->both()) +
+         (own->backward > 0 ? ways_words(before.forward / own->forward, before.backward / own->backward) : "");
 }
 
 /// Where a result's times are of: never a modelled GPU without the word, nor without what casts doubt on it.
@@ -383,7 +427,7 @@ static const std::vector<std::string>& main_heads() {
                                                   "GEMM ms",
                                                   "Layer ms",
                                                   "Speed-up [95%; modelled: 90%]",
-                                                  "Tile ratio",
+                                                  "Tile ratio [training: by rows]",
                                                   "CPU time ratio [95%]",
                                                   "Device"};
   return kHeads;
@@ -399,17 +443,30 @@ static bool any_estimate(const json& experiment) {
 }
 
 /// An asterisk where no measurement of the calibration had such a setting, as on the first screen and the page.
-static std::string change_cell(const json& network) {
+static std::string post_hoc_words(const json& network) {
   const json estimate = network.value("estimated_perplexity_change", json());
-  if (!estimate.is_object() || !estimate["value"].is_number()) return kAbsent;
+  if (!estimate.is_object() || !estimate["value"].is_number()) return {};
   const bool beyond = network["name"] != "none" && !network.value("estimate_beyond", json::array()).empty();
   return format_change(estimate["value"].get<double>()) + (beyond ? "*" : "");
 }
 
+/// Of a training pass what suits it, too: of models trained with the strategy.
+static std::string trained_words(const json& experiment, const json& network) {
+  const json estimate = network.value("estimated_perplexity_change_trained", json());
+  if (!has_training_pass(experiment) || network["name"] == "none" || !estimate.is_object()) return {};
+  return estimate["value"].is_number() ? "trained " + format_change(estimate["value"].get<double>()) : std::string();
+}
+
+/// `estimated`: what any_estimate says of the experiment.
+static std::string change_cell(const json& experiment, const json& network, bool estimated) {
+  const std::string post_hoc = estimated ? post_hoc_words(network) : "", trained = trained_words(experiment, network);
+  if (trained.empty()) return post_hoc.empty() ? std::string(kAbsent) : post_hoc;
+  return post_hoc.empty() ? trained : fmt::format("{} ({})", post_hoc, trained);
+}
+
 /// In the order of main_heads; `estimated`: what any_estimate says of the experiment.
 static std::vector<std::string> main_row(const json& result, const json& experiment, const json& network,
-                                         const json& strategy, const std::map<json, double>& plain_tiles,
-                                         bool estimated) {
+                                         const json& strategy, const WorkByTile& plain_work, bool estimated) {
   const bool on_cpu = result["environment"]["device"] == "cpu" && experiment["model"].is_null();
   return {experiment["name"].get<std::string>(),
           network["label"].get<std::string>(),
@@ -418,11 +475,11 @@ static std::vector<std::string> main_row(const json& result, const json& experim
           share_cell(mean_or_own(network, "tile_utilisation")),
           share_cell(mean_or_own(network, "dropped_share")),
           number_cell(mean_or_own(network, "dropped_gate_mass")),
-          estimated ? change_cell(network) : kAbsent,
+          change_cell(experiment, network, estimated),
           number_cell(network["gemm_ms"]),
           number_cell(network["layer_ms"]),
           on_cpu ? kAbsent : ratio_cell(network, strategy),
-          on_cpu ? tile_ratio_cell(plain_tiles, network) : kAbsent,
+          on_cpu ? tile_ratio_cell(plain_work, experiment, network) : kAbsent,
           on_cpu ? ratio_cell(network, strategy) : kAbsent,
           device_words(result, experiment) + (network["cpu_reduced"] == true ? ", reduced shape" : "")};
 }
@@ -430,11 +487,11 @@ static std::vector<std::string> main_row(const json& result, const json& experim
 static void for_each_main_row(const json& result, const std::function<void(std::vector<std::string>)>& visit) {
   for (const json& experiment : result["experiments"]) {
     const auto strategies = index_by<LabelAndTile>(experiment["strategies"], label_and_tile);
-    const std::map<json, double> plain_tiles = plain_tiles_of(experiment);
+    const WorkByTile plain_work = plain_work_of(experiment);
     const bool estimated = any_estimate(experiment);
     for (const json& network : experiment["network"]) {
       visit(
-          main_row(result, experiment, network, found_in(strategies, label_and_tile(network)), plain_tiles, estimated));
+          main_row(result, experiment, network, found_in(strategies, label_and_tile(network)), plain_work, estimated));
     }
   }
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "analysis/worth.hpp"
 #include "core/format.hpp"
 #include "model/tile_cost.hpp"
 #include "report/text_sections.hpp"
@@ -17,22 +18,18 @@ const LayerTiming* trained(const TextContext& context, const NetworkRecord& netw
   return timing && timing->training ? &*timing : nullptr;
 }
 
-std::string rate_cell(const std::optional<double>& useful, const std::optional<double>& hardware) {
-  return useful && hardware ? fmt::format("{} ({})", format_value(*useful), format_value(*hardware)) : kAbsent;
+/// Whether GEMMs multiply whole tiles: what rounds to single rows multiplies those that there are, and nothing else.
+bool fills_tiles(const LayerTiming& timing) {
+  const auto& up = timing.granules[index_of(Stage::kUp)];
+  return up.value_or(timing.granule_rows.value_or(0)) != 1;
 }
 
-/// What rows of whole tiles and steps alone would gain against `none` of the same tile, one way or another.
-std::optional<double> bound_of(const TextContext& context, const NetworkRecord& network,
-                               double (*rows)(const RoundingMetrics&)) {
-  for (const NetworkRecord& none : context.networks) {
-    if (none.kind != StrategyKind::kNone || none.tile != network.tile || network.own_tiles) continue;
-    const double before = rows(context.first(none).metrics), after = rows(context.first(network).metrics);
-    return before > 0 && after > 0 ? std::optional(before / after) : std::nullopt;
-  }
-  return std::nullopt;
+/// Of useful rows, and in brackets of whole tiles where they are multiplied.
+std::string rate_cell(const LayerTiming& timing, const std::optional<double>& useful,
+                      const std::optional<double>& hardware) {
+  if (!useful || !hardware) return kAbsent;
+  return format_value(*useful) + (fills_tiles(timing) ? fmt::format(" ({})", format_value(*hardware)) : "");
 }
-
-double both_rows(const RoundingMetrics& metrics) { return forward_rows(metrics) + backward_rows(metrics); }
 
 std::string ways_table(const TextContext& context, const std::vector<const NetworkRecord*>& networks) {
   const std::string gain = context.environment.device == "cpu" ? "Time ratio [95%]" : "Speed-up [95%]";
@@ -46,14 +43,14 @@ std::string ways_table(const TextContext& context, const std::vector<const Netwo
                          const std::optional<RatioInterval>& ratio, double (*rows)(const RoundingMetrics&),
                          const std::string& rates) {
       table.add_row({name, way, format_value(median_of(series)), speedup_cell(ratio),
-                     speedup_cell(bound_of(context, *network, rows)), rates});
+                     speedup_cell(row_ratio(context.experiment, *network, rows)), rates});
     };
     add(strategy_cell(network->label), "forward", timing->forward_ms, timing->forward_speedup, forward_rows,
-        rate_cell(timing->forward_useful_tflops, timing->forward_hardware_tflops));
+        rate_cell(*timing, timing->forward_useful_tflops, timing->forward_hardware_tflops));
     add("", "backward", timing->backward_ms, timing->backward_speedup, backward_rows,
-        rate_cell(timing->backward_useful_tflops, timing->backward_hardware_tflops));
+        rate_cell(*timing, timing->backward_useful_tflops, timing->backward_hardware_tflops));
     add("", "both", timing->layer_ms, timing->speedup, both_rows,
-        rate_cell(timing->useful_tflops, timing->hardware_tflops));
+        rate_cell(*timing, timing->useful_tflops, timing->hardware_tflops));
   }
   return any ? table.render() : std::string();
 }
@@ -151,13 +148,18 @@ std::string passes_section(const TextContext& context) {
                      for_each_tile(context, [&](const auto& networks) { return ways_table(context, networks); }) +
                      "\n" +
                      for_each_tile(context, [&](const auto& networks) { return stages_table(context, networks); });
-  text +=
-      wrap(fmt::format(
-               "By rows (modelled): what rows of whole tiles, of weight gradients of whole steps of {}, would gain "
-               "alone. TFLOP/s: of useful rows, and of those whole tiles and steps; 6 forward, 12 backward, 18 both, "
-               "times rows, hidden and intermediate. A stage without a time is fused into another.",
-               kReductionStep),
-           2);
+  const bool brackets =
+      std::any_of(context.networks.begin(), context.networks.end(), [&](const NetworkRecord& network) {
+        const LayerTiming* one = trained(context, network);
+        return one != nullptr && fills_tiles(*one);
+      });
+  text += wrap(
+      fmt::format(
+          "By rows (modelled): what rows of whole tiles, of weight gradients of whole steps of {}, would gain "
+          "alone. TFLOP/s: of useful rows{}; 6 forward, 12 backward, 18 both, times rows, hidden and intermediate. "
+          "A stage without a time is fused into another.",
+          kReductionStep, brackets ? ", and of those whole tiles and steps" : ""),
+      2);
   text += granules_line(*timing);
   if (timing->kept_bytes_per_row) {
     text += wrap(fmt::format("Kept of each row from forward to backward: {} bytes, the up-projection's product, token "

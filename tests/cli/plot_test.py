@@ -19,13 +19,13 @@ except ImportError:  # the distribution's Python has it where another comes firs
     sys.exit(77)
 
 from program import SOURCE, TINY
-from sample_results import LABEL, MARKUP, make_results
+from sample_results import LABEL, MARKUP, make_results, rows_both_ways
 
 sys.path.insert(0, str(SOURCE / "scripts"))
 from plot import free_name  # noqa: E402
 from plot_figures import FIGURES, KINDS, NothingToDraw, draw_speedup, plt  # noqa: E402
 from plot_colours import STYLES
-from plot_results import quality_of, read_experiments  # noqa: E402
+from plot_results import quality_of, read_experiments, settings_of  # noqa: E402
 from plot_style import colour_of, give_styles  # noqa: E402
 
 
@@ -57,6 +57,14 @@ def clashes(figure, texts=None):
             if min(box.x1, place.x1) - max(box.x0, place.x0) > 2 and min(box.y1, place.y1) - max(box.y0, place.y0) > 3:
                 found.append((text, other))
     return found
+
+
+def without_shape(result):
+    bare = copy.deepcopy(result)
+    for experiment in bare["experiments"]:
+        for record in experiment["strategies"]:
+            (record.get("timing") or {}).pop("shape", None)
+    return bare
 
 
 class Plot(unittest.TestCase):
@@ -207,6 +215,59 @@ class Plot(unittest.TestCase):
                 self.assertLessEqual(figure.axes[0].get_ylabel().count("\n"), 1)
                 plt.close(figure)
 
+    def test_modelled_marks_of_a_training_pass_are_of_both_ways(self):
+        [experiment] = read_experiments([("trained", self.results["trained"])])
+        records = self.results["trained"]["experiments"][0]["strategies"]
+        plain = {record["tile"]: record for record in records if record["name"] == "none"}
+        expected = [rows_both_ways(plain[record["tile"]]) / rows_both_ways(record) for record in records]
+        self.assertEqual([setting.modelled for setting in experiment.settings], expected)
+        self.assertNotEqual(expected, [plain[record["tile"]]["tiles"] / record["tiles"] for record in records])
+        for figure in (draw_speedup([experiment]), FIGURES["tiles"](experiment, 0)):
+            self.assertIn("by rows of whole tiles and steps alone (modelled)", [text for text, _ in texts_of(figure)])
+            plt.close(figure)
+        layered = copy.deepcopy(self.results["trained"])
+        [data] = layered["experiments"]
+        data["strategies"] += [{**record, "layer": 1} for record in copy.deepcopy(data["strategies"])]
+        self.assertEqual([setting.modelled for setting in read_experiments([("layered", layered)])[0].settings], expected)
+
+    def test_titles_have_no_empty_slots(self):
+        results = {name: self.results[name] for name in ("modelled", "reduced", "gpu", "trained", "bare")}
+        for name, result in {**results, "trained without a shape": without_shape(self.results["trained"])}.items():
+            [experiment] = read_experiments([(name, result)])
+            for kind, draw in FIGURES.items():
+                try:
+                    figure = draw(experiment, experiment.layers[0])
+                except NothingToDraw:
+                    continue
+                for line in figure._suptitle.get_text().split("\n"):
+                    with self.subTest(f"{name} {kind}: {line}"):
+                        self.assertNotRegex(line, r"[,;:]\s*[,;:]|[,;] *$|None|  |\(\)")
+                plt.close(figure)
+
+    def test_parts_have_a_panel_for_each_tile_and_sums_apart(self):
+        [experiment] = read_experiments([("trained", self.results["trained"])])
+        figure = FIGURES["parts"](experiment, 0)
+        panels = [axes for axes in figure.axes if axes.get_visible()]
+        self.assertEqual([axes.get_title(loc="left") for axes in panels], ["tile 16", "tile 64", "", ""])
+        names = [[label.get_text() for label in axes.get_yticklabels()] for axes in panels]
+        self.assertEqual(names[0], ["forward", "backward"])
+        self.assertEqual(names[2][0], "gather")
+        self.assertEqual(len(names[2]), 13)
+        self.assertFalse(set(names[0]) & set(names[2]))
+        self.assertEqual(names[1] + names[3], [""] * 15)
+        strategies = len(self.results["trained"]["experiments"][0]["strategies"]) // 2
+        for axes, own in zip(panels, names):
+            self.assertEqual(sum(type(mark).__name__ == "PathCollection" for mark in axes.collections), strategies * len(own))
+        for above, beside in ((0, 1), (2, 3)):  # alike, to be compared
+            self.assertEqual(panels[above].get_xlim(), panels[beside].get_xlim())
+        plt.close(figure)
+
+    def test_gradients_are_named_as_they_were_computed(self):
+        for device, told in (("cpu", "fp32"), ("NVIDIA Test GPU", "bf16")):
+            trained = copy.deepcopy(self.results["trained"])
+            trained["environment"]["device"] = device
+            self.assertEqual(settings_of(read_experiments([("trained", trained)])[0])["layer/grad_dtype"], told)
+
     def test_what_is_below_one_tile_takes_a_quarter_of_the_load_axis(self):
         uneven = copy.deepcopy(self.results["wide"])
         for record in uneven["experiments"][0]["strategies"]:
@@ -299,6 +360,12 @@ class Plot(unittest.TestCase):
         for name in ("h.png", "h.pdf"):  # as tatr-sim report answers
             self.assert_fails(plot("--kind", "load", "--out", self.path / "new" / name, text=good), 3, name, "no such folder", f"mkdir -p {self.path / 'new'}")
         self.assertFalse((self.path / "new").exists())
+        for name, what in (("a.html", "an HTML page; "), ("a.HTM", "an HTML page; "), ("a.json", "a JSON file; "), ("a.jpg", "a picture of a kind that is not drawn; ")):
+            self.assert_fails(plot("--kind", "load", "--out", self.path / name, text=good), 2, f"--out: {self.path / name} is the name of {what}", "a folder", "a.png")
+            self.assertFalse((self.path / name).exists())
+        (self.path / "a.html").mkdir()  # a folder that is there is one
+        self.assertEqual(plot("--kind", "load", "--out", self.path / "a.html", text=good).returncode, 0)
+        self.assertEqual(plot("--kind", "load", "--out", self.path / "run-1.5", text=good).returncode, 0)
         self.assert_fails(plot("--out", self.path / "all.png", text=good), 2, "all.png", "pictures")
         self.assert_fails(plot("--kind", "load", "--out", "/proc/none/x.png", text=good), 3, "/proc/none")
 

@@ -14,7 +14,7 @@ import unittest
 
 import chromium
 from program import SOURCE, run
-from sample_results import LABEL, MARKUP, make_results
+from sample_results import LABEL, MARKUP, make_results, rows_both_ways
 
 sys.path.insert(0, str(SOURCE / "scripts"))
 import plot_colours  # noqa: E402
@@ -122,6 +122,41 @@ class Report(unittest.TestCase):
         heads = self.texts("#answer th, .every th")
         self.assertIn("CPU time ratio [95%]", heads)
         self.assertEqual([head for head in heads if head.startswith("Speed-up")], [])
+
+    def test_on_a_cpu_a_training_pass_is_bound_by_rows_of_both_ways(self):
+        self.browser.open(self.page("trained"))
+        self.unfold()
+        records = self.results["trained"]["experiments"][0]["strategies"]
+        plain = {record["tile"]: rows_both_ways(record) for record in records if record["name"] == "none"}
+        expected = [f"{plain[record['tile']] / rows_both_ways(record):.2f}×" for record in records]
+        for table in ("#answer table", ".every table"):
+            place = self.texts(f"{table} th").index("By rows (modelled)") + 1
+            self.assertEqual(self.texts(f"{table} tbody td:nth-child({place})"), expected)
+        self.assertNotIn("By tiles (modelled)", self.texts("th"))
+        self.assertTrue(any(record["estimated_perplexity_change_trained"]["value"] for record in records if record["estimated_perplexity_change_trained"]))
+        place = self.texts("#answer th").index("Perplexity, trained with it (published)") + 1
+        told = self.texts(f"#answer tbody td:nth-child({place})")
+        self.assertEqual([text != "–" for text in told], [bool(record["estimated_perplexity_change_trained"]) and record["name"] != "none" for record in records])
+        self.assertIn("of a model trained with plain top-k, rounded at evaluation, is not estimated", " ".join(self.texts("#answer .about")))
+        self.assertIn("by rows of forward and backward (modelled)", self.texts(".lead")[0])
+        tips = self.browser.evaluate("[...document.querySelectorAll('[data-tip]')].map((node) => node.getAttribute('data-tip'))")
+        self.assertTrue(any("by rows alone" in tip for tip in tips))
+        self.assertFalse(any("by tiles alone" in tip for tip in tips))
+
+    def test_gradients_are_named_as_they_were_computed(self):
+        for device, told in (("cpu", "fp32"), ("NVIDIA Test GPU", "bf16")):
+            trained, forward = (copy.deepcopy(self.results["trained"]) for _ in range(2))
+            for key in ("pass", "grad_dtype"):
+                del forward["experiments"][0]["config"]["layer"][key]
+            for name, result in (("trained pass", trained), ("forward pass", forward)):
+                result["environment"]["device"] = device
+                (self.path / f"{name}.json").write_text(json.dumps(result))
+            page = self.path / "page.html"
+            completed = run("report", self.path / "trained pass.json", self.path / "forward pass.json", "--html", page)
+            self.assertEqual(completed.returncode, 0, completed.stderr)
+            self.browser.open(page)
+            place = self.texts("#answer th").index("Grad dtype") + 1
+            self.assertEqual(set(self.texts(f"#answer tbody td:nth-child({place})")), {told, "–"})
 
     def test_the_headline_is_by_layer_time_and_over_the_fastest_none(self):
         self.browser.open(self.page("modelled"))

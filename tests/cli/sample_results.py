@@ -64,11 +64,17 @@ class Maker:
         bare = {"schema_version": "1.0", "experiments": [{"name": "bare", "strategies": [{"name": "down", "label": "down"}]}]}
         return {
             "timed": timed, "modelled": self.run({**TINY, "name": "no GPU", "tile": [64, 128]}, device="model:a100"), "gpu": gpu, "reduced": reduced, "failed": failed, "bare": bare,
+            "trained": self.run({**TINY, "name": "training pass", "tile": [16, 64], "layer": {**TINY["layer"], "pass": "training"}}),
             "layers": self.run({**TINY, **deep, "layer": None, "name": "sixty layers"}),
             "wide": self.run({**TINY, "layer": None, "name": "512 experts", "tile": 8, "router": {**TINY["router"], "tokens": 4096, "experts": 512}}),
             "lone": self.run({**TINY, "layer": None, "name": "one strategy", "strategies": ["down"]}),
             "markup": self.run({**TINY, "layer": None, "name": MARKUP, "strategies": ["none", {"name": "down", "label": LABEL}]}),
         }
+
+
+def rows_both_ways(record):
+    """Rows that a training pass multiplies: of whole tiles for the layer and the gradients of data, of whole steps of 64 for those of weights."""
+    return 2 * record["tiles"] * record["tile"] + sum(-(-count // 64) * 64 for count in record["counts_after"])
 
 
 def make_results(test_class):

@@ -184,6 +184,19 @@ class Show(ProgramTest):
         self.assertRegex(printed, rf"(?m)^  down .* {re.escape(dropped)} ")
         self.assertRegex(self.show(one, other), rf"(?m)^  tiny +{re.escape(tiles)} .* {re.escape(dropped)} ")
 
+    def test_the_first_results_of_a_schema_version_are_read(self):
+        path, printed = self.result({**LAYERED, "layer": {**LAYERED["layer"], "pass": "training"}}, "--device", "cpu", "--show", "passes")
+        document = json.loads(path.read_text())
+        for strategy in document["experiments"][0]["strategies"]:
+            del strategy["timing"]["granules"]
+            strategy["timing"]["kernels"] = {"up": None, "down": None}
+        early = self.path / "early.json"
+        early.write_text(json.dumps(document))
+        for whole in ("table", "csv", "json"):
+            self.show(early, "--format", whole)
+        lines = flat(without_last_words(printed))
+        self.assertEqual(flat(self.show(early, "--show", "passes")), lines.replace("Granules: 1 row; in the sums of weight gradients 1. ", ""))
+
     def test_what_is_no_result(self):
         self.assert_fails(run("show", self.config(TINY)), 2, "c.json")
         self.assert_fails(run("show", self.path / "none.json"), 2, "none.json")

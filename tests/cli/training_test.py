@@ -97,6 +97,61 @@ class Training(ProgramTest):
         self.assertEqual(result.returncode, 0, result.stderr)
         experiment = json.loads(result.stdout)["experiments"][0]
         self.assertEqual(experiment["strategies"][0]["timing"]["kind"], "measured")
+        self.assertEqual([warning for warning in experiment["warnings"] if "modelled" in warning], [])
+        asked = run("run", self.config(LAYER, model="a100"), "--json", "-", "--quiet")
+        if json.loads(asked.stdout)["environment"]["device"] == "cpu":
+            told = [warning for warning in json.loads(asked.stdout)["experiments"][0]["warnings"] if "modelled" in warning]
+            self.assertEqual(told, ["no GPU is modelled: training passes are measured, not modelled, here on this CPU"])
+
+
+    def expected_ratios(self, experiment):
+        """By label and tile: rows of none over the strategy's, forward, backward and both."""
+        def rows(record):
+            tiles, steps = record["tiles"] * record["tile"], sum(-(-count // 64) * 64 for count in record["counts_after"])
+            return tiles, tiles + steps, 2 * tiles + steps
+        records = experiment["strategies"]
+        plain = {record["tile"]: rows(record) for record in records if record["name"] == "none"}
+        return {(record["label"], record["tile"]): [f"{a / b:.2f}×" for a, b in zip(plain[record["tile"]], rows(record))] for record in records}
+
+    def test_on_a_cpu_the_bound_is_of_both_ways_everywhere(self):
+        path = self.path / "r.json"
+        config = self.config(LAYER, tile=[64, 128], router={"tokens": 1024, "experts": 8, "top_k": 2},
+                             strategies=["none", "down", "nearest", "up"])
+        result = run("run", config, "--device", "cpu", "--json", path)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        expected = self.expected_ratios(json.loads(path.read_text())["experiments"][0])
+        self.assertNotEqual(expected["down", 128][0], expected["down", 128][2])
+
+        rows = [line.split() for line in result.stdout.splitlines() if line.startswith("  ")]
+        screen = {(row[0], int(row[1])): row[3] for row in rows if tuple(row[:2]) in {(label, str(tile)) for label, tile in expected}}
+        self.assertEqual(screen, {key: both for key, (_, _, both) in expected.items()})
+        self.assertIn("By rows is about the most that a GPU gains, forward and backward together", " ".join(result.stdout.split()))
+        self.assertNotIn("ile ratio", result.stdout)
+
+        passes = run("show", path, "--show", "passes").stdout.split("Stage, ms")[0]
+        told = [line.split()[-2] for line in passes.splitlines() if "×" in line]
+        self.assertEqual(told[2::3], [both for *_, both in expected.values()])
+
+        for table in (run("show", path, "--format", "table").stdout, run("merge", path, "--markdown", "-").stdout):
+            for (label, tile), (forward, backward, both) in expected.items():
+                [line] = [line for line in table.splitlines() if f" {label} " in line and f" {tile} " in line]
+                self.assertIn(f" {both} (forward {forward}, backward {backward}) ", line)
+
+    def test_advice_without_times_is_by_rows_of_both_ways(self):
+        changes = {"router": {"tokens": 1024, "experts": 8, "top_k": 2}, "tile": 128, "strategies": ["none", "down"]}
+        speedups = {}
+        for name in ("forward", "training"):
+            layer = {key: value for key, value in LAYER.items() if key != "pass" or name == "training"}
+            result = run("advise", self.config(layer, **changes), "--max-dropped-share", "100%", "--json", "-", "--device", "cpu")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            document = json.loads(result.stdout)
+            self.assertEqual("whole steps of 64" in " ".join(result.stderr.split()), name == "training")
+            none, best = (next(one for one in document["experiments"][0]["strategies"] if one["label"] == choice["label"] and one["tile"] == choice["tile"])
+                          for choice in (document["advice"]["unrounded"], document["advice"]["best"]))
+            steps = [sum(-(-count // 64) * 64 for count in one["counts_after"]) if name == "training" else 0 for one in (none, best)]
+            ways = 2 if name == "training" else 1
+            before, after = (ways * one["tiles"] * one["tile"] + more for one, more in zip((none, best), steps))
+            self.assertAlmostEqual(document["advice"]["best"]["speedup"], before / after, places=9)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,23 @@ TEST_CASE("before version 2.3 all passes went forward, and nothing was kept of t
   CHECK(document == now);
 }
 
+TEST_CASE("the first results of version 2.3, without what it got later, are read", "[records]") {
+  ExperimentRecord record = test::timed_experiment();
+  record.strategies[1].batches.emplace().worst_timing = record.strategies[1].timing;
+  nlohmann::json document = nlohmann::json::parse(to_json(test::run_of(record)).dump());
+  const nlohmann::json now = document;
+  const auto make_early = [](nlohmann::json& timing) {
+    REQUIRE(timing.erase("granules") == 1);
+    for (const char* gemm : {"dgrad_down", "wgrad_down", "dgrad_up", "wgrad_up"}) {
+      REQUIRE(timing["kernels"].erase(gemm) == 1);
+    }
+  };
+  for (nlohmann::json& strategy : document["experiments"][0]["strategies"]) make_early(strategy["timing"]);
+  make_early(document["experiments"][0]["strategies"][1]["batches"]["worst_timing"]);
+  upgrade_result(document);
+  CHECK(document == now);
+}
+
 TEST_CASE("results of one major schema version are compared", "[records]") {
   ResultFile base(kFirst), next(kFirst);
   ExperimentSource older = source_of(base), newer = source_of(next);

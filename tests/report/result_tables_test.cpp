@@ -208,6 +208,24 @@ TEST_CASE("tables say of a CPU no speed-up, and mark an estimate beyond its cali
   CHECK(on_gpu.find("ratio") == std::string::npos);
 }
 
+TEST_CASE("of a training pass the table has the estimate of models trained with the strategy, too",
+          "[report][tables]") {
+  ExperimentRecord record = trained_experiment();
+  record.network = summarise_network(record);
+  json document = json::parse(json_text(run_of(record), -1));
+  json& experiment = document["experiments"][0];
+  experiment["config"]["layer"]["pass"] = "training";
+  json& network = experiment["network"][1];
+  network["estimated_perplexity_change_trained"] = {
+      {"value", 0.002}, {"low", 0}, {"high", 0.004}, {"calibration", "a"}};
+  network["estimated_perplexity_change"] = nullptr;
+  CHECK(markdown_rows(document).find("| trained +0.20% |") != std::string::npos);
+  network["estimated_perplexity_change"] = {{"value", 0.012}, {"low", 0.01}, {"high", 0.02}, {"calibration", "one"}};
+  CHECK(markdown_rows(document).find("| +1.2% (trained +0.20%) |") != std::string::npos);
+  experiment["config"]["layer"].erase("pass");
+  CHECK(markdown_rows(document).find("| +1.2% |") != std::string::npos);
+}
+
 TEST_CASE("columns have names of their own, and each row a cell for each", "[report][tables]") {
   const std::string header = csv_header();
   std::vector<std::string> names = cells(header.substr(0, header.size() - 1));

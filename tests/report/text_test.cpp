@@ -26,6 +26,16 @@ std::string details(const RunRecord& run, bool colour = false) { return text_rep
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
+/// Without line breaks.
+std::string flat(const std::string& text) {
+  std::string words;
+  for (const char c : text) {
+    const char mark = c == '\n' ? ' ' : c;
+    if (mark != ' ' || words.empty() || words.back() != ' ') words += mark;
+  }
+  return words;
+}
+
 void check_width(const std::string& text) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
@@ -192,8 +202,90 @@ TEST_CASE("a training pass shows both ways, what rows alone would gain, and what
 
   run.environment.device = "cpu";  // which has no tiles
   const std::string on_cpu = text_report(run, {});
+  check_width(on_cpu);
   CHECK_FALSE(contains(on_cpu, "Backward"));
+  CHECK_FALSE(contains(on_cpu, "ile ratio"));
+  CHECK(contains(on_cpu, "Strategy  Tiles  By rows  CPU time"));
+  CHECK(contains(on_cpu, "down          2    1.60×     1.60×"));  // 2 * 32 + 3 * 64 rows become 2 * 16 + 2 * 64
+  CHECK(contains(details(run), "both  10  1.60× [1.00, 2.00]    1.60×"));
+  CHECK(contains(on_cpu, "`down`: 1.60× fewer rows of tiles and steps"));
   CHECK(contains(on_cpu, "--show passes"));
+}
+
+TEST_CASE("where nothing is rounded up there is no rate of whole tiles", "[report][text]") {
+  ExperimentRecord record = trained_experiment();
+  CHECK(contains(report(record), "450 (460)"));
+  CHECK(contains(report(record), "rows, and of those"));
+  for (StrategyRecord& strategy : record.strategies) strategy.timing->granule_rows = 1;
+  for (const bool by_gemm : {false, true}) {  // early results know no granules of each GEMM
+    for (StrategyRecord& strategy : record.strategies) {
+      if (by_gemm) strategy.timing->granules.fill(1);
+    }
+    const std::string text = report(record);
+    CHECK_FALSE(contains(text, "460"));
+    CHECK_FALSE(contains(text, "(500)"));
+    CHECK(contains(text, "1.56×      450\n"));
+    CHECK_FALSE(contains(text, "of those"));
+    CHECK(contains(text, "TFLOP/s: of useful rows; 6"));
+  }
+}
+
+TEST_CASE("of a training pass the estimate of models trained with the strategy is told", "[report][text]") {
+  ExperimentRecord record = trained_experiment();
+  record.network = summarise_network(record);
+  QualityEstimate& quality = record.network[1].quality;
+  quality = {{}, PerplexityEstimate{0.002, -0.001, 0.0045, "tables"}, "not calibrated for top-2", {}};
+  record.network[0].quality.trained = PerplexityEstimate{0, 0, 0, "tables"};
+  const std::string screen = first_screen(record);
+  check_width(screen);
+  const std::string words = flat(screen);
+  CHECK(contains(words, "Perplexity of a model trained with plain top-k, rounded at evaluation, is not estimated: "));
+  CHECK(contains(words, "Trained with the strategy, evaluated without it (tables): `down` +0.20% [-0.10%, +0.45%]."));
+  CHECK(contains(words, "(trained with it +0.20% [-0.10%, +0.45%] of perplexity)"));
+  CHECK_FALSE(contains(screen, "`none` 0%"));
+  CHECK_FALSE(contains(screen, "What that costs"));
+
+  quality.post_hoc = PerplexityEstimate{0.0005, 0, 0.0009, "ours"};
+  quality.why_not.clear();
+  const std::string both = first_screen(record);
+  check_width(both);
+  CHECK_FALSE(contains(both, "not estimated"));
+  CHECK(contains(both, "Perplexity [90%]: trained with plain top-k, rounded at evaluation."));
+  CHECK(contains(flat(both), "+0.05% [0%, +0.09%] of perplexity, rounded at evaluation (trained with it +0.20% ["));
+
+  ExperimentRecord forward = timed_experiment();  // which is not trained
+  forward.network = summarise_network(forward);
+  forward.network[1].quality = quality;
+  CHECK_FALSE(contains(first_screen(forward), "rained with"));
+}
+
+TEST_CASE("the first screen keeps to its lines where columns break the table", "[report][text]") {
+  ExperimentRecord record = trained_experiment();
+  for (int i = 0; i < 40; ++i) {
+    record.strategies.push_back(record.strategies[1]);
+    record.strategies.back().strategy.label = fmt::format("down {}", i);
+  }
+  RunRecord run = run_of(record);
+  for (NetworkRecord& network : run.experiments[0].network) {
+    network.quality.post_hoc = PerplexityEstimate{-0.0005, -0.0012, 0.0009, "ours"};
+  }
+  run.environment.device = "NVIDIA H100";
+  TextOptions options;
+  options.lines = 40;
+  const std::string screen = text_report(run, options);
+  CHECK(contains(screen, "more, slower"));
+  CHECK(std::count(screen.begin(), screen.end(), '\n') <= 41);  // with the note on serving
+}
+
+TEST_CASE("gains by rows of training passes and of tiles do not share a head", "[report][text]") {
+  RunRecord run = run_of(trained_experiment());
+  run.experiments.push_back(run.experiments.front());
+  run.experiments.back().config.name = "other";
+  CHECK(contains(text_report(run, {}), "By rows"));
+  run.experiments.push_back(run_of(timed_experiment()).experiments.front());
+  const std::string text = text_report(run, {});
+  CHECK(contains(text, "1.60× by rows"));
+  CHECK(contains(text, "2.00× tiles"));
 }
 
 TEST_CASE("training passes of several layers are added up, either way", "[report][text]") {

@@ -74,13 +74,37 @@ function settingOf(record, experiment) {
   return setting;
 }
 
-// What the number of tiles alone would give. Tiles of another size are not comparable; a model of the layer's time says more.
+// Whether the experiment's passes go forward and backward.
+const trains = ({data}) => data.config?.layer?.pass === "training";
+
+const REDUCTION_STEP = 64;  // rows that a weight gradient adds up at once: kReductionStep of src/model/tile_cost.hpp
+
+// What the time of a setting's GEMMs follows, against others of its tile: tiles; of a training pass rows both ways, of whole tiles
+// and of whole steps of weight gradients, over all layers. Null where it is not known.
+function workOf({record, label, tile, experiment}) {
+  if (tile === null) return null;
+  if (!trains(experiment)) return record.tiles > 0 ? record.tiles : null;
+  const layers = experiment.isNetwork ? experiment.data.strategies.filter((other) => other.label === label && other.tile === tile) : [record];
+  const rows = ({tiles, counts_after: counts}) => (counts?.length > 0
+    ? 2 * tiles * tile + counts.reduce((sum, count) => sum + Math.ceil(count / REDUCTION_STEP) * REDUCTION_STEP, 0) : null);
+  const all = layers.length > 0 ? sumOrNull(...layers.map(rows)) : null;
+  return all > 0 ? all : null;
+}
+
+// What tiles alone would give, or rows of a training pass. Tiles of another size are not comparable; a model of the layer's time
+// says more.
 function addModelledSpeedups(settings) {
   for (const setting of settings) {
     const plain = settings.find((other) => other.record.name === "none" && other.tile === setting.tile);
-    setting.modelled = setting.how !== "modelled" && setting.tile !== null && plain && setting.record.tiles > 0
-      ? plain.record.tiles / setting.record.tiles : null;
+    const before = plain ? workOf(plain) : null, after = workOf(setting);
+    setting.modelled = setting.how !== "modelled" && isNumber(before) && isNumber(after) ? before / after : null;
   }
+}
+
+// What a modelled gain that is no time follows, of settings of one kind or several.
+function modelledBy(settings) {
+  const kinds = distinct(settings.map(({experiment}) => (trains(experiment) ? "rows" : "tiles")));
+  return kinds.sort().reverse().join(" or ");
 }
 
 // What a verdict says is gained: over none at the tile where it is fastest, as the text report has it. Where none stands at
@@ -144,6 +168,7 @@ function settingsOf({data, environment, source}) {
   };
   const {name, description, documented, strategies, $schema, ...config} = data.config ?? {};
   walk("", config);
+  if (environment.device === "cpu" && found.has("layer/grad_dtype")) found.set("layer/grad_dtype", "fp32");  // whatever is asked for
   found.set("device", data.model?.device ?? (environment.device === "cpu" ? environment.cpu : environment.device) ?? null);
   found.set("file", source);
   return found;

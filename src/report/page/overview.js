@@ -49,7 +49,8 @@ function answerWords({settings}) {
   const fewest = settings.filter((setting) => setting.record.name !== "none" && plainOf(setting) && isNumber(setting.record.tiles))
     .sort((a, b) => a.record.tiles / plainOf(a).record.tiles - b.record.tiles / plainOf(b).record.tiles)[0];
   if (!fewest) return [];
-  return [onCpu ? "A CPU has no tiles: its time ratios are no speed-ups of a GPU. Fewest tiles: " : "No times. Fewest tiles: ", html("b", {}, `${fewest.title}, ${tilesText(fewest)}, ${costs(fewest)}`), "."];
+  const both = trains(fewest.experiment) && isNumber(fewest.modelled) ? `, ${formatRatio(fewest.modelled)} by rows of forward and backward (modelled)` : "";
+  return [onCpu ? "A CPU has no tiles: its time ratios are no speed-ups of a GPU. Fewest tiles: " : "No times. Fewest tiles: ", html("b", {}, `${fewest.title}, ${tilesText(fewest)}${both}, ${costs(fewest)}`), "."];
 }
 
 // A row for each strategy, tile and way of timing, over all experiments.

@@ -7,7 +7,7 @@ const FIGURES = [
    about: "Every sample, median and quartiles, or, dashed and hollow, a modelled time with its interval; the dashed diamond is the modelled floor of its GEMMs, where the device has one."},
   {kind: "utilisation", title: "Utilisation and waste", draw: drawUtilisation,
    about: "Counted: rows that count as a part of all rows of the tiles that are computed."},
-  {kind: "tiles", title: "Tile sizes", draw: drawTileSizes, about: "Dashed marks are modelled: times of a GPU that is not there, or else the speed-up if time were proportional to tiles."},
+  {kind: "tiles", title: "Tile sizes", draw: drawTileSizes, about: "Dashed marks are modelled: times of a GPU that is not there, or else the speed-up if time were proportional to tiles, or of a training pass to rows of tiles and steps."},
   {kind: "load", title: "Load per expert, before and after", wide: true, byLayer: true, draw: drawLoad,
    about: "Experts sorted by their tokens before rounding (line); dashes are the rows after. Where loads differ much, tokens are logarithmic above one tile. Point at an expert for its numbers."},
   {kind: "documented", title: "Documented against measured", wide: true, draw: drawDocumented,
@@ -134,7 +134,7 @@ function manyPage(experiments) {
     articles.get(experiment).scrollIntoView();
   };
   const speedups = drawSpeedups(experiments);
-  const about = "Panels hold experiments that differ in their load only. Dashed marks are modelled: times of a GPU that is not there, or else the speed-up if time were proportional to tiles.";
+  const about = "Panels hold experiments that differ in their load only. Dashed marks are modelled: times of a GPU that is not there, or else the speed-up if time were proportional to tiles, or of a training pass to rows of tiles and steps.";
   return [
     html("header", {}, html("h1", {}, names.length > 3 ? `${experiments.length} experiments` : names.join(", ")),
          html("p", {class: "about"}, [plural(experiments.length, "experiment"), ...distinct(experiments.map(routingWords)).slice(0, 1).filter((words) => words && experiments.every((other) => routingWords(other) === words))].join(" of "))),

@@ -109,11 +109,11 @@ function drawCategories(svg, area, categories, series, y, format) {
   });
 }
 
-// The speed-ups of a setting as points of a category: measured, and as tiles alone would have it.
+// The speed-ups of a setting as points of a category: measured, and as tiles alone, or rows, would have it.
 function speedupPoints(setting) {
   const {title, speedup, modelled, how} = setting;
   const points = [];
-  if (isNumber(modelled)) points.push({value: modelled, how: "modelled", tip: `${title}\nmodelled: ${formatRatio(modelled)} by tiles alone`});
+  if (isNumber(modelled)) points.push({value: modelled, how: "modelled", tip: `${title}\nmodelled: ${formatRatio(modelled)} by ${modelledBy([setting])} alone`});
   if (speedup) points.push({...speedup, how, tip: `${title}\nspeed-up ${formatInterval(speedup, formatRatio)}\n${howWords(setting)}`});
   return points;
 }

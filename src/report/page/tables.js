@@ -78,6 +78,13 @@ const perplexityColumn = {
   text: ({record}) => formatInterval(record.estimated_perplexity_change ?? {}, formatLoss) + (isBeyond(record) ? "*" : ""),
 };
 
+// Of a training pass what suits it: of models that were trained with the strategy.
+const trainedColumn = {
+  title: "Perplexity, trained with it (published)", help: "of models trained with the strategy and evaluated without it, by tokens per expert over tile",
+  value: ({record, experiment}) => (trains(experiment) && record.name !== "none" ? record.estimated_perplexity_change_trained?.value ?? null : null),
+  text: ({record}) => (record.name === "none" ? "–" : formatInterval(record.estimated_perplexity_change_trained ?? {}, formatLoss)),
+};
+
 const plainOf = (setting) => setting.experiment.settings.find(({record, tile}) => record.name === "none" && tile === setting.tile);
 
 // Tiles beside those of none at the same tile.
@@ -97,6 +104,12 @@ const speedupColumn = (settings) => ({title: speedupTitle(settings), value: ({sp
                                       text: ({speedup}) => formatInterval(speedup ?? {}, formatRatio)});
 const cpuRatioColumn = {title: "CPU time ratio [95%]", value: ({cpuRatio}) => cpuRatio?.value ?? null, text: ({cpuRatio}) => formatInterval(cpuRatio ?? {}, formatRatio),
                         help: "time of the layer on this CPU with none at the same tile over the strategy's: a CPU has no tiles, so no speed-up of a GPU"};
+// What is modelled without a time, as on the first screen of the text.
+const modelledColumn = (settings) => ({
+  title: `By ${modelledBy(settings)} (modelled)`, value: ({modelled}) => modelled ?? null, text: ({modelled}) => formatRatio(modelled),
+  help: modelledBy(settings) === "tiles" ? "tiles of none over the strategy's: the speed-up if time were proportional to tiles"
+    : "of a training pass rows of none over the strategy's, of whole tiles and of whole steps of weight gradients: the speed-up of both ways if time were proportional to them",
+});
 // Of a training pass: what one way gains.
 const wayColumn = (way) => ({title: `${way[0].toUpperCase()}${way.slice(1)} [95%]`, value: ({record}) => record.timing?.[`${way}_speedup`]?.value ?? null,
                              help: `time of the pass ${way} with none at the same tile over the strategy's`,
@@ -120,7 +133,8 @@ function whyNotEstimated(settings) {
   const reasons = distinct(settings.map(({record}) => (record.estimated_perplexity_change ? null : record.why_not_estimated)).filter(Boolean));
   const beyond = distinct(settings.filter(({record}) => isBeyond(record)).flatMap(({record}) => record.estimate_beyond));
   const list = (items) => items.slice(0, 3).join("; ") + (items.length > 3 ? "; …" : "");
-  return [...(reasons.length ? [html("p", {class: "about"}, `Perplexity is not estimated: ${list(reasons)}.`)] : []),
+  const kind = settings.some((setting) => trainedColumn.value(setting) !== null) ? " of a model trained with plain top-k, rounded at evaluation," : "";
+  return [...(reasons.length ? [html("p", {class: "about"}, `Perplexity${kind} is not estimated: ${list(reasons)}.`)] : []),
           ...(beyond.length ? [html("p", {class: "about"}, `*: beyond what the estimate is calibrated on: ${list(beyond)}.`)] : []),
           ...reachWords(settings).map((words) => html("p", {class: "about reach"}, `Perplexity [90%]: ${words}.`))];
 }
@@ -133,12 +147,12 @@ function answerTable(settings, differing) {
     cpuRatioColumn,
     wayColumn("forward"),
     wayColumn("backward"),
-    {title: "By tiles (modelled)", help: "tiles of none over the strategy's: the speed-up if time were proportional to tiles",
-     value: ({modelled, speedup}) => (speedup ? null : modelled ?? null), text: ({modelled}) => formatRatio(modelled)},
+    {...modelledColumn(settings), value: ({modelled, speedup}) => (speedup ? null : modelled ?? null)},
     {...metricColumn("tiles", "Tiles (against none)"), text: tilesText, stay: true},
     {...metricColumn("dropped", "Dropped"), stay: true,
      text: ({record}) => `${formatValue(record.dropped)}${record.dropped > 0 && isNumber(record.dropped_share) ? ` (${formatPercent(record.dropped_share)})` : ""}`},
     perplexityColumn,
+    trainedColumn,
     metricColumn("dropped_gate_mass", "Lost gate mass"),
     metricColumn("tile_utilisation", "Utilisation"),
     timesColumn,
@@ -153,11 +167,12 @@ function settingsTable(caption, settings, differing) {
     ...METRICS.filter(({heading}) => heading).map(({name, heading}) => metricColumn(name, name === "dropped_gate_mass" ? "Lost gate mass" : heading)),
     metricColumn("mean_square_dropped_mass", "Its square"),
     perplexityColumn,
+    trainedColumn,
     {title: "GEMM ms", value: ({gemmMs}) => gemmMs, text: ({gemmMs}) => formatValue(gemmMs)},
     {title: "Layer ms", value: ({layerMs}) => layerMs?.value ?? null, text: ({layerMs}) => formatValue(layerMs?.value)},
     speedupColumn(settings),
     cpuRatioColumn,
-    {title: "By tiles (modelled)", value: ({modelled}) => modelled ?? null, text: ({modelled}) => formatRatio(modelled)},
+    modelledColumn(settings),
     wayColumn("forward"),
     wayColumn("backward"),
     ...PASS_COLUMNS.map(stageColumn),
