@@ -187,6 +187,9 @@ std::vector<Column> make_columns() {
   }
   add_run(columns);
   add_passes(columns);
+  columns.add(strategy_of, "", {"estimate_is_ranking"});
+  columns.add_as("trace_model", experiment_of, "/inputs/trace/model");
+  columns.add_as("calibration_reach", experiment_of, "/inputs/calibration/reach");
   return columns.take();
 }
 

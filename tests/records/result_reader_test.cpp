@@ -45,6 +45,7 @@ json held(const RunRecord& run) {
 TEST_CASE("a result that is read and written again is the same", "[records][reader]") {
   ExperimentRecord measured = with_config(timed_experiment());
   measured.calibration = default_calibration();
+  measured.reach = "as far as by hand";
   measured.warnings = {"clocks fell"};
   measured.documented = {{{"speedup", "down", 8, 1.16, "example 04"}, 2.0, Verdict::kDiffers, "why"}};
   measured.strategies[1].warnings = {"a target exceeds the tokens"};
@@ -53,6 +54,7 @@ TEST_CASE("a result that is read and written again is the same", "[records][read
   measured.strategies[1].timing->granule_rows = 64;
   measured.strategies[1].quality.post_hoc = PerplexityEstimate{0.04, 0.03, 0.05, "by hand"};
   measured.strategies[1].quality.beyond = {"a thing"};
+  measured.strategies[1].quality.ranking = true;
   ExperimentRecord counted = with_config(experiment());
   counted.reading = "tensor 'counts'";
   for (StrategyRecord& strategy : counted.strategies) {

@@ -353,7 +353,6 @@ TEST_CASE("estimates come with their interval and the name of what they rest on"
   record.config.router.experts = 256;
   record.config.router.top_k = 8;
   record.strategies[1].metrics.mean_square_dropped_mass = 0.04;
-  record.strategies[1].metrics.mean_cube_dropped_mass = 0.02;
   record.strategies[1].quality.post_hoc = PerplexityEstimate{0.0412, 0.032, 0.0504, "by hand"};
   std::string text = report(record);
   check_width(text);
@@ -362,7 +361,8 @@ TEST_CASE("estimates come with their interval and the name of what they rest on"
   CHECK(contains(text, default_calibration().name.substr(0, 13)));
   CHECK(!contains(text, "Trained:"));
 
-  record.strategies[1].metrics.mean_cube_dropped_mass = 1;  // severity 25
+  record.strategies[1].metrics.dropped_gate_mass = 0.9;
+  record.strategies[1].metrics.mean_square_dropped_mass = 0.9;
   text = report(record);
   check_width(text);
   CHECK(contains(text, "out of range"));
@@ -383,7 +383,6 @@ TEST_CASE("a report says what no measurement had, and why estimates are missing"
   record.config.router.experts = 256;
   record.config.router.top_k = 8;
   record.strategies[1].metrics.mean_square_dropped_mass = 0.04;
-  record.strategies[1].metrics.mean_cube_dropped_mass = 0.02;
   record.strategies.push_back(down_record());
   record.strategies.back().metrics = record.strategies[1].metrics;
   record.strategies.back().strategy = strategy(StrategyKind::kCapacity, "capacity");
