@@ -365,7 +365,7 @@ def calibrate_by_probe(networks, probe, name, trained):
     found = elsewhere(networks)
     change, damage, added, mass, tokens, tile = probe_in(probe)
     if change <= THRESHOLD or damage <= 0:
-        fail(f"{probe.path}: the probe changes ln(perplexity) by {change:.5f}; allowed: above {THRESHOLD}, for less says nothing of the network's damage")
+        fail(f"{probe.path}: the probe changes ln(perplexity) by {change:.5f}; allowed: above {THRESHOLD}, for less says nothing of the damage")
     p = found["parameters"]
     log_damage, _, _ = fit_by_probe((None, p["power"], p["gain"]), change, damage, added)
     pairs = [pair for pair in leave_models_out(networks)[1] if pair]

@@ -29,7 +29,10 @@ def fail(message):
 
 
 def brief(value):
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except ValueError:  # a number of more digits than Python prints
+        text = "a number"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -66,7 +69,8 @@ def items(of, key, place):
 
 
 def number(value, place, least=-math.inf, most=math.inf):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most or math.isinf(value):
+    bounds = max(least, -1e300), min(most, 1e300)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not bounds[0] <= value <= bounds[1]:
         limits = "a finite number" if least == -math.inf else f"a number of {least:g} to {most:g}" if most < math.inf else f"a number from {least:g}"
         refuse(place, value, limits)
     return float(value)
@@ -139,7 +143,8 @@ def layer_of(layer, columns, place):
         if not isinstance(layer, list) or len(layer) != len(columns):
             refuse(place, layer, f"a list of {len(columns)} numbers, one a column")
         layer = dict(zip(columns, layer))
-    mean, square, added = (number(item(layer, key, place), f"{place}/{key}", 0, most) for key, most in zip(METRICS, (1 + ROUNDED_OFF, 1 + ROUNDED_OFF, math.inf)))
+    limits = (1 + ROUNDED_OFF, 1 + ROUNDED_OFF, math.inf)
+    mean, square, added = (number(item(layer, key, place), f"{place}/{key}", 0, most) for key, most in zip(METRICS, limits))
     if not mean * mean - ROUNDED_OFF <= square <= mean + ROUNDED_OFF:
         refuse(f"{place}/{METRICS[1]}", square, f"a mean square of parts of 1 whose mean is {mean:g}: {mean * mean:g} to {mean:g}")
     return mean, square, added
@@ -296,6 +301,7 @@ def network_of_result(path, change):
         fail(f"{path}: has no strategy down; allowed: what `tatr-sim run CONFIG --set '/strategies=[\"down\"]' --json FILE` writes")
     network = Network(text(item(experiment, "name", place), f"{place}/name"), cover_of(covers, place), path, digest)
     for (tile, tokens), of in layers.items():
-        network.add({"tokens": tokens, "tile": tile, "strategy": "down", "log_perplexity_change": change, "layers": of}, None, f"{place}/strategies (down)")
+        row = {"tokens": tokens, "tile": tile, "strategy": "down", "log_perplexity_change": change, "layers": of}
+        network.add(row, None, f"{place}/strategies (down)")
     network.finish()
     return network
