@@ -324,7 +324,7 @@ def print_fit(calibration, inside):
 
 
 def interval_words(spread):
-    return f"{spread['least']:.2f} to {spread['most']:.2f} times the estimate, and no closer to it than {spread['absolute']:.2%}"
+    return f"{spread['least']:.2f} to {spread['most']:.2f} times the estimate, at least +-{spread['absolute']:.2%}"
 
 
 def print_elsewhere(found):

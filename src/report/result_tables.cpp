@@ -393,12 +393,14 @@ static bool any_estimate(const json& experiment) {
   });
 }
 
-/// An asterisk where no measurement of the calibration had such a setting, as on the first screen and the page.
+/// An asterisk where no measurement of the calibration had such a setting, as on the first screen and the page; and
+/// whether it only ranks.
 static std::string change_cell(const json& network) {
   const json estimate = network.value("estimated_perplexity_change", json());
   if (!estimate.is_object() || !estimate["value"].is_number()) return kAbsent;
   const bool beyond = network["name"] != "none" && !network.value("estimate_beyond", json::array()).empty();
-  return format_change(estimate["value"].get<double>()) + (beyond ? "*" : "");
+  const bool ranks = network.value("estimate_is_ranking", json(false)) == true;
+  return format_change(estimate["value"].get<double>()) + (beyond ? "*" : "") + (ranks ? " (ranking)" : "");
 }
 
 /// In the order of main_heads; `estimated`: what any_estimate says of the experiment.

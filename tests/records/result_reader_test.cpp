@@ -86,6 +86,23 @@ TEST_CASE("results of earlier versions are read as far as they go", "[records][r
   }
 }
 
+TEST_CASE("of results that say nothing of a ranking, estimates are of what they were fitted to", "[records][reader]") {
+  ExperimentRecord record = with_config(timed_experiment());
+  record.calibration = default_calibration();
+  record.reach = "as far as by hand";
+  json document = json::parse(json_text(run_of(record), -1));
+  json& experiment = document["experiments"][0];
+  REQUIRE(experiment["inputs"]["calibration"].erase("reach") == 1);
+  for (json& strategy : experiment["strategies"]) REQUIRE(strategy.erase("estimate_is_ranking") == 1);
+  for (json& network : experiment["network"]) network.erase("estimate_is_ranking");
+  ResultDocument result{"result.json", document};
+  check_strictly(result);
+  const RunRecord run = read_run(result);
+  CHECK(!run.experiments[0].strategies[1].quality.ranking);
+  CHECK(run.experiments[0].reach.find("holds 90 % of unseen settings") == 0);
+  CHECK(run.experiments[0].trace_model.empty());
+}
+
 TEST_CASE("a config that no version of ours wrote is refused by name", "[records][reader]") {
   json document = json::parse(json_text(run_of(with_config(experiment())), -1));
   document["experiments"][0]["config"]["router"]["colour"] = "red";

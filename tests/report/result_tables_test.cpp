@@ -203,6 +203,8 @@ TEST_CASE("tables say of a CPU no speed-up, and mark an estimate beyond its cali
   CHECK(on_cpu.find("CPU time ratio [95%]") != std::string::npos);
   CHECK(on_cpu.find("Speed-up") == std::string::npos);
   CHECK(markdown_rows(document).find("| +1.2%* |") != std::string::npos);
+  network[1]["estimate_is_ranking"] = true;
+  CHECK(markdown_rows(document).find("| +1.2%* (ranking) |") != std::string::npos);
   document["environment"]["device"] = "NVIDIA Test GPU";
   const std::string on_gpu = aligned_table({document});
   CHECK(on_gpu.find("Speed-up") != std::string::npos);

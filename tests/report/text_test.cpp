@@ -470,7 +470,15 @@ TEST_CASE("many experiments share one table, the largest gain first", "[report][
     run.experiments.back().warnings = {"clocks fell"};
   }
   run.experiments.back().error = "out of memory";
+  for (int i : {3, 4}) {
+    run.experiments[i].network[1].quality.post_hoc = PerplexityEstimate{-0.0002, -0.0009, 0.0005, "by hand"};
+    run.experiments[i].reach = "as far as by hand";
+  }
+  run.experiments[5].reach = "of no estimate";
   const std::string text = text_report(run, {});
+  CHECK(contains(text, "  Perplexity, its [90%]: as far as by hand.\n"));
+  CHECK(text.find("as far as by hand") == text.rfind("as far as by hand"));
+  CHECK(!contains(text, "of no estimate"));
   CHECK(std::count(text.begin(), text.end(), '\n') <= 43);
   check_width(text);
   const std::size_t best = text.find("  experts=3, seed=1 "), next = text.find("  experts=4, seed=0 ");
