@@ -371,7 +371,8 @@ def calibrate_by_probe(networks, probe, name, trained):
     pairs = [pair for pair in leave_models_out(networks)[1] if pair]
     predicted, changes = (np.concatenate(side) for side in zip(*pairs))
     seen = changes > THRESHOLD
-    covers = {**networks[0].covers, **probe.covers}
+    measured = networks[0].covers  # one setting of the probed model stands for the strategies of the measured ones
+    covers = {**measured, **probe.covers, **{key: measured[key] for key in ("strategies",) if key in measured}}
     covers.pop("model", None)
     if not {"experts", "top_k"} <= probe.covers.keys():
         fail(f"{probe.path}: /covers: lacks experts and top_k")

@@ -223,7 +223,9 @@ def read_networks(path):
         refuse(f"{path}:/columns", columns, "a list of names with " + ", ".join(METRICS))
     models = document.get("models")
     if models is None:
-        name = text(document["name"], f"{path}:/name") if "name" in document else pathlib.Path(path).stem
+        model = document.get("model")  # torch_tatr's word for it
+        told = model if isinstance(model, str) and 0 < len(model) <= 100 else pathlib.Path(path).stem
+        name = text(document["name"], f"{path}:/name") if "name" in document else told
         networks = {None: Network(name, cover_of(document.get("covers", {}), f"{path}:/covers"), path, digest)}
     elif not isinstance(models, dict) or not models:
         refuse(f"{path}:/models", models, "an object of models by name")

@@ -156,8 +156,18 @@ class Calibrate(unittest.TestCase):
         document = network()
         self.assert_refused(self.calibrate("--probe", self.write("mine.json", document)), "has no probe")
         document["rows"].append(row(0.3, 0.05, tokens=2048))  # 2048 * 8 / 64 = 256 tokens an expert
-        found, _ = self.fitted("--probe", self.path.joinpath("mine.json") if self.write("mine.json", document) else None)
+        found, _ = self.fitted("--probe", self.write("mine.json", document))
         self.assertEqual((found["probe"]["tokens"], found["probe"]["tile"]), (2048, 128))
+
+    def test_a_probe_as_torch_tatr_writes_it(self):
+        one = row(0.3, 0.05, tokens=2048, options={"name": "down"}, low=0.28, high=0.32)
+        covers = {"scoring": "softmax", "added_gate": "score", "selection_bias": False, "groups": False, "experts": {"least": 64, "most": 64},
+                  "top_k": {"least": 8, "most": 8}, "strategies": ["down"]}
+        found, _ = self.fitted("--probe", self.write("mine.json", {"model": "my/model", "covers": covers, "rows": [one]}))
+        self.assertEqual(found["name"], "my/model, by one probe")
+        self.assertIn("nearest", found["covers"]["strategies"])  # it was measured on the others
+        self.assertEqual(found["covers"]["experts"], {"least": 64, "most": 64})
+        self.assertEqual(found["layers"], 2)
 
     def test_nothing_that_was_read_is_written_over(self):
         mine = self.write("mine.json", network())
