@@ -116,7 +116,7 @@ std::vector<AdviceChoice> make_choices(const ExperimentRecord& experiment, Advic
 
 bool keeps(const AdviceLimits& limits, const AdviceChoice& choice, bool in_ms) {
   const NetworkRecord& network = *choice.network;
-  if (limits.perplexity && !(network.quality.post_hoc && network.quality.post_hoc->value <= *limits.perplexity))
+  if (limits.perplexity && !(network.quality.post_hoc && network.quality.post_hoc->high <= *limits.perplexity))
     return false;
   if (limits.dropped_mass && !(counted_quality(network, AdviceQuality::kDroppedMass) <= *limits.dropped_mass)) {
     return false;
@@ -208,12 +208,7 @@ void judge(const std::vector<AdviceChoice>& choices, Advice& advice) {
   advice.certain = advice.best && !(is_none(*advice.best) && advice.uncalibrated);
   advice.verdict = advice.certain ? verdict_with(advice) : verdict_without(advice);
   if (!advice.certain) return;
-  const auto& limit = advice.limits.perplexity;
-  if (limit) advice.surely_kept = advice.best->network->quality.post_hoc->high <= *limit;
-  if (limit && !*advice.surely_kept) {
-    advice.verdict += fmt::format(" The estimate's interval reaches {}: above the limit.",
-                                  format_change(advice.best->network->quality.post_hoc->high));
-  }
+  if (advice.limits.perplexity) advice.surely_kept = true;  // keeps() asks for it
   if (advice.uncalibrated && advice.names_uncalibrated) {
     advice.verdict += fmt::format(
         " By an estimate beyond its calibration {} would be better, {:.2f} times as fast as "

@@ -15,7 +15,7 @@ namespace tatr {
 
 /// At least one is set. Shares are parts of 1.
 struct AdviceLimits {
-  std::optional<double> perplexity;     // highest estimated perplexity change
+  std::optional<double> perplexity;     // highest estimated perplexity change, by the upper end of its interval
   std::optional<double> dropped_mass;   // highest dropped gate mass, mean over tokens and layers
   std::optional<double> dropped_share;  // highest share of assignments dropped, mean over layers
   std::optional<double> time_ms;     // highest time of all layers, rounding included; needs times, measured or modelled
@@ -59,7 +59,7 @@ struct Advice {
   std::optional<AdviceChoice> uncalibrated;  // keeps the limits and is better than `best`, if its estimate were right
   bool certain =
       false;  // `best` is advised: not plain top-k only because what is better is not calibrated or estimated
-  std::optional<bool> surely_kept = {};  // the interval of best's estimate, too, keeps the limit on perplexity
+  std::optional<bool> surely_kept = {};  // of `best` where perplexity is limited: true
   bool worth_it = false;                 // faster by enough, and surely where there is an interval
   bool names_uncalibrated = false;       // in the verdict, and wherever people read it
   std::size_t beyond = 0;                // candidates whose estimate is beyond its calibration
@@ -67,10 +67,10 @@ struct Advice {
 };
 
 /// The candidates are the experiment's network records: a `none` must be among them, and they must outlive the advice.
-/// Limits are on estimates themselves, not on their intervals: `surely_kept` and the verdict say where one reaches
-/// beyond. Times count only where every candidate has them, of the layer's whole shape. Throws UsageError where the
-/// limits need what the candidates lack. A setting that its estimate is not calibrated on is named in the verdict only
-/// where that is asked for, and never advised. `training`: the layer is trained, though the experiment may have none.
+/// A limit on perplexity is on the upper end of an estimate's interval, as that of run's verdict is. Times count only
+/// where every candidate has them, of the layer's whole shape. Throws UsageError where the limits need what the
+/// candidates lack. A setting that its estimate is not calibrated on is named in the verdict only where that is asked
+/// for, and never advised. `training`: the layer is trained, though the experiment may have none.
 Advice advise(const ExperimentRecord& experiment, const AdviceLimits& limits, bool name_uncalibrated = false,
               bool training = false);
 

@@ -9,6 +9,7 @@ namespace tatr {
 
 void analyse(ExperimentRecord& record) {
   record.network = summarise_network(record);
+  if (record.calibration) record.reach = reach_words(*record.calibration, is_ranking(record.network));
   record.documented = compare_documented(record);
   for (std::string& warning : ranking_warnings(record)) record.warnings.push_back(std::move(warning));
 }

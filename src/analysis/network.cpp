@@ -143,8 +143,9 @@ void set_quality(NetworkRecord& network, const ExperimentRecord& experiment) {
     const StrategyRecord& record = experiment.strategies[place];
     layers.push_back(record.batches ? &means.emplace_back(mean_over(record.batches->groups)) : &record.metrics);
   }
-  network.quality = estimate_quality(*experiment.calibration, experiment.config.router,
-                                     first_layer(experiment, network).strategy, network.tile, layers);
+  network.quality =
+      estimate_quality(*experiment.calibration, experiment.config.router, first_layer(experiment, network).strategy,
+                       network.tile, layers, experiment.trace_model);
 }
 
 }  // namespace
@@ -195,6 +196,11 @@ std::optional<double> way_speedup(const ExperimentRecord& experiment, const Netw
     if (base && own && *own > 0) return *base / *own;
   }
   return std::nullopt;
+}
+
+bool is_ranking(const std::vector<NetworkRecord>& networks) {
+  return std::any_of(networks.begin(), networks.end(),
+                     [](const NetworkRecord& network) { return network.quality.ranking; });
 }
 
 std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment) {

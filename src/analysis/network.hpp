@@ -12,6 +12,9 @@
 namespace tatr {
 
 /// In order of first appearance, which is tile, then strategy as in the config.
+/// Whether their estimates are of a network that the calibration was not fitted to: those of an experiment are alike.
+bool is_ranking(const std::vector<NetworkRecord>& networks);
+
 std::vector<NetworkRecord> summarise_network(const ExperimentRecord& experiment);
 
 /// The tile that a record is set beside: its own, or the experiment's first for `dynamic`, which runs once; 0: none.

@@ -113,6 +113,7 @@ class Pipeline {
     const SourceShape shape = source_->shape();
     groups_ = shape.groups;
     record_.reading = shape.reading;
+    record_.trace_model = shape.model;
     parts_ = Steps(layers_.size() * groups_);
     for (const std::string& note : shape.notes) record_.warnings.push_back(note);
     groups_ == 1 ? run_layers() : run_batches();
@@ -281,7 +282,7 @@ class Pipeline {
   /// As if all layers were like this one.
   QualityEstimate estimate(const StrategyConfig& strategy, std::int64_t tile, const RoundingMetrics& metrics) const {
     const RoundingMetrics* alone = &metrics;
-    return estimate_quality(options_.calibration, config_.router, strategy, tile, {&alone, 1});
+    return estimate_quality(options_.calibration, config_.router, strategy, tile, {&alone, 1}, record_.trace_model);
   }
 
   /// What is being done, to the user and to what watches over it; stops where the user wants it.

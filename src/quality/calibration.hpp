@@ -1,10 +1,11 @@
 // How a calibration file becomes numbers. A calibration turns what rounding did to the layers of a network into an
-// estimated change of its perplexity; scripts/calibrate.py fits it to measurements of a trained model.
+// estimated change of its perplexity; scripts/calibrate.py fits it to measurements of trained models.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,19 +32,44 @@ struct CalibrationCover {
   bool selection_bias = false, groups = false;
   CoveredRange experts, top_k;
   std::vector<std::string> strategies;  // by name; budget among tiles is "tiles". Empty: not told
+  std::string model;                    // what traces of it say they are of; empty: of the model that its owner knows
+};
+
+/// ln(perplexity) changes by damage D^power - gain sqrt(A); `first_layer` is the first layer's part in D.
+struct ChangeFormula {
+  double damage = 0, power = 1, gain = 0, first_layer = 0;
+};
+
+/// Where 90 % of changes are, in ln(perplexity): at `least` to `most` times the estimate, and no nearer than `absolute`
+/// to both sides.
+struct ChangeSpread {
+  double absolute = 0, least = 1, most = 1;
+};
+
+/// Highest that were measured; the dropped mass is of a layer.
+struct CalibratedRange {
+  double damage = 0, dropped_mass = 0, added_share = 0;
+};
+
+/// For a network that was not measured, by leaving out each of several that were.
+struct ElsewhereCalibration {
+  ChangeFormula formula;
+  ChangeSpread spread;
+  CalibratedRange range;
+  CoveredRange experts, top_k, layers;
 };
 
 struct Calibration {
   std::string name;
-  std::string digest;                             // of all that the file says
-  std::int64_t layers = 0;                        // of the measured network
-  double damage = 0, power = 1, gain = 0;         // ln(perplexity) changes by damage D^power - gain sqrt(A)
-  double absolute_error = 0, relative_error = 0;  // half-width of the 90 % interval: the larger one
-  double median_error = 0;                        // relative, on settings left out of the fit; 0: not known
-  double largest_damage = 0, largest_dropped_mass = 0, largest_severity = 0,
-         largest_added_share = 0;  // calibrated range; severity is of a layer
+  std::string digest;       // of all that the file says
+  std::int64_t layers = 0;  // of the measured network
+  ChangeFormula formula;
+  ChangeSpread spread;
+  CalibratedRange range;
+  double median_error = 0;  // relative, on what was left out of the fit; 0: not known
+  bool probed = false;      // by one measurement: the rest of the formula, and the spread, are of other networks
   CalibrationCover covers;
-  double held_elsewhere = 0;  // by the interval, of another training run of the measured shape: a share; 0: not known
+  std::optional<ElsewhereCalibration> elsewhere;
   std::string trained_source;
   std::map<std::string, std::vector<TrainedChange>> trained;  // by strategy, r rising
 };
@@ -51,9 +77,9 @@ struct Calibration {
 /// The calibration that the program carries: src/quality/default_calibration.json.
 const Calibration& default_calibration();
 
-/// "holds 90 % of unseen settings of the model it was fitted to; of another training run of its shape, 68 %", or less
-/// where less is known.
-std::string reach_words(const Calibration& calibration);
+/// How far to trust an interval, in words: "holds 90 % of unseen settings of the network that it was fitted to; …", and
+/// of a network that it was not fitted to, whose estimates rank: "a ranking: …".
+std::string reach_words(const Calibration& calibration, bool ranking);
 
 /// Reads a file that scripts/calibrate.py wrote. Throws ConfigError at "file:/json/pointer".
 Calibration read_calibration(const std::string& path);

@@ -12,23 +12,20 @@ namespace {
 
 /// What the formula and its range look at.
 struct Features {
-  double damage = 0, added_share = 0;       // means over the layers
-  double most_mass = 0, most_severity = 0;  // of any layer; severity: mean cube over mean square of what is lost
-  bool changed = false;                     // any token lost or gained an expert
+  double damage = 0;       // mean square of the gate mass that a token loses, the first layer's and the others' mean
+  double added_share = 0;  // mean over the layers
+  double most_mass = 0;    // of any layer
+  bool changed = false;    // any token lost or gained an expert
 };
 
-Features features_of(std::span<const RoundingMetrics* const> layers) {
+Features features_of(std::span<const RoundingMetrics* const> layers, double first_layer) {
   Features features;
-  const double share = 1.0 / static_cast<double>(layers.size());
+  const auto others = static_cast<double>(layers.size() - 1);
   for (const RoundingMetrics* layer : layers) {
-    features.damage +=
-        share * fifth_moment(layer->dropped_gate_mass, layer->mean_square_dropped_mass, layer->mean_cube_dropped_mass);
+    const bool alone = layers.size() == 1, first = layer == layers.front();
+    features.damage += (alone ? 1 : first ? first_layer : (1 - first_layer) / others) * layer->mean_square_dropped_mass;
     features.most_mass = std::max(features.most_mass, layer->dropped_gate_mass);
-    if (layer->mean_square_dropped_mass > 0) {
-      features.most_severity =
-          std::max(features.most_severity, layer->mean_cube_dropped_mass / layer->mean_square_dropped_mass);
-    }
-    features.added_share += share * layer->added_share;
+    features.added_share += layer->added_share / static_cast<double>(layers.size());
     features.changed = features.changed || layer->dropped > 0 || layer->added > 0;
   }
   return features;
@@ -36,14 +33,13 @@ Features features_of(std::span<const RoundingMetrics* const> layers) {
 
 /// Empty where the calibration covers these features. From nothing dropped up to its limits it does: both ends were
 /// measured.
-std::string outside(const Calibration& calibration, const Features& features) {
+std::string outside(const CalibratedRange& range, const Features& features) {
   const auto beyond = [](const char* what, double value, double limit) {
     return value <= limit ? "" : fmt::format("out of range: {} {:.3g}, calibrated up to {:.3g}", what, value, limit);
   };
-  for (const std::string& reason : {beyond("damage", features.damage, calibration.largest_damage),
-                                    beyond("dropped mass", features.most_mass, calibration.largest_dropped_mass),
-                                    beyond("severity", features.most_severity, calibration.largest_severity),
-                                    beyond("added share", features.added_share, calibration.largest_added_share)}) {
+  for (const std::string& reason :
+       {beyond("damage", features.damage, range.damage), beyond("dropped mass", features.most_mass, range.dropped_mass),
+        beyond("added share", features.added_share, range.added_share)}) {
     if (!reason.empty()) return reason;
   }
   return {};
@@ -65,16 +61,52 @@ std::string uncovered_router(const CalibrationCover& covers, const RouterConfig&
   if (!router.normalise_gates) return "gates that do not add up to 1";
   if (!router.selection_bias.empty() && !covers.selection_bias) return "a selection bias";
   if (has_groups(router) && !covers.groups) return "expert groups";
-  if (!covers.top_k.holds(router.top_k) || !covers.experts.holds(router.experts)) {
-    return fmt::format("top-{} of {} experts, but for top-{} of {}", router.top_k, router.experts, words(covers.top_k),
-                       words(covers.experts));
-  }
   return {};
 }
 
+/// What an estimate of this network comes from: the calibration's own network, or those that it was held against.
+struct Basis {
+  ChangeFormula formula;
+  ChangeSpread spread;
+  CalibratedRange range;
+  CoveredRange layers;
+  bool ranking = false;
+};
+
+/// Absent where no measured network was like this one: `why_not` says why. Logits that are no network's stand for the
+/// calibration's own shape at most.
+std::optional<Basis> basis_of(const Calibration& calibration, const RouterConfig& router, const std::string& model,
+                              std::string& why_not) {
+  const CalibrationCover& covers = calibration.covers;
+  const auto has_shape = [&](const CoveredRange& top_k, const CoveredRange& experts) {
+    return top_k.holds(router.top_k) && experts.holds(router.experts);
+  };
+  const bool own_shape = has_shape(covers.top_k, covers.experts);
+  if (own_shape && (covers.model.empty() || covers.model == model)) {
+    return Basis{
+        calibration.formula, calibration.spread, calibration.range, {calibration.layers, calibration.layers}, false};
+  }
+  const auto& other = calibration.elsewhere;
+  const bool is_network = router.source.trace() != nullptr;
+  if (other && has_shape(other->top_k, other->experts) && (is_network || own_shape)) {
+    return Basis{other->formula, other->spread, other->range, other->layers, true};
+  }
+  if (own_shape) {
+    why_not = fmt::format("networks other than '{}'", covers.model);
+  } else if (!is_network) {
+    why_not =
+        fmt::format("logits of no network, but for top-{} of {} experts", words(covers.top_k), words(covers.experts));
+  } else {
+    why_not = fmt::format("top-{} of {} experts, but for top-{} of {}", router.top_k, router.experts,
+                          words(other ? other->top_k : covers.top_k), words(other ? other->experts : covers.experts));
+  }
+  return std::nullopt;
+}
+
 std::string not_calibrated(const CalibrationCover& covers, const RouterConfig& router, const StrategyConfig& strategy,
-                           const Features& features) {
+                           const Features& features, const std::string& other_network) {
   std::string what = uncovered_router(covers, router);
+  if (what.empty()) what = other_network;
   if (what.empty() && strategy.renormalise) what = "renormalised gates";
   if (what.empty() && features.added_share > 0 && strategy.added_gate != covers.added_gate) {
     what = strategy.added_gate == AddedGate::kNormalised ? "added rows with normalised gates"
@@ -85,8 +117,9 @@ std::string not_calibrated(const CalibrationCover& covers, const RouterConfig& r
 
 /// What no measurement had though the formula reaches it: left out of the fit, strategies are estimated about as well
 /// as settings of a strategy are (docs/quality.md).
-std::vector<std::string> beyond_measurements(const Calibration& calibration, const RouterConfig& router,
-                                             const StrategyConfig& strategy, std::size_t layers) {
+std::vector<std::string> beyond_measurements(const Calibration& calibration, const Basis& basis,
+                                             const RouterConfig& router, const StrategyConfig& strategy,
+                                             std::size_t layers) {
   const std::vector<std::string>& measured = calibration.covers.strategies;
   if (measured.empty()) return {};
   const auto is_measured = [&](const std::string& name) {
@@ -98,8 +131,8 @@ std::vector<std::string> beyond_measurements(const Calibration& calibration, con
   if (!is_measured(tiles ? "tiles" : strategy.name))
     beyond.push_back(tiles ? "budget among tiles" : "strategy " + strategy.name);
   if (router.source.trace() == nullptr) beyond.emplace_back("logits of no network");
-  if (layers > 1 && static_cast<std::int64_t>(layers) != calibration.layers) {
-    beyond.push_back(fmt::format("{} layers in place of {}", layers, calibration.layers));
+  if (layers > 1 && !basis.layers.holds(static_cast<std::int64_t>(layers))) {
+    beyond.push_back(fmt::format("{} layers in place of {}", layers, words(basis.layers)));
   }
   return beyond;
 }
@@ -134,21 +167,13 @@ std::optional<PerplexityEstimate> trained_change(const Calibration& calibration,
 
 }  // namespace
 
-double fifth_moment(double mean, double mean_square, double mean_cube) {
-  // Both points of the rule are roots of x^2 + b x + c, to which 1 and x are orthogonal: m[n+2] = -b m[n+1] - c m[n].
-  const double variance = mean_square - mean * mean;
-  const bool spread = variance > 1e-12;
-  const double b = spread ? (mean * mean_square - mean_cube) / variance : -mean;
-  const double c = spread ? -mean_square - b * mean : 0.0;
-  const double fourth = -b * mean_cube - c * mean_square;
-  return std::max(-b * fourth - c * mean_cube, 0.0);
-}
-
 QualityEstimate estimate_quality(const Calibration& calibration, const RouterConfig& router,
                                  const StrategyConfig& strategy, std::int64_t tile,
-                                 std::span<const RoundingMetrics* const> layers) {
+                                 std::span<const RoundingMetrics* const> layers, const std::string& model) {
   QualityEstimate estimate;
-  const Features features = features_of(layers);
+  std::string other_network;
+  const std::optional<Basis> basis = basis_of(calibration, router, model, other_network);
+  const Features features = features_of(layers, basis ? basis->formula.first_layer : calibration.formula.first_layer);
   const bool gates = std::all_of(layers.begin(), layers.end(),
                                  [](const RoundingMetrics* layer) { return layer->known >= Known::kGates; });
   if (strategy.kind == StrategyKind::kNone || !features.changed) {
@@ -161,16 +186,19 @@ QualityEstimate estimate_quality(const Calibration& calibration, const RouterCon
     const double r = static_cast<double>(router.tokens * router.top_k) / static_cast<double>(router.experts * tile);
     estimate.trained = trained_change(calibration, strategy, r);
   }
-  estimate.why_not =
-      gates ? not_calibrated(calibration.covers, router, strategy, features) : std::string("gates are not known");
-  if (estimate.why_not.empty()) estimate.why_not = outside(calibration, features);
+  estimate.why_not = gates ? not_calibrated(calibration.covers, router, strategy, features, other_network)
+                           : std::string("gates are not known");
+  if (estimate.why_not.empty()) estimate.why_not = outside(basis->range, features);
   if (!estimate.why_not.empty()) return estimate;
-  const double change = calibration.damage * std::pow(features.damage, calibration.power) -
-                        calibration.gain * std::sqrt(features.added_share);
-  const double half = std::max(calibration.absolute_error, calibration.relative_error * std::abs(change));
-  estimate.beyond = beyond_measurements(calibration, router, strategy, layers.size());
-  estimate.post_hoc =
-      PerplexityEstimate{std::expm1(change), std::expm1(change - half), std::expm1(change + half), calibration.name};
+  const ChangeFormula& formula = basis->formula;
+  const double change =
+      formula.damage * std::pow(features.damage, formula.power) - formula.gain * std::sqrt(features.added_share);
+  const ChangeSpread& spread = basis->spread;
+  const auto [low, high] =
+      std::minmax({spread.least * change, spread.most * change, change - spread.absolute, change + spread.absolute});
+  estimate.ranking = basis->ranking;
+  estimate.beyond = beyond_measurements(calibration, *basis, router, strategy, layers.size());
+  estimate.post_hoc = PerplexityEstimate{std::expm1(change), std::expm1(low), std::expm1(high), calibration.name};
   return estimate;
 }
 

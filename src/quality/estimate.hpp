@@ -25,17 +25,15 @@ struct QualityEstimate {
   std::optional<PerplexityEstimate> trained;   // a model trained with the rounding and evaluated without it
   std::string why_not;                         // why post_hoc is absent
   std::vector<std::string> beyond;             // what of the setting post_hoc is given for but no measurement had
+  bool ranking = false;                        // post_hoc is of a network that the calibration was not fitted to
 };
 
-/// The smallest fifth moment of a variable >= 0 whose first three are these: that of the two-point Gauss rule. Here the
-/// variable is the gate mass that a token loses.
-double fifth_moment(double mean, double mean_square, double mean_cube);
-
-/// For a network whose layers one strategy rounded at one tile. The layers count alike: a single one stands for a
-/// network of such layers, as deep as the calibrated one. Outside the calibrated range, and for routers and options
-/// that the calibration does not cover, there is no number.
+/// For a network whose layers one strategy rounded at one tile, in their order: the first counts most. A single one
+/// stands for a network of such layers, as deep as the calibrated one. `model`: what the logits say they are of; empty:
+/// nothing. Outside the calibrated range, and for routers and options that the calibration does not cover, there is no
+/// number.
 QualityEstimate estimate_quality(const Calibration& calibration, const RouterConfig& router,
                                  const StrategyConfig& strategy, std::int64_t tile,
-                                 std::span<const RoundingMetrics* const> layers);
+                                 std::span<const RoundingMetrics* const> layers, const std::string& model);
 
 }  // namespace tatr

@@ -162,7 +162,9 @@ struct Environment {
 struct ExperimentRecord {
   ExperimentConfig config;
   std::optional<Calibration> calibration;  // what perplexity is estimated by
+  std::string reach;                       // how far to trust the estimates' intervals, in words
   std::string trace_digest;                // of what was read of files; empty where nothing was
+  std::string trace_model;                 // what they say they are of; empty: nothing
   std::string reading;                     // what files were taken for, in words; empty likewise
   std::vector<RoutingRecord> routing;      // one per layer
   std::vector<StrategyRecord> strategies;  // layer-major, then tile, then strategy in config order

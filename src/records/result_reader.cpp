@@ -144,7 +144,8 @@ std::optional<PerplexityEstimate> estimate(const json& from) {
 
 QualityEstimate quality(const json& from) {
   return {estimate(at(from, "estimated_perplexity_change")), estimate(at(from, "estimated_perplexity_change_trained")),
-          text(at(from, "why_not_estimated")), list<std::string>(at(from, "estimate_beyond"))};
+          text(at(from, "why_not_estimated")), list<std::string>(at(from, "estimate_beyond")),
+          at(from, "estimate_is_ranking") == true};
 }
 
 std::optional<BatchRecord> batches(const json& from) {
@@ -344,7 +345,10 @@ ExperimentRecord experiment(const json& from, const std::string& source) {
   ExperimentRecord read;
   read.config = config(from, source);
   read.calibration = calibration(at(at(from, "inputs"), "calibration"));
+  read.reach = text(at(at(at(from, "inputs"), "calibration"), "reach"));
+  if (read.calibration && read.reach.empty()) read.reach = reach_words(Calibration{}, /*ranking=*/false);
   read.trace_digest = text(at(at(at(from, "inputs"), "trace"), "digest"));
+  read.trace_model = text(at(at(at(from, "inputs"), "trace"), "model"));
   read.reading = text(at(from, "reading"));
   read.model = model(at(from, "model"));
   for (const json& one : at(from, "routing")) read.routing.push_back(routing(one));

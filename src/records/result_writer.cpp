@@ -108,6 +108,7 @@ void add_quality(Json& json, const QualityEstimate& quality) {
   json["estimated_perplexity_change_trained"] = perplexity_json(quality.trained);
   json["why_not_estimated"] = text_or_null(quality.why_not);
   json["estimate_beyond"] = quality.beyond;
+  json["estimate_is_ranking"] = quality.ranking;
 }
 
 Json waves_json(const std::optional<WaveRecord>& waves) {
@@ -260,9 +261,11 @@ Json inputs_json(const ExperimentRecord& experiment) {
   if (source.path() != nullptr && !experiment.trace_digest.empty()) {
     trace = {{"file", source.trace() != nullptr ? source.trace()->file : source.counts()->file},
              {"digest", experiment.trace_digest}};
+    if (!experiment.trace_model.empty()) trace["model"] = experiment.trace_model;
   }
   if (experiment.calibration) {
     calibration = {{"name", experiment.calibration->name}, {"digest", text_or_null(experiment.calibration->digest)}};
+    if (!experiment.reach.empty()) calibration["reach"] = experiment.reach;
   }
   return {{"trace", trace}, {"calibration", calibration}};
 }

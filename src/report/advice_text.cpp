@@ -25,7 +25,10 @@ using Json = nlohmann::ordered_json;
 std::string limit_words(const AdviceLimits& limits) {
   std::string words;
   const auto add = [&](const std::string& one) { words += (words.empty() ? "" : "; ") + one; };
-  if (limits.perplexity) add("estimated perplexity change at most " + format_change(*limits.perplexity));
+  if (limits.perplexity) {
+    add(fmt::format("estimated perplexity change at most {}, upper end of its [90%]",
+                    format_change(*limits.perplexity)));
+  }
   if (limits.dropped_mass) add("lost gate mass at most " + format_value(*limits.dropped_mass));
   if (limits.dropped_share) add("dropped share of assignments at most " + format_percent(*limits.dropped_share));
   if (limits.time_ms) add("time at most " + format_value(*limits.time_ms) + " ms");
@@ -218,6 +221,7 @@ Json choice_json(const Advice& advice, const std::optional<AdviceChoice>& choice
           {"time_ms", advice.in_ms() ? Json(choice->cost) : Json(nullptr)},
           {"estimated_perplexity_change", perplexity_json(network.quality.post_hoc)},
           {"estimate_beyond", network.quality.beyond},
+          {"estimate_is_ranking", network.quality.ranking},
           {"dropped_gate_mass", number_or_null(mean_of(network).dropped_gate_mass)},
           {"dropped_share", mean_of(network).dropped_share}};
 }
@@ -378,10 +382,9 @@ std::string assumed_text(const Advice& advice, const ExperimentRecord& experimen
     text += line("budget, tiles N%: N% of nearest's round-ups, where most gates are at stake");
   }
   if (advice.by_perplexity()) {
-    text += line(fmt::format(
-        "perplexity: of a model trained with plain top-k, {}; calibrated on '{}'; its [90%] {}: measure on your own",
-        experiment.routing.size() > 1 ? "its layers counting alike" : "if all its layers were like this one",
-        experiment.calibration->name, reach_words(*experiment.calibration)));
+    text += line(fmt::format("perplexity: of a model trained with plain top-k{}; calibrated on '{}'; [90%]: {}",
+                             experiment.routing.size() > 1 ? "" : ", if all its layers were like this one",
+                             experiment.calibration->name, experiment.reach));
     const std::size_t beyond = advice.beyond;
     if (!advice.names_uncalibrated && beyond > 0) {
       text +=

@@ -233,11 +233,10 @@ std::string ratio_line(const TextContext& context, GainKind kind) {
   return wrap(rows_name(trains(context.experiment)) + ": over `none` at the same tile.", 2);
 }
 
-/// How much of what the interval promises holds on another model.
+/// How far to trust the interval.
 std::string reach_line(const TextContext& context) {
-  if (!any_estimate(context) || !context.experiment.calibration) return {};
-  const std::string words = reach_words(*context.experiment.calibration);
-  return words.empty() ? words : wrap("Perplexity [90%]: " + words + ".", 2);
+  const std::string& words = context.experiment.reach;
+  return !any_estimate(context) || words.empty() ? "" : wrap("Perplexity [90%]: " + words + ".", 2);
 }
 
 /// Why there is no estimate for any, or what marked ones lack.

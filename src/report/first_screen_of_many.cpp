@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -140,6 +141,18 @@ std::string experiments_table(const std::vector<ExperimentLine>& lines, std::siz
          (left > 0 ? more_line(fmt::format("  ... {} more", left), options, "--format table") : "");
 }
 
+/// How far to trust the estimates that the table shows: each way once.
+std::string reach_lines(const std::vector<ExperimentLine>& lines) {
+  std::set<std::string> ways;
+  for (const ExperimentLine& line : lines) {
+    const bool estimated = line.best != nullptr && line.best->quality.post_hoc;
+    if (estimated && !line.experiment->reach.empty()) ways.insert(line.experiment->reach);
+  }
+  std::string text;
+  for (const std::string& way : ways) text += wrap("Perplexity, its [90%]: " + way + ".", 2);
+  return text;
+}
+
 /// The most frequent first: by how many experiments have it.
 std::string warnings_of_all(const RunRecord& run, const TextOptions& options) {
   constexpr std::size_t kShown = 3;
@@ -198,7 +211,7 @@ std::string overview_of_many(const RunRecord& run, const TextOptions& options, s
                       fmt::format("{:+.2g}%", 100 * kPerplexityLimit),
                       several ? " Of several tiles gains are over `none` at the tile where it costs least." : ""),
           2) +
-      "\n" + warnings_of_all(run, options);
+      reach_lines(rows) + "\n" + warnings_of_all(run, options);
   const auto count = [](const std::string& part) {
     return static_cast<std::size_t>(std::count(part.begin(), part.end(), '\n'));
   };

@@ -56,12 +56,6 @@ json metrics_json() {
   return metrics;
 }
 
-/// What intervals of estimates promise: by the calibration that the program carries, and by any other.
-json reach_json() {
-  const Calibration& own = default_calibration();
-  return {{"digest", own.digest}, {"words", reach_words(own)}, {"other", reach_words(Calibration{})}};
-}
-
 }  // namespace
 
 void PageResults::add(const ResultDocument& result) {
@@ -80,9 +74,9 @@ void write_page(const PageResults& results, const std::function<void(std::string
   };
   replace("{{style}}", {kPageStyle});
   replace("{{results}}", {"[", results.text(), "]"});
-  replace("{{script}}",
-          {"const METRICS = ", inert_json(metrics_json()), ";\n", "const REACH = ", inert_json(reach_json()), ";\n",
-           "const STRATEGY_STYLES = ", kPageColours, ";\n", kPageScript});
+  replace("{{script}}", {"const METRICS = ", inert_json(metrics_json()), ";\n",
+                         "const REACH = ", inert_json(reach_words(Calibration{}, /*ranking=*/false)), ";\n",
+                         "const STRATEGY_STYLES = ", kPageColours, ";\n", kPageScript});
   write(rest);
 }
 

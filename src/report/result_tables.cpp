@@ -196,6 +196,9 @@ std::vector<Column> make_columns() {
   }
   add_run(columns);
   add_passes(columns);
+  columns.add(strategy_of, "", {"estimate_is_ranking"});
+  columns.add_as("trace_model", experiment_of, "/inputs/trace/model");
+  columns.add_as("calibration_reach", experiment_of, "/inputs/calibration/reach");
   add_ranks(columns);
   return columns.take();
 }
@@ -442,12 +445,14 @@ static bool any_estimate(const json& experiment) {
   });
 }
 
-/// An asterisk where no measurement of the calibration had such a setting, as on the first screen and the page.
+/// An asterisk where no measurement of the calibration had such a setting, as on the first screen and the page; and
+/// whether it only ranks.
 static std::string post_hoc_words(const json& network) {
   const json estimate = network.value("estimated_perplexity_change", json());
   if (!estimate.is_object() || !estimate["value"].is_number()) return {};
   const bool beyond = network["name"] != "none" && !network.value("estimate_beyond", json::array()).empty();
-  return format_change(estimate["value"].get<double>()) + (beyond ? "*" : "");
+  const bool ranks = network.value("estimate_is_ranking", json(false)) == true;
+  return format_change(estimate["value"].get<double>()) + (beyond ? "*" : "") + (ranks ? " (ranking)" : "");
 }
 
 /// Of a training pass what suits it, too: of models trained with the strategy.

@@ -58,15 +58,16 @@ std::string reservations(const std::vector<NetworkRecord>& networks) {
          remark_lines(beyond, "Estimated beyond the measurements", strategies);
 }
 
-std::string legend(const Calibration& calibration, bool layered, bool any_trained) {
+std::string legend(const ExperimentRecord& experiment, bool any_trained) {
+  const Calibration& calibration = *experiment.calibration;
   std::string text =
-      fmt::format("Post hoc: a model trained with plain top-k and rounded at evaluation{}; the interval {} ('{}')",
-                  layered ? ", its layers counting alike" : ", if all its layers were like this one",
-                  reach_words(calibration), calibration.name);
-  if (calibration.median_error > 0) {
-    text += fmt::format(", median error {} on settings left out", format_percent(calibration.median_error));
+      fmt::format("Post hoc: a model trained with plain top-k and rounded at evaluation{}; by '{}'",
+                  experiment.routing.size() > 1 ? "" : ", if all its layers were like this one", calibration.name);
+  if (calibration.median_error > 0 && !is_ranking(experiment.network)) {
+    text += fmt::format(", median error {} on what was left out of its fit", format_percent(calibration.median_error));
   }
-  text = wrap(text + ".", 2);
+  text += experiment.reach.empty() ? "." : ". [90%]: " + experiment.reach + ".";
+  text = wrap(text, 2);
   if (any_trained) {
     text += wrap(fmt::format("Trained: trained with this rounding, evaluated without it; by tokens per expert over "
                              "tile, from {}; the interval is by how much one published model misses another.",
@@ -102,7 +103,7 @@ std::string quality_section(const TextContext& context) {
                    quality.trained ? interval_words(*quality.trained) : kAbsent});
   }
   return heading("Estimated Perplexity Change", context.options) + table.render() + reservations(networks) +
-         legend(*context.experiment.calibration, context.experiment.routing.size() > 1, any_trained);
+         legend(context.experiment, any_trained);
 }
 
 }  // namespace tatr

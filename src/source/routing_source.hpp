@@ -26,6 +26,7 @@ struct SourceShape {
   Known known = Known::kScores;
   std::string reading;  // what files are taken for: "6 layers of 8192 tokens, 256 experts, fp16 logits"; else empty
   std::vector<std::string> notes;  // what a user may not expect of that reading
+  std::string model = {};          // what the files say they are of; empty: nothing
 };
 
 /// What a source is made for.

@@ -467,6 +467,7 @@ TraceInfo info_of(const TraceLayers& trace, const TraceSource& source) {
   if (source.first_token == 0) info.steps = model.step_rows;
   info.values = values_words(model, source);
   info.files = trace.files->files.size();
+  info.model = trace.model.value_or("");
   if (source.axes.empty()) info.guessed_axes = guessed_axes(model.parts.front().view());
   for (const TensorEntry& tensor : trace.files->files.front().set.tensors) {
     const bool is_mask = tensor.name == "attention_mask" || tensor.name == "padding_mask" || tensor.name == "mask";

@@ -58,6 +58,7 @@ struct TraceInfo {
   std::size_t files = 1;
   std::string guessed_axes;  // of the first array whose layers are an axis that nobody named: "shape [4, 2048, 64] is
                              // read as [layers, tokens, experts]"; empty: there is none
+  std::string model;         // what the files say they are of; empty: nothing
   std::string unused_mask;   // a tensor that is named as masks are, where the source names none; empty: there is none
 };
 

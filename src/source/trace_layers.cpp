@@ -370,6 +370,13 @@ void agree_on_experts(TraceLayers& trace, const TensorSet& set) {
   if (own != 0) trace.experts = own;
 }
 
+void agree_on_model(TraceLayers& trace, const TensorSet& set) {
+  const auto named = set.metadata.find("model");
+  if (named == set.metadata.end() || named->second.empty()) return;
+  if (!trace.model) trace.model = named->second;
+  if (*trace.model != named->second) trace.model = "";
+}
+
 }  // namespace
 
 std::int64_t LayerEntry::rows() const {
@@ -393,6 +400,7 @@ TraceLayers open_trace(const TraceSource& source, std::int64_t tokens) {
   std::map<std::string, std::size_t> times;  // that a layer was met
   for (const RecordFile& file : files) {
     agree_on_experts(trace, file.set);
+    agree_on_model(trace, file.set);
     for (LayerEntry& layer : layers_of_file(file, source, *trace.files, joined ? 0 : tokens)) {
       const auto [known, is_new] = places.emplace(layer.name, trace.layers.size());
       ++times[layer.name];

@@ -37,8 +37,9 @@ struct LayerEntry {
 
 struct TraceLayers {
   std::shared_ptr<const RecordFiles> files;
-  std::vector<LayerEntry> layers;  // in natural order, at least one; columns agree within each
-  std::int64_t experts = 0;        // metadata; 0: none given
+  std::vector<LayerEntry> layers;         // in natural order, at least one; columns agree within each
+  std::int64_t experts = 0;               // metadata; 0: none given
+  std::optional<std::string> model = {};  // likewise; empty: files name different ones
 };
 
 /// Opens the files and takes the layers that the source names. `tokens`: what the config asks for at least, 0 for all.

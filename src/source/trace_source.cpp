@@ -63,6 +63,7 @@ class RecordedSource final : public RoutingSource {
     const TraceInfo& info = reader_.info();
     SourceShape shape{
         0, info.experts, info.top_k, info.tensors.size(), groups_.size(), info.known, reading_of(info, router), {}};
+    shape.model = info.model;
     for (const RowRange& group : groups_) shape.tokens = std::max(shape.tokens, group.count);
     const std::int64_t left = info.tokens - groups_.back().first - groups_.back().count;
     if (router.batches && !router.batches->count && left > 0) {

@@ -20,6 +20,7 @@ class Candidates {
  public:
   Candidates() {
     experiment_.calibration = default_calibration();
+    experiment_.reach = "as far as by hand";
     experiment_.config.tiles = {8, 16};
   }
 
@@ -55,8 +56,9 @@ class Candidates {
         networks[i].quality.why_not = "out of range";
         continue;
       }
+      const double half = networks[i].kind == StrategyKind::kNone ? 0 : 0.001;
       networks[i].quality.post_hoc =
-          PerplexityEstimate{perplexities_[i], perplexities_[i] - 0.001, perplexities_[i] + 0.001, "by hand"};
+          PerplexityEstimate{perplexities_[i], perplexities_[i] - half, perplexities_[i] + half, "by hand"};
       if (beyond_.count(i) > 0) networks[i].quality.beyond = {beyond_[i]};
     }
     return tatr::advise(experiment_, limits, name_uncalibrated);
@@ -113,7 +115,7 @@ std::vector<std::string> labels(const std::vector<AdviceChoice>& choices) {
 
 TEST_CASE("the cheapest within a limit on quality", "[report][advice]") {
   Candidates candidates = usual();
-  const Advice advice = candidates.advise(perplexity(0.001));
+  const Advice advice = candidates.advise(perplexity(0.0015));  // where budget's interval ends
   REQUIRE(advice.best.has_value());
   CHECK(advice.best->network->label == "budget");
   CHECK(advice.best->speedup == Approx(1.2));  // 96 rows over 80: the cheapest none is the one at tile 8
@@ -125,11 +127,9 @@ TEST_CASE("the cheapest within a limit on quality", "[report][advice]") {
   CHECK(advice.not_estimated.size() == 1);
   CHECK(labels(advice.front) == std::vector<std::string>{"down", "budget", "up"});
   CHECK(advice.verdict.find("1.20 times") != std::string::npos);
-  CHECK(advice.verdict.find("above the limit") != std::string::npos);  // 0.0005 + 0.001
+  CHECK(candidates.advise(perplexity(0.0014)).best->network->label == "up");  // the estimate alone keeps no limit
 
-  const Advice loose = candidates.advise(perplexity(0.05));
-  CHECK(loose.best->network->label == "down");
-  CHECK(loose.verdict.find("above the limit") == std::string::npos);
+  CHECK(candidates.advise(perplexity(0.05)).best->network->label == "down");
 }
 
 TEST_CASE("by the dropped mass, estimates or not", "[report][advice]") {
@@ -244,12 +244,13 @@ TEST_CASE("measured gains have the interval of paired samples, rounding included
   candidates.add(StrategyKind::kNone, "none", {8, 12, 0, 0, 4.9});
   candidates.add(StrategyKind::kDown, "down", {16, 8, 0.0005, 0.1, 2.4});
   AdviceLimits limits;
-  limits.perplexity = 0.001;
+  limits.perplexity = 0.002;
   const Advice advice = candidates.advise(limits);
   CHECK(advice.best->speedup == Approx(5.0 / 2.5));  // 0.1 ms of rounding each
   CHECK(advice.best->gain.has_value());
-  CHECK(advice.surely_kept == false);  // 0.0005 + 0.001
-  CHECK(advice_json(advice, candidates.experiment())["surely_kept"] == false);
+  CHECK(advice_json(advice, candidates.experiment())["surely_kept"] == true);
+  limits.perplexity = 0.001;  // below 0.0005 + 0.001
+  CHECK(candidates.advise(limits).best->network->kind == StrategyKind::kNone);
 }
 
 TEST_CASE("across tiles less of the model's error cancels", "[report][advice][model]") {
@@ -311,9 +312,10 @@ TEST_CASE("where nothing keeps a limit on time the row nearest to it is shown", 
 
 TEST_CASE("advice tells how far its estimate and its model reach", "[report][advice]") {
   Candidates candidates = usual();
-  const Advice advice = candidates.advise(perplexity(0.001));
+  const Advice advice = candidates.advise(perplexity(0.0015));
   const std::string text = one_line(advice_text(advice, candidates.experiment(), {}));
-  CHECK(text.find("of another training run of its shape") != std::string::npos);
+  CHECK(text.find("at most +0.15%, upper end of its [90%]") != std::string::npos);
+  CHECK(text.find("[90%]: as far as by hand") != std::string::npos);
 
   ExperimentRecord record = modelled_experiment("h100");
   for (StrategyRecord& one : record.strategies) one.metrics.tile = 64;
@@ -329,7 +331,7 @@ TEST_CASE("advice tells how far its estimate and its model reach", "[report][adv
 
 TEST_CASE("advice in words keeps to the width and says what is modelled", "[report][advice]") {
   Candidates candidates = usual();
-  const Advice advice = candidates.advise(perplexity(0.001));
+  const Advice advice = candidates.advise(perplexity(0.0015));
   const std::string text = advice_text(advice, candidates.experiment(), {});
   CHECK(text.find("Use: budget, tile 8, 10 tiles: 1.20× modelled") != std::string::npos);
   CHECK(text.find("Runner-up: up, tile 16, 6 tiles") != std::string::npos);
@@ -344,7 +346,7 @@ TEST_CASE("an estimate beyond its calibration never wins in silence", "[report][
   candidates.add(StrategyKind::kNearest, "nearest", {8, 10, 0.0005, 0.02});
   candidates.add(StrategyKind::kBudget, "tiles", {8, 9, 0.0002, 0.03});
   candidates.mark_beyond("budget among tiles");
-  const Advice advice = candidates.advise(perplexity(0.001));
+  const Advice advice = candidates.advise(perplexity(0.0015));
   CHECK(advice.best->network->label == "nearest");
   CHECK(advice.uncalibrated->network->label == "tiles");
   CHECK(advice.certain);
@@ -359,7 +361,7 @@ TEST_CASE("an estimate beyond its calibration never wins in silence", "[report][
   CHECK(json["uncalibrated"]["estimate_beyond"][0] == "budget among tiles");
   CHECK(json["certain"] == true);
 
-  const Advice named = candidates.advise(perplexity(0.001), true);  // where it is asked for
+  const Advice named = candidates.advise(perplexity(0.0015), true);  // where it is asked for
   CHECK(named.best->network->label == "nearest");
   CHECK(named.verdict.find("beyond its calibration tiles at tile 8 would be better") != std::string::npos);
   AdviceTextOptions details;
@@ -381,7 +383,7 @@ TEST_CASE("an estimate beyond its calibration never wins in silence", "[report][
   CHECK(words.find("Not advised, for its estimate is not calibrated: tiles") != std::string::npos);
   CHECK(words.find("(not calibrated:") != std::string::npos);
 
-  const Advice plain = candidates.advise(perplexity(0.0003));  // nearest is too bad
+  const Advice plain = candidates.advise(perplexity(0.0013));  // nearest is too bad
   CHECK(plain.best->network->label == "none");
   CHECK(!plain.certain);
   CHECK(plain.verdict.find("beat plain top-k within the limits") != std::string::npos);

@@ -104,8 +104,7 @@ class Install(ProgramTest):
         self.script("convert_trace.py", "--help")
         if importlib.util.find_spec("numpy") is not None:  # by the measurements that are installed with it
             share = self.path / "share/tatr-sim"
-            self.script("calibrate.py", "--others", share / "src/quality/other_models.json", "--check",
-                        share / "src/quality/default_calibration.json")
+            self.script("calibrate.py", "--check", share / "src/quality/default_calibration.json")
         config, shards = self.path / "tiny.json", self.path / "shards"
         config.write_text(json.dumps(TINY))
         environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "1", "TATR_SIM": str(self.path / "bin/tatr-sim")}

@@ -45,6 +45,7 @@ json held(const RunRecord& run) {
 TEST_CASE("a result that is read and written again is the same", "[records][reader]") {
   ExperimentRecord measured = with_config(timed_experiment());
   measured.calibration = default_calibration();
+  measured.reach = "as far as by hand";
   measured.warnings = {"clocks fell"};
   measured.documented = {{{"speedup", "down", 8, 1.16, "example 04"}, 2.0, Verdict::kDiffers, "why"}};
   measured.strategies[1].warnings = {"a target exceeds the tokens"};
@@ -53,6 +54,7 @@ TEST_CASE("a result that is read and written again is the same", "[records][read
   measured.strategies[1].timing->granule_rows = 64;
   measured.strategies[1].quality.post_hoc = PerplexityEstimate{0.04, 0.03, 0.05, "by hand"};
   measured.strategies[1].quality.beyond = {"a thing"};
+  measured.strategies[1].quality.ranking = true;
   ExperimentRecord counted = with_config(experiment());
   counted.reading = "tensor 'counts'";
   for (StrategyRecord& strategy : counted.strategies) {
@@ -82,6 +84,23 @@ TEST_CASE("results of earlier versions are read as far as they go", "[records][r
     CHECK(run.experiments[0].network[1].layers.size() == 1);
     CHECK(run.experiments[0].strategies[0].timing->layer_ms.samples.size() == 10);
   }
+}
+
+TEST_CASE("of results that say nothing of a ranking, estimates are of what they were fitted to", "[records][reader]") {
+  ExperimentRecord record = with_config(timed_experiment());
+  record.calibration = default_calibration();
+  record.reach = "as far as by hand";
+  json document = json::parse(json_text(run_of(record), -1));
+  json& experiment = document["experiments"][0];
+  REQUIRE(experiment["inputs"]["calibration"].erase("reach") == 1);
+  for (json& strategy : experiment["strategies"]) REQUIRE(strategy.erase("estimate_is_ranking") == 1);
+  for (json& network : experiment["network"]) network.erase("estimate_is_ranking");
+  ResultDocument result{"result.json", document};
+  check_strictly(result);
+  const RunRecord run = read_run(result);
+  CHECK(!run.experiments[0].strategies[1].quality.ranking);
+  CHECK(run.experiments[0].reach.find("holds 90 % of unseen settings") == 0);
+  CHECK(run.experiments[0].trace_model.empty());
 }
 
 TEST_CASE("a config that no version of ours wrote is refused by name", "[records][reader]") {

@@ -21,6 +21,7 @@ constexpr const char* kNotInTable[] = {
     "/experiments/0/config/.*",                                 // config_hash names it; what sweeps vary is in its name
     "/experiments/0/documented/.*",                             // a list of its own, of figures that others published
     "/experiments/0/network/0/name",                            // the strategy's
+    "/experiments/0/network/0/estimate_is_ranking",             // likewise
     ".*/(samples|uniform_samples_ms)/[0-9]+",                   // raw samples: their statistics are there
     ".*/(counts_before|counts_after|tiles_per_expert)/[0-9]+",  // lists by expert
     ".*/last_tile_utilisation/[0-9]+",
@@ -39,6 +40,7 @@ RunRecord full_run() {
   trace.file = "trace.npy";
   record.config.router.source.options = trace;
   record.trace_digest = "00000000000000aa";
+  record.trace_model = "a model";
   record.reading = "1 layer of 4 tokens";
   record.routing[0].tensor = "router";
   record.routing[0].task_loss = 0.25;
@@ -101,15 +103,15 @@ json full_document() {
   json& experiment = document["experiments"][0];
   json& network = experiment["network"][0];
   const json strategy = experiment["strategies"][0];
-  for (const char* key :
-       {"estimated_perplexity_change", "estimated_perplexity_change_trained", "why_not_estimated", "estimate_beyond"}) {
+  for (const char* key : {"estimated_perplexity_change", "estimated_perplexity_change_trained", "why_not_estimated",
+                          "estimate_beyond", "estimate_is_ranking"}) {
     if (strategy.contains(key)) network[key] = strategy[key];
   }
   network["speedup_of_sums"] = 2.0;
   network["speedup_over_fastest_none"] = {{"value", 1.5}, {"low", 1.25}, {"high", 1.75}};
   if (experiment["model"].is_object()) experiment["model"]["error"]["ratio_across_tiles"] = 0.0625;
   network["unknown"] = experiment["strategies"][0]["unknown"] = "a reason";
-  experiment["inputs"]["calibration"] = {{"name", "by hand"}, {"digest", "00000000000000bb"}};
+  experiment["inputs"]["calibration"] = {{"name", "by hand"}, {"digest", "00000000000000bb"}, {"reach", "so far"}};
   experiment["config"]["seed"] = 7;
   return document;
 }
@@ -201,6 +203,8 @@ TEST_CASE("tables say of a CPU no speed-up, and mark an estimate beyond its cali
   CHECK(on_cpu.find("CPU time ratio [95%]") != std::string::npos);
   CHECK(on_cpu.find("Speed-up") == std::string::npos);
   CHECK(markdown_rows(document).find("| +1.2%* |") != std::string::npos);
+  network[1]["estimate_is_ranking"] = true;
+  CHECK(markdown_rows(document).find("| +1.2%* (ranking) |") != std::string::npos);
   document["environment"]["device"] = "NVIDIA Test GPU";
   const std::string on_gpu = aligned_table({document});
   CHECK(on_gpu.find("Speed-up") != std::string::npos);

@@ -445,7 +445,6 @@ TEST_CASE("estimates come with their interval and the name of what they rest on"
   record.config.router.experts = 256;
   record.config.router.top_k = 8;
   record.strategies[1].metrics.mean_square_dropped_mass = 0.04;
-  record.strategies[1].metrics.mean_cube_dropped_mass = 0.02;
   record.strategies[1].quality.post_hoc = PerplexityEstimate{0.0412, 0.032, 0.0504, "by hand"};
   std::string text = report(record);
   check_width(text);
@@ -454,7 +453,8 @@ TEST_CASE("estimates come with their interval and the name of what they rest on"
   CHECK(contains(text, default_calibration().name.substr(0, 13)));
   CHECK(!contains(text, "Trained:"));
 
-  record.strategies[1].metrics.mean_cube_dropped_mass = 1;  // severity 25
+  record.strategies[1].metrics.dropped_gate_mass = 0.9;
+  record.strategies[1].metrics.mean_square_dropped_mass = 0.9;
   text = report(record);
   check_width(text);
   CHECK(contains(text, "out of range"));
@@ -475,7 +475,6 @@ TEST_CASE("a report says what no measurement had, and why estimates are missing"
   record.config.router.experts = 256;
   record.config.router.top_k = 8;
   record.strategies[1].metrics.mean_square_dropped_mass = 0.04;
-  record.strategies[1].metrics.mean_cube_dropped_mass = 0.02;
   record.strategies.push_back(down_record());
   record.strategies.back().metrics = record.strategies[1].metrics;
   record.strategies.back().strategy = strategy(StrategyKind::kCapacity, "capacity");
@@ -563,7 +562,15 @@ TEST_CASE("many experiments share one table, the largest gain first", "[report][
     run.experiments.back().warnings = {"clocks fell"};
   }
   run.experiments.back().error = "out of memory";
+  for (int i : {3, 4}) {
+    run.experiments[i].network[1].quality.post_hoc = PerplexityEstimate{-0.0002, -0.0009, 0.0005, "by hand"};
+    run.experiments[i].reach = "as far as by hand";
+  }
+  run.experiments[5].reach = "of no estimate";
   const std::string text = text_report(run, {});
+  CHECK(contains(text, "  Perplexity, its [90%]: as far as by hand.\n"));
+  CHECK(text.find("as far as by hand") == text.rfind("as far as by hand"));
+  CHECK(!contains(text, "of no estimate"));
   CHECK(std::count(text.begin(), text.end(), '\n') <= 43);
   check_width(text);
   const std::size_t best = text.find("  experts=3, seed=1 "), next = text.find("  experts=4, seed=0 ");

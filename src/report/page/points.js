@@ -59,7 +59,8 @@ function drawPareto(experiment) {
   const bend = linear(...padded([0, isError ? -0.5 : 0, 1, ...losses.map(warp)], 0.06), area.y + area.height, area.y);
   const y = (loss) => bend(warp(loss));
   drawXAxis(svg, area, x, niceTicks(from, to, 7), formatValue, times.title);
-  drawYAxis(svg, area, y, ticks, isError ? formatChange : quality.format, fit(`${quality.title}${isError ? ": linear within its error" : ""}`, width - 24));
+  const inside = ticks.filter((tick) => y(tick) >= area.y - 0.5 && y(tick) <= area.y + area.height + 0.5);
+  drawYAxis(svg, area, y, inside, isError ? formatChange : quality.format, fit(`${quality.title}${isError ? ": linear within its error" : ""}`, width - 24));
   if (isError) {
     const top = y(threshold), foot = Math.min(y(-threshold), area.y + area.height);
     svg.insertBefore(add(svg, "rect", {x: area.x, y: top, width: area.width, height: foot - top, class: "band",

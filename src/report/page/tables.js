@@ -122,13 +122,13 @@ const PASS_COLUMNS = [["forward_ms", "Forward"], ["backward_ms", "Backward"], ["
                       ["combine_dx_ms", "Combine of dX"], ["gather_again_ms", "Gather again"], ["wgrad_up_ms", "Weight gradient, up"]];
 const timesColumn = {title: "Times", value: timesWords, text: (setting) => timesWords(setting) ?? "–"};
 
-// Of what calibrations there are: that of the program by its digest, others as REACH.other has it.
+// How far to trust intervals, as experiments say; those of before say nothing.
 function reachWords(settings) {
   const estimated = settings.filter(({record}) => record.name !== "none" && record.estimated_perplexity_change);
-  return distinct(estimated.map(({experiment}) => (experiment.data.inputs?.calibration?.digest === REACH.digest ? REACH.words : REACH.other)));
+  return distinct(estimated.map(({experiment}) => experiment.data.inputs?.calibration?.reach ?? REACH));
 }
 
-// Why estimates are missing, what marked ones lack, and how much of what their intervals promise holds on another model.
+// Why estimates are missing, what marked ones lack, and how far to trust their intervals.
 function whyNotEstimated(settings) {
   const reasons = distinct(settings.map(({record}) => (record.estimated_perplexity_change ? null : record.why_not_estimated)).filter(Boolean));
   const beyond = distinct(settings.filter(({record}) => isBeyond(record)).flatMap(({record}) => record.estimate_beyond));
