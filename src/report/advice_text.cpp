@@ -319,7 +319,7 @@ std::string front_text(const Advice& advice, bool details) {
   for (const bool with_tiles : {true, false}) {
     const std::string table = front_table(advice, rows, with_tiles);
     if (!with_tiles || static_cast<std::size_t>(std::count(table.begin(), table.end(), '\n')) <= rows.size() + 2) {
-      return text + table + dagger;
+      return fmt::format("{}{}{}", text, table, dagger);
     }
   }
   return text + dagger;

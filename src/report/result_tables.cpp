@@ -447,9 +447,9 @@ static bool any_estimate(const json& experiment) {
 
 /// An asterisk where no measurement of the calibration had such a setting, as on the first screen and the page; and
 /// whether it only ranks.
-static std::string post_hoc_words(const json& network) {
+static std::string change_cell(const json& network) {
   const json estimate = network.value("estimated_perplexity_change", json());
-  if (!estimate.is_object() || !estimate["value"].is_number()) return {};
+  if (!estimate.is_object() || !estimate["value"].is_number()) return kAbsent;
   const bool beyond = network["name"] != "none" && !network.value("estimate_beyond", json::array()).empty();
   const bool ranks = network.value("estimate_is_ranking", json(false)) == true;
   return format_change(estimate["value"].get<double>()) + (beyond ? "*" : "") + (ranks ? " (ranking)" : "");
@@ -463,10 +463,10 @@ static std::string trained_words(const json& experiment, const json& network) {
 }
 
 /// `estimated`: what any_estimate says of the experiment.
-static std::string change_cell(const json& experiment, const json& network, bool estimated) {
-  const std::string post_hoc = estimated ? post_hoc_words(network) : "", trained = trained_words(experiment, network);
-  if (trained.empty()) return post_hoc.empty() ? std::string(kAbsent) : post_hoc;
-  return post_hoc.empty() ? trained : fmt::format("{} ({})", post_hoc, trained);
+static std::string estimate_cell(const json& experiment, const json& network, bool estimated) {
+  const std::string post_hoc = estimated ? change_cell(network) : kAbsent, trained = trained_words(experiment, network);
+  if (trained.empty()) return post_hoc;
+  return post_hoc == kAbsent ? trained : fmt::format("{} ({})", post_hoc, trained);
 }
 
 /// In the order of main_heads; `estimated`: what any_estimate says of the experiment.
@@ -480,7 +480,7 @@ static std::vector<std::string> main_row(const json& result, const json& experim
           share_cell(mean_or_own(network, "tile_utilisation")),
           share_cell(mean_or_own(network, "dropped_share")),
           number_cell(mean_or_own(network, "dropped_gate_mass")),
-          change_cell(experiment, network, estimated),
+          estimate_cell(experiment, network, estimated),
           number_cell(network["gemm_ms"]),
           number_cell(network["layer_ms"]),
           on_cpu ? kAbsent : ratio_cell(network, strategy),

@@ -234,7 +234,8 @@ TEST_CASE("of a training pass the estimate of models trained with the strategy i
   ExperimentRecord record = trained_experiment();
   record.network = summarise_network(record);
   QualityEstimate& quality = record.network[1].quality;
-  quality = {{}, PerplexityEstimate{0.002, -0.001, 0.0045, "tables"}, "not calibrated for top-2", {}};
+  quality.trained = PerplexityEstimate{0.002, -0.001, 0.0045, "tables"};
+  quality.why_not = "not calibrated for top-2";
   record.network[0].quality.trained = PerplexityEstimate{0, 0, 0, "tables"};
   const std::string screen = first_screen(record);
   check_width(screen);
