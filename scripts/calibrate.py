@@ -38,6 +38,7 @@ FOLDER = ROOT / "src" / "quality"
 MEASURED = (FOLDER / "perplexity_vs_rounding.json", FOLDER / "other_models.json")
 SCALE = 0.003  # changes are compared on a scale that is linear below this, ten times the noise of a row, and logarithmic above
 THRESHOLD = 0.002  # relative errors say something above 0.2 %
+FEWEST_HARMFUL = 3  # rows above it that a fit wants
 OUTWARD = 1.0001  # so that the printed digits of a limit hold the row that set it
 COVERAGE = 0.9  # of unseen rows that an interval should hold
 
@@ -278,6 +279,10 @@ def calibrate(networks, name, trained):
     """Of the first network; with others, of networks that were not measured, too."""
     for network in networks:
         network.check_enough()
+        harmful = int((network.change > THRESHOLD).sum())
+        if harmful < FEWEST_HARMFUL:
+            fail(f"{network.path}: {network.name}: {harmful} rows change ln(perplexity) by more than {THRESHOLD}; allowed: {FEWEST_HARMFUL} or more, "
+                 "for others say nothing of the damage")
     for network in networks[1:]:
         check_alike(networks[0], network)
     own = networks[0]

@@ -19,7 +19,7 @@ METRICS = ("dropped_gate_mass", "mean_square_dropped_mass", "added_share")
 FIRST_LAYER = 0.95  # its part in D: of three networks, fitted alone, the best is 0.93, 0.97 and 0.98
 STRATEGIES = ("down", "up", "nearest", "adaptive", "stochastic", "score", "balance", "capacity", "dynamic", "budget", "tiles")
 CHOICES = {"scoring": ("softmax", "sigmoid"), "added_gate": ("score", "normalised")}
-DEFAULTS = {"scoring": "softmax", "added_gate": "score", "selection_bias": False, "groups": False}  # where nothing is said
+DEFAULTS = {"scoring": "softmax", "added_gate": "score", "normalise_gates": True, "selection_bias": False, "groups": False}  # where nothing is said
 ROUNDED_OFF = 1e-4  # figures have five digits or so: by this they may miss what they must keep
 
 
@@ -106,7 +106,7 @@ def cover_of(covers, place):
         if key in CHOICES:
             if value not in CHOICES[key]:
                 refuse(at, value, " or ".join(CHOICES[key]))
-        elif key in ("selection_bias", "groups"):
+        elif key in ("normalise_gates", "selection_bias", "groups"):
             if not isinstance(value, bool):
                 refuse(at, value, "true or false")
         elif key in ("experts", "top_k"):

@@ -73,13 +73,14 @@ def added_gate(strategy, options):
 def covers(chosen, layers):
     """What a calibration of these strategies and routers (RouterOptions of each layer) covers: `covers` of its file."""
     gates = {added_gate(strategy, options) for strategy in chosen for options in layers}
-    scorings = {options.scoring for options in layers}
+    scorings = {f"{options.scoring}, gates {'normalised' if options.normalise else 'as they are'}" for options in layers}
     if len(gates) > 1 or len(scorings) > 1:
-        raise Problem(f"a calibration covers one kind of router and one gate of added rows; these have {', '.join(sorted(gates | scorings))}")
+        raise Problem(f"a calibration covers one kind of router and one gate of added rows; these have {'; '.join(sorted(gates | scorings))}")
     names = {"tiles" if strategy.get("candidates") == "tiles" else {"nearest_even": "nearest"}.get(strategy["name"], strategy["name"])
              for strategy in chosen}
     return {
-        "scoring": scorings.pop(),
+        "scoring": layers[0].scoring,
+        "normalise_gates": layers[0].normalise,
         "added_gate": gates.pop(),
         "selection_bias": any(options.selection_bias is not None for options in layers),
         "groups": any(options.groups is not None for options in layers),

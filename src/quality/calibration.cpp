@@ -32,6 +32,7 @@ CalibrationCover build_cover(const json& from, const std::string& file) {
   CalibrationCover cover;
   if (from.value("scoring", "softmax") == "sigmoid") cover.scoring = Scoring::kSigmoid;
   if (from.value("added_gate", "score") == "normalised") cover.added_gate = AddedGate::kNormalised;
+  cover.normalise_gates = from.value("normalise_gates", true);
   cover.selection_bias = from.value("selection_bias", false);
   cover.groups = from.value("groups", false);
   cover.experts = build_range(from, "experts", "/covers", file);

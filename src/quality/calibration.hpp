@@ -33,6 +33,7 @@ struct CalibrationCover {
   CoveredRange experts, top_k;
   std::vector<std::string> strategies;  // by name; budget among tiles is "tiles". Empty: not told
   std::string model;                    // what traces of it say they are of; empty: of the model that its owner knows
+  bool normalise_gates = true;
 };
 
 /// ln(perplexity) changes by damage D^power - gain sqrt(A); `first_layer` is the first layer's part in D.

@@ -58,7 +58,9 @@ std::string words(const CoveredRange& range) {
 std::string uncovered_router(const CalibrationCover& covers, const RouterConfig& router) {
   const bool sigmoid = router.scoring == Scoring::kSigmoid;
   if (router.scoring != covers.scoring) return sigmoid ? "sigmoid routers" : "softmax routers";
-  if (!router.normalise_gates) return "gates that do not add up to 1";
+  if (router.normalise_gates != covers.normalise_gates) {
+    return covers.normalise_gates ? "gates that do not add up to 1" : "normalised gates";
+  }
   if (!router.selection_bias.empty() && !covers.selection_bias) return "a selection bias";
   if (has_groups(router) && !covers.groups) return "expert groups";
   return {};

@@ -169,6 +169,20 @@ class Calibrate(unittest.TestCase):
         self.assertEqual(found["covers"]["experts"], {"least": 64, "most": 64})
         self.assertEqual(found["layers"], 2)
 
+    def test_gates_that_do_not_add_up_have_no_probe_and_a_fit_of_their_own(self):
+        covers = {"normalise_gates": False, "experts": 64, "top_k": 8}
+        one = row(0.3, 0.05, tokens=2048)
+        self.assert_refused(self.calibrate("--probe", self.write("mine.json", {"covers": covers, "rows": [one]})), "differ in normalise_gates")
+        found, _ = self.fitted(self.write("own.json", {**network(), "covers": covers}))
+        self.assertIs(found["covers"]["normalise_gates"], False)
+        self.assert_refused(self.calibrate(self.write("bad.json", {**network(), "covers": {"normalise_gates": 1}})), "/covers/normalise_gates: 1")
+
+    def test_what_harms_nothing_says_nothing_of_damage(self):
+        document = network()
+        for one in document["rows"][2:]:
+            one["log_perplexity_change"] = 0.0001
+        self.assert_refused(self.calibrate(self.write("mine.json", document)), "2 rows change ln(perplexity) by more than 0.002")
+
     def test_nothing_that_was_read_is_written_over(self):
         mine = self.write("mine.json", network())
         before = mine.read_text()

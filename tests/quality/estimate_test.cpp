@@ -151,6 +151,10 @@ TEST_CASE("outside what was calibrated there is a reason and no number", "[quali
   RouterConfig raw = router();
   raw.normalise_gates = false;
   CHECK(why(halves(0.2, 0.2), kNearest, raw) == "not calibrated for gates that do not add up to 1");
+  Calibration of_raw = simple_calibration();
+  of_raw.covers.normalise_gates = false;
+  CHECK(estimate(of_raw, kNearest, {halves(0.2, 0.2)}, 128, raw).post_hoc.has_value());
+  CHECK(estimate(of_raw, kNearest, {halves(0.2, 0.2)}).why_not == "not calibrated for normalised gates");
 }
 
 TEST_CASE("routers that no measurement had get a reason and no number", "[quality]") {

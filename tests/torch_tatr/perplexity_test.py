@@ -59,11 +59,14 @@ class Settings(unittest.TestCase):
     def test_covers(self):
         layers = [RouterOptions(8, 2), RouterOptions(16, 2)]
         found = settings.covers(settings.strategies('nearest_even,down,{"name":"budget","candidates":"tiles"}'), layers)
-        self.assertEqual(found, {"scoring": "softmax", "added_gate": "score", "selection_bias": False, "groups": False,
+        self.assertEqual(found, {"scoring": "softmax", "normalise_gates": True, "added_gate": "score", "selection_bias": False, "groups": False,
                                  "experts": {"least": 8, "most": 16}, "top_k": {"least": 2, "most": 2}, "strategies": ["down", "nearest", "tiles"]})
         sigmoid = [RouterOptions(8, 2, "sigmoid", True, np.ones(8), {"count": 2, "top": 1})]
         self.assertEqual({key: settings.covers([{"name": "down"}], sigmoid)[key] for key in ("scoring", "added_gate", "selection_bias", "groups")},
                          {"scoring": "sigmoid", "added_gate": "normalised", "selection_bias": True, "groups": True})
+        self.assertFalse(settings.covers([{"name": "down"}], [RouterOptions(8, 2, "softmax", False)])["normalise_gates"])
+        with self.assertRaisesRegex(Problem, "softmax, gates as they are; softmax, gates normalised"):
+            settings.covers([{"name": "down"}], [RouterOptions(8, 2), RouterOptions(8, 2, "softmax", False)])
         with self.assertRaisesRegex(Problem, "one gate"):
             settings.covers([{"name": "down"}, {"name": "up", "added_gate": "normalised"}], layers)
 
