@@ -41,11 +41,14 @@ class _Gates(torch.autograd.Function):
 def gates_of(logits, chosen, token, expert, weighs, options):
     """Gates of the chosen [T, k] and of rows [R], as docs/figures.md and docs/strategies.md define them. `weighs` [R]: not of padding or duplicates."""
     router, strategy = options["router"], options["strategy"]
+    most = torch.finfo(torch.float32).max
+    logits = logits.clamp(-most, most)  # as forward takes infinities
     scores = torch.sigmoid(logits) if router["scoring"] == "sigmoid" else torch.softmax(logits, dim=1)
     own = scores.gather(1, chosen.long())
     total = own.sum(dim=1, keepdim=True)
+    total = torch.where(total > 0, total, 1)  # before dividing: a branch not taken still has its gradient
     normalise = router["normalise_gates"]
-    gates = torch.where(total > 0, own / total, 0) if normalise else own
+    gates = own / total if normalise else own
     token, expert = token.long().clamp(min=0), expert.long().clamp(min=0)
     score = scores[token, expert]
     gate = score
@@ -56,7 +59,7 @@ def gates_of(logits, chosen, token, expert, weighs, options):
     gate = torch.where(weighs, gate, 0)
     if strategy.get("renormalise"):
         after = torch.zeros(len(logits), dtype=gate.dtype, device=gate.device).index_add(0, token, gate)
-        gate = gate * torch.where(after > 0, gates.sum(dim=1) / after, 1)[token]
+        gate = gate * (gates.sum(dim=1) / torch.where(after > 0, after, 1))[token]
     return gates, gate
 
 

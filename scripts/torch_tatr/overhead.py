@@ -118,9 +118,13 @@ def main(argv):
     torch = needed("torch", "overhead")
     if min(arguments.tokens, arguments.experts, arguments.top_k, arguments.hidden, arguments.intermediate, arguments.tile) < 1 or arguments.turns < 10:
         raise Problem("sizes are from 1, turns from 10")
+    if arguments.top_k > arguments.experts:
+        raise Problem(f"--top-k {arguments.top_k}: allowed: at most the experts, {arguments.experts}")
     if arguments.json:
         check_writable(arguments.json)
     device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if arguments.device == "auto" else arguments.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # events are of the current one
     names = arguments.strategies.split(",")
     try:
         with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import operator
 import sys
 import threading
 import typing
@@ -37,8 +38,10 @@ def round_topk(logits, k, strategy="nearest", tile=128, *, scoring="softmax", no
     to the scores of the rows that were kept or added; decisions have none.
     strategy: a name or an object of tatr-sim's configs ({"name": "budget", "candidates": "tiles"}); so are scoring, selection_bias and groups.
     seed, layer: of strategies that draw.
-    A CUDA graph captures it with rows="most", after a first call on that stream.
-    rows: "exact" waits for the GPU, cuts the lists to the rows there are, and refuses NaN; "most" waits for nothing.
+    A CUDA graph captures it with rows="most", after a first call alike; graphs of one stream and the same options share a workspace, so replay them
+    one after the other.
+    rows: "exact" waits for the GPU, cuts the lists to the rows there are, and refuses NaN; "most" waits for nothing, once a first call with these
+    shapes and options has made a rounder (and where selection_bias is no tensor of the GPU).
     by_token: list the rows of each token, too.
     width: how many places topk_ids and topk_weights have; "most": as many as a token needs, at least k. They carry no gradient.
     """
@@ -50,13 +53,16 @@ def round_topk(logits, k, strategy="nearest", tile=128, *, scoring="softmax", no
         raise ValueError("logits are not of two dimensions; expected [tokens, experts]")
     arrays = _arrays_of(logits)
     tokens, experts = logits.shape
+    k, width = operator.index(k), width if width in (None, "most") else operator.index(width)
     router = {"tokens": tokens, "experts": experts, "top_k": k, "scoring": scoring, "normalise_gates": normalise}
     if selection_bias is not None:
-        router["selection_bias"] = [float(value) for value in selection_bias] if hasattr(selection_bias, "__len__") else float(selection_bias)
+        router["selection_bias"] = selection_bias.tolist() if hasattr(selection_bias, "tolist") else selection_bias
     if groups is not None:
         router["groups"] = groups
     strategy = {"name": strategy} if isinstance(strategy, str) else dict(strategy)
-    options = {"router": router, "strategy": strategy, "tile": tile, "seed": seed, "layer": layer, "device": arrays.device, "dtype": arrays.dtype}
+    options = {"router": router, "strategy": strategy, "tile": tile, "device": arrays.device, "dtype": arrays.dtype}
+    if {"stochastic", "score"} & {strategy.get("name"), strategy.get("then")}:  # others draw nothing: layers share a rounder
+        options.update(seed=seed, layer=layer)
     call = _Call(options, arrays, rows, by_token or width == "most", width)
     return arrays.round(call) if tokens else _without_tokens(call)
 
@@ -114,7 +120,10 @@ class _Tensors:
         index = logits.device.index if on_gpu and logits.device.index is not None else (torch.cuda.current_device() if on_gpu else None)
         self.device = f"cuda:{index}" if on_gpu else "cpu"
         self.stream = torch.cuda.current_stream(logits.device).cuda_stream if on_gpu else None
-        self.capturing = on_gpu and torch.cuda.is_current_stream_capturing()
+        self.capturing = False
+        if on_gpu:
+            with torch.cuda.device(logits.device):
+                self.capturing = torch.cuda.is_current_stream_capturing()
 
     def empty(self, shape, kind):
         dtype = {"f": self.torch.float32, "i": self.torch.int32, "b": self.torch.uint8}[kind]
@@ -139,7 +148,7 @@ class _Prepared:
         self.rounder.prepare(start + -start % 256, arrays.stream)
 
 
-_KEPT = 16  # rounders that nobody uses: their workspaces are as large as the logits and a little more
+_KEPT_BYTES = 4 << 30  # of workspaces that nobody uses: each is as large as the logits and a little more
 _idle = []  # (key, prepared), the last used last
 _captured = {}  # by key; a CUDA graph holds addresses of their workspaces, so they are kept for good, and used by graphs alone
 _looking = threading.Lock()
@@ -151,10 +160,11 @@ def _take(key, call):
         if call.arrays.capturing and key in _captured:
             return _captured[key]
         for i in reversed(range(len(_idle))):
-            if _idle[i][0] == key:
+            same_stream = _idle[i][0] == key
+            if same_stream or (call.arrays.capturing and _idle[i][0][::2] == key[::2]):  # captures begin when all else is done
                 return _idle.pop(i)[1]
     if call.arrays.capturing:
-        raise LibraryError("a rounder cannot be made while a CUDA graph is captured; call round_topk once on this stream before")
+        raise LibraryError("a rounder cannot be made while a CUDA graph is captured; call round_topk once before, with these shapes and options")
     return _Prepared(call.options, call.arrays)
 
 
@@ -164,7 +174,8 @@ def _give(key, call, prepared):
             _captured[key] = prepared
         else:
             _idle.append((key, prepared))
-            del _idle[:-_KEPT]
+            while len(_idle) > 1 and sum(one.rounder.workspace_bytes for _, one in _idle) > _KEPT_BYTES:
+                del _idle[0]
 
 
 def _shapes(call, most_rows):
@@ -211,7 +222,11 @@ def _compute(call):
 
 def _without_tokens(call):
     """What there is of no token: nothing, for every expert."""
+    if call.width == "most":
+        call.width = call.options["router"]["top_k"]
     made = {name: call.arrays.empty(shape, "f" if name in FLOATS else "i") for name, shape in _shapes(call, 0).items()}
     for array in made.values():
         array[...] = 0
+    if getattr(call.arrays.logits, "requires_grad", False):  # the router takes part, if only with zeros
+        made["gate"], made["gates"] = (made[name] + call.arrays.logits.sum() * 0 for name in ("gate", "gates"))
     return Rounded(**made)

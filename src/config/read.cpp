@@ -195,6 +195,7 @@ void check_load_steps(const std::vector<TileByLoad>& steps, const std::string& p
 }
 
 BudgetTiles build_budget(const json& from, const std::string& pointer, const std::string& file) {
+  if (from == "assignments") return BudgetAssignments{};
   if (from.is_string()) return BudgetAsNearest{};
   if (from.is_number()) return BudgetTotalTiles{from.get<std::int64_t>()};
   const bool waves = from.contains("waves");

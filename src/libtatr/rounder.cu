@@ -1,5 +1,6 @@
 #include <omp.h>
 #include <thrust/fill.h>
+#include <thrust/system_error.h>
 
 #include <string>
 #include <utility>
@@ -20,6 +21,8 @@ struct Faults {
   std::int32_t without_place = 0;  // rows of tokens that have more than `width`
 };
 
+constexpr std::int32_t kManyFaults = 1 << 30;
+
 /// Copies a logit to where the router reads it, as it reads it: finite, and rounded where the config says so.
 template <class Given>
 struct TakeLogit {
@@ -37,7 +40,7 @@ struct TakeLogit {
     const float most = round ? kMostBf16 : kMost;
     float logit = value(given[i]);
     if (logit != logit) {
-      atomic_add(&faults->nan, 1);
+      if (faults->nan < kManyFaults) atomic_add(&faults->nan, 1);  // no more than threads run at once beyond it
       logit = -most;
     }
     logit = logit > most ? most : (logit < -most ? -most : logit);
@@ -157,6 +160,16 @@ struct WriteByToken {
   }
 };
 
+/// Thrust throws what a CUDA call told it.
+template <class Work>
+void with_thrust_errors(const Work& work) {
+  try {
+    work();
+  } catch (const thrust::system_error& error) {
+    throw EnvironmentError(error.what());
+  }
+}
+
 /// OpenMP's number of threads is the caller's, too.
 class ThreadsOfCaller {
  public:
@@ -229,19 +242,21 @@ void Rounder::round_logits(const void* logits, const tatr_outputs& outputs, CUst
   const ThreadsOfCaller threads;
   Rooms& rooms = rooms_for(outputs, stream);
   Routing& routing = rooms.from_logits;
-  const std::int64_t count = options_.router.tokens * options_.router.experts;
-  with_policy(*system_, [&](auto policy) {
-    rooms.forget_faults(policy);
-    const auto take = [&](const auto* given) {
-      using Given = std::remove_cvref_t<decltype(*given)>;
-      for_each_index(policy, count,
-                     TakeLogit<Given>{given, routing.logits.data(), routing.bf16.data(),
-                                      options_.router.logits == LogitType::kBf16, rooms.faults.data()});
-    };
-    options_.bf16 ? take(static_cast<const std::uint16_t*>(logits)) : take(static_cast<const float*>(logits));
+  const auto take = [&](const auto& policy, const auto* given) {
+    using Given = std::remove_cvref_t<decltype(*given)>;
+    for_each_index(policy, options_.router.tokens * options_.router.experts,
+                   TakeLogit<Given>{given, routing.logits.data(), routing.bf16.data(),
+                                    options_.router.logits == LogitType::kBf16, rooms.faults.data()});
+  };
+  with_thrust_errors([&] {
+    with_policy(*system_, [&](auto policy) {
+      rooms.forget_faults(policy);
+      options_.bf16 ? take(policy, static_cast<const std::uint16_t*>(logits))
+                    : take(policy, static_cast<const float*>(logits));
+    });
+    route_again(*system_, routing, options_.router);
+    round(routing, outputs);
   });
-  route_again(*system_, routing, options_.router);
-  round(routing, outputs);
 }
 
 void Rounder::round_top_k(const std::int32_t* ids, const float* scores, const tatr_outputs& outputs,
@@ -253,12 +268,14 @@ void Rounder::round_top_k(const std::int32_t* ids, const float* scores, const ta
   routing.known = scores != nullptr ? Known::kGates : Known::kChoices;
   check_strategy(options_.strategy, routing.known);
   const TakeIds take{ids, rooms.ids.data(), routing.experts, routing.top_k, rooms.faults.data()};
-  with_policy(*system_, [&](auto policy) {
-    rooms.forget_faults(policy);
-    for_each_index(policy, routing.tokens, take);
+  with_thrust_errors([&] {
+    with_policy(*system_, [&](auto policy) {
+      rooms.forget_faults(policy);
+      for_each_index(policy, routing.tokens, take);
+    });
+    route_top_k_again(*system_, routing, rooms.ids.data(), scores, options_.router);
+    round(routing, outputs);
   });
-  route_top_k_again(*system_, routing, rooms.ids.data(), scores, options_.router);
-  round(routing, outputs);
 }
 
 void Rounder::round(const Routing& routing, const tatr_outputs& outputs) {

@@ -44,11 +44,13 @@ void check_keys(const json& options) {
   }
 }
 
-std::int64_t whole_number(const json& options, const char* key, std::int64_t least, std::int64_t otherwise) {
+std::int64_t whole_number(const json& options, const char* key, std::int64_t least, std::int64_t most,
+                          std::int64_t otherwise) {
   if (!options.contains(key)) return otherwise;
   const json& value = options[key];
-  if (!value.is_number_integer() || value.is_number_float() || value < least || value > INT32_MAX) {
-    refuse("/" + std::string(key), value, "a whole number from " + std::to_string(least) + " to 2147483647");
+  if (!value.is_number_integer() || value.is_number_float() || value < least || value > most) {
+    refuse("/" + std::string(key), value,
+           "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
   }
   return value.get<std::int64_t>();
 }
@@ -98,8 +100,8 @@ RounderOptions read_rounder_options(const std::string& text) {
   if (dtype != "fp32" && dtype != "bf16") refuse("/dtype", dtype, "\"fp32\" or \"bf16\"");
   read.bf16 = dtype == "bf16";
   read.cuda = read_device(options);
-  read.layer = whole_number(options, "layer", 0, 0);
-  if (options.contains("threads")) read.cpu_threads = static_cast<int>(whole_number(options, "threads", 1, 1));
+  read.layer = whole_number(options, "layer", 0, INT32_MAX, 0);
+  if (options.contains("threads")) read.cpu_threads = static_cast<int>(whole_number(options, "threads", 1, 1024, 1));
   try {
     ExperimentConfig experiment = parse_experiment(experiment_of(options, read.bf16), kFile);
     read.router = experiment.router;

@@ -2,8 +2,8 @@
  *
  * A rounder is made once for a shape, a router and a strategy. Then it turns router logits, or top-k that are known
  * already, into rows by expert, as often as wanted: of a GPU's memory on a given stream, or of the host's. It computes
- * in a workspace that the caller gives, allocates nothing while it rounds, waits for nothing on a GPU, and may be
- * captured into a CUDA graph after its first round. Results have the bits of `tatr-sim run --export`, whatever computes them.
+ * in a workspace that the caller gives, waits for nothing and allocates nothing on a GPU while it rounds, and may be
+ * captured into a CUDA graph after a first round alike (the same function and outputs). Results have the bits of `tatr-sim run --export`, whatever computes them.
  *
  *   tatr_rounder* rounder;
  *   tatr_create(&rounder, "{\"router\": {\"tokens\": 4096, \"experts\": 256, \"top_k\": 8}, "
@@ -93,12 +93,12 @@ TATR_API const char* tatr_last_error(void);
 TATR_API tatr_status tatr_create(tatr_rounder** rounder, const char* options);
 TATR_API void tatr_destroy(tatr_rounder* rounder);
 
-/* Bytes of the workspace, and the most rows there can be: room for one row's padding of each expert to the next tile. */
+/* Bytes of the workspace, and the most rows there can be: T K, and up to tile - 1 for each expert. */
 TATR_API size_t tatr_workspace_bytes(const tatr_rounder* rounder);
 TATR_API int64_t tatr_most_rows(const tatr_rounder* rounder);
 
 /* Gives the rounder its workspace, memory of its device, aligned to 256 bytes, whose contents it keeps from then on; it
- * is the caller's again after tatr_destroy, or after another tatr_prepare. Waits for `stream` (a cudaStream_t; null on
+ * is the caller's again after tatr_destroy, or another tatr_prepare, once the stream has passed the last round. Waits for `stream` (a cudaStream_t; null on
  * the CPU), so it cannot be captured. */
 TATR_API tatr_status tatr_prepare(tatr_rounder* rounder, void* workspace, size_t bytes, void* stream);
 

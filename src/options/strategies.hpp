@@ -67,6 +67,7 @@ enum class BudgetCandidates { kRemainders, kTiles };
 
 /// How many tiles `budget` may use.
 struct BudgetAsNearest {};
+struct BudgetAssignments {};  // as many as the T K assignments would fill
 struct BudgetOfNearest {
   double factor;
 };
@@ -80,7 +81,8 @@ struct BudgetWaves {
   double waves;                     // of the up-projection's output tiles over the multiprocessors
   std::optional<std::int64_t> sms;  // absent: those of the GPU at hand
 };
-using BudgetTiles = std::variant<BudgetAsNearest, BudgetOfNearest, BudgetTotalTiles, BudgetMaxDroppedMass, BudgetWaves>;
+using BudgetTiles = std::variant<BudgetAsNearest, BudgetAssignments, BudgetOfNearest, BudgetTotalTiles,
+                                 BudgetMaxDroppedMass, BudgetWaves>;
 
 /// One step of `dynamic`: experts with fewer than `below` tokens use `tile` rows. The last step has no bound.
 struct TileByLoad {

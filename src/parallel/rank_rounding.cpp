@@ -108,6 +108,13 @@ void check_rank_rounding(const ParallelConfig& parallel, const StrategyConfig& s
                                           "\" is not allowed where /parallel/rounding is "
                                           "\"per_fragment\", which pads and decides nothing; expected \"none\"");
   }
+  const BudgetTiles& tiles = strategy.get<BudgetOptions>().tiles;
+  const bool counted = std::holds_alternative<BudgetTotalTiles>(tiles) || std::holds_alternative<BudgetWaves>(tiles);
+  if (parallel.rounding == RankRounding::kPerRank && strategy.kind == StrategyKind::kBudget && counted) {
+    throw ConfigError(strategy.place.child("tiles"),
+                      "a number of tiles is not allowed where /parallel/rounding is \"per_rank\": each rank would take "
+                      "it; expected \"as_nearest\", \"assignments\", \"of_nearest\" or \"max_dropped_mass\"");
+  }
   if (parallel.rounding == RankRounding::kPerRank && strategy.kind == StrategyKind::kDynamic) {
     throw ConfigError(strategy.place,
                       "\"dynamic\" is not allowed where /parallel/rounding is \"per_rank\": ranks would "

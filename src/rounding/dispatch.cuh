@@ -87,11 +87,11 @@ struct ListRowOfToken {
   std::int32_t* rows;
   TATR_HD void operator()(std::int64_t row) const {
     const std::int32_t token = owner(row);
-    if (token >= 0) rows[offsets[token] + atomic_add(&left[token], -1) - 1] = static_cast<std::int32_t>(row);
+    if (token >= 0) rows[offsets[token + 1] - atomic_add(&left[token], -1)] = static_cast<std::int32_t>(row);
   }
 };
 
-/// By insertion: a token has few rows.
+/// By insertion: a token has few rows, which stand nearly in order.
 struct SortRowsOfToken {
   const std::int32_t* offsets;
   std::int32_t* rows;

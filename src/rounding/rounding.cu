@@ -106,7 +106,7 @@ struct RoundingScratch::Parts {
     for (Buffer<double>* each : {&squared, &mass, &fill_mass}) *each = Buffer<double>(system, e);
     for (Buffer<std::int32_t>* each : {&target, &need, &order}) *each = Buffer<std::int32_t>(system, e);
     cursor = Buffer<std::int32_t>(system, std::vector<std::int32_t>(e * static_cast<std::size_t>(dealers), 0));
-    down_tiles = Buffer<std::int32_t>(system, 1);
+    down_tiles = Buffer<std::int32_t>(system, std::vector<std::int32_t>{0});
     const std::size_t lists = e * static_cast<std::size_t>(fill.lists);
     found = Buffer<std::uint64_t>(system, lists * static_cast<std::size_t>(fill.room));
     found_counts = Buffer<std::int32_t>(system, e * static_cast<std::size_t>(fill.counts));
@@ -246,7 +246,7 @@ class Rounder {
                parts.mass.data(),
                parts.fill_mass.data(),
                parts.target.data()},
-        budget_(budget_size(strategy_, routing.tokens)),
+        budget_(budget_size(strategy_, routing.tokens, std::int64_t{routing.tokens} * routing.top_k, one.tile)),
         budget_stake_(strategy_.get<BudgetOptions>().objective == BudgetObjective::kMass ? parts.mass.data()
                                                                                          : parts.squared.data()),
         search_(parts.search(routing)),

@@ -179,7 +179,9 @@ struct BudgetSize {
   }
 };
 
-inline BudgetSize budget_size(const StrategyConfig& strategy, std::int64_t tokens) {
+/// Of T tokens with T K assignments, at tiles of `tile` rows.
+inline BudgetSize budget_size(const StrategyConfig& strategy, std::int64_t tokens, std::int64_t assignments,
+                              std::int64_t tile) {
   BudgetSize size;
   const BudgetTiles& tiles = strategy.get<BudgetOptions>().tiles;
   if (const auto* of_nearest = std::get_if<BudgetOfNearest>(&tiles)) size.amount = of_nearest->factor;
@@ -190,6 +192,10 @@ inline BudgetSize budget_size(const StrategyConfig& strategy, std::int64_t token
   if (const auto* total = std::get_if<BudgetTotalTiles>(&tiles)) {
     size.rule = BudgetRule::kTotalTiles;
     size.tiles = total->tiles;
+  }
+  if (std::holds_alternative<BudgetAssignments>(tiles)) {  // never fewer than `down` needs
+    size.rule = BudgetRule::kTotalTiles;
+    size.tiles = assignments / tile;
   }
   if (std::holds_alternative<BudgetWaves>(tiles)) {
     throw ConfigError(strategy.place.child("tiles"), "waves must be turned into a number of tiles first");

@@ -91,6 +91,8 @@ class Parallel(ProgramTest):
                                 ({"ranks": 2, "rounding": "local"}, "/parallel/rounding: \"local\"")):
             with self.subTest(parallel):
                 self.assert_fails(run("run", self.config(parallel), "--device", "cpu"), 2, words)
+        budget = self.config({"ranks": 2, "rounding": "per_rank"}, strategies=[{"name": "budget", "tiles": 40}])
+        self.assert_fails(run("run", budget, "--device", "cpu"), 2, "/strategies/0/tiles: a number of tiles is not allowed")
         dynamic = self.config({"ranks": 2, "rounding": "per_rank"}, strategies=["none", "dynamic"])
         self.assert_fails(run("run", dynamic, "--device", "cpu"), 2, "ranks would choose different tiles")
         self.assert_fails(run("run", self.config({"ranks": 9}, router={"tokens": 4, "experts": 16, "top_k": 2}), "--device", "cpu"), 2, "number of tokens, 4")

@@ -462,6 +462,8 @@ def round_ups_of_budget(options: dict, kept: np.ndarray, tile: np.ndarray, mass:
         if tiles < least:
             raise InputError(f"strategy {options['label']}: {tiles} tiles; the least is {least}")
         n = tiles - least
+    elif tiles == "assignments":
+        n = int(np.sum(kept)) // int(tile[0]) - int(np.sum(kept // tile))
     elif "of_nearest" in tiles:
         n = math.floor(tiles["of_nearest"] * nearest)
     else:
@@ -544,6 +546,8 @@ def targets_among_tiles(routing: Routing, options: dict, tile: np.ndarray, fill:
         n = least_tiles + nearest
     elif isinstance(tiles, int):
         n = tiles
+    elif tiles == "assignments":
+        n = int(np.sum(counts)) // int(tile[0])
     elif "of_nearest" in tiles:
         n = least_tiles + math.floor(tiles["of_nearest"] * nearest)
     else:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "catch.hpp"
@@ -110,6 +111,11 @@ TEST_CASE("budget rounds up where the most is at stake, as many as it is told") 
   CHECK(targets(*cpu, counts, budget, 8) == Counts{16, 16, 8, 16, 16});
   budget.options = BudgetOptions{.tiles = BudgetTotalTiles{8}};  // down needs 5
   CHECK(targets(*cpu, counts, budget, 8) == Counts{16, 16, 8, 16, 8});
+  budget.options = BudgetOptions{.tiles = BudgetAssignments{}};  // 55 / 8 = 6 whole tiles, one more than down's
+  CHECK(targets(*cpu, counts, budget, 8) == Counts{8, 16, 8, 8, 8});
+  budget.options = BudgetOptions{.candidates = BudgetCandidates::kTiles, .tiles = BudgetAssignments{}};
+  const Counts among_tiles = targets(*cpu, counts, budget, 8);
+  CHECK(std::accumulate(among_tiles.begin(), among_tiles.end(), 0) == 6 * 8);
   budget.options = BudgetOptions{.tiles = BudgetTotalTiles{4}};
   try {
     targets(*cpu, counts, budget, 8);

@@ -129,6 +129,22 @@ class Arrays(unittest.TestCase):
         self.assertEqual(wrong, [])
         self.assertEqual(first.token.tobytes(), before)
 
+    def test_layers_share_a_rounder_unless_they_draw(self):
+        from torch_tatr import rounding
+        del rounding._idle[:]
+        for layer in range(40):
+            round_topk(logits(), K, "nearest", 64, layer=layer)
+        self.assertEqual(len(rounding._idle), 1)
+        drawn = [round_topk(logits(), K, "stochastic", 64, layer=layer).targets.tolist() for layer in (0, 1, 0)]
+        self.assertEqual(drawn[0], drawn[2])
+        self.assertNotEqual(drawn[0], drawn[1])
+
+    def test_integers_and_biases_of_numpy(self):
+        bias = numpy.linspace(-0.1, 0.1, E)
+        one = round_topk(logits(), numpy.int64(K), "nearest", 64, width=numpy.int32(K + 20), scoring="sigmoid", selection_bias=bias)
+        other = round_topk(logits(), K, "nearest", 64, width=K + 20, scoring="sigmoid", selection_bias=bias.tolist())
+        self.assertEqual(one.topk_ids.tobytes(), other.topk_ids.tobytes())
+
     def test_no_tokens(self):
         got = round_topk(logits(tokens=0), K, "nearest", 64, width=K)
         self.assertEqual((len(got.token), got.offsets.tolist(), got.topk_ids.shape), (0, [0] * (E + 1), (0, K)))
@@ -160,7 +176,7 @@ class Arrays(unittest.TestCase):
 
 @unittest.skipUnless(TORCH, "PyTorch is not there")
 class Tensors(unittest.TestCase):
-    CASES = [("nearest", {}), ({"name": "up", "renormalise": True}, {}), ({"name": "up", "fill": "duplicate"}, {}),
+    CASES = [("nearest", {}), ({"name": "up", "renormalise": True}, {}), ({"name": "nearest", "renormalise": True}, {}), ({"name": "down", "renormalise": True}, {}), ({"name": "up", "fill": "duplicate"}, {}),
              ({"name": "nearest", "added_gate": "normalised"}, {}), ("up", {"normalise": False}), ("up", {"scoring": "sigmoid"}),
              ({"name": "up", "added_gate": "score"}, {"scoring": "sigmoid"}), ("nearest", {"scoring": "sigmoid", "selection_bias": 0.1}), ("none", {})]
 
@@ -208,6 +224,29 @@ class Tensors(unittest.TestCase):
                 gates = own_gate.gather(1, got.chosen.long())
                 ((matrix * row_weight).sum() + (gates * plain_weight.double()).sum()).backward()
                 torch.testing.assert_close(given.grad.double(), dense.grad, rtol=2e-4, atol=1e-6)
+
+    def test_gradients_are_numbers_where_gates_are(self):
+        """Tokens that lost all rows, chosen scores that are all 0, infinities."""
+        import torch
+        for strategy, options in (({"name": "nearest", "renormalise": True}, {}), ({"name": "down", "renormalise": True}, {}), ("nearest", {}),
+                                  ("up", {"scoring": "sigmoid"})):
+            for k in (1, 2):
+                with self.subTest(strategy=strategy, k=k, **options):
+                    values = torch.from_numpy(logits(tokens=256, experts=16))
+                    values[3] = -200.0
+                    values[5, 2], values[5, 3] = float("inf"), float("-inf")
+                    values.requires_grad_()
+                    got = round_topk(values, k, strategy, 64, **options)
+                    (got.gate.sum() + got.gates.square().sum()).backward()
+                    self.assertTrue(got.gate.isfinite().all() and got.gates.isfinite().all())
+                    self.assertTrue(values.grad.isfinite().all())
+
+    def test_no_tokens_leave_the_router_in_the_graph(self):
+        import torch
+        given = torch.zeros(0, 8, requires_grad=True)
+        got = round_topk(given, 2, "nearest", 16, width="most")
+        got.gate.sum().backward()
+        self.assertEqual((given.grad.shape, got.topk_ids.shape), ((0, 8), (0, 2)))
 
     def test_gradients_reach_half_precision_and_need_not_be_asked_for(self):
         import torch
