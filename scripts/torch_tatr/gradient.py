@@ -3,6 +3,7 @@
 import torch
 
 from .rounding import Rounded, _compute
+from .settings import added_gate
 
 
 def rounded_with_gradient(call):
@@ -55,13 +56,9 @@ def gates_of(logits, chosen, token, expert, weighs, options):
     if normalise:
         is_own = (chosen[token] == expert.unsqueeze(1)).any(dim=1)
         shared = (score / total[token, 0]).clamp(max=1)
-        gate = torch.where(is_own | (added_gate(router, strategy) == "normalised"), shared, score)
+        gate = torch.where(is_own | (added_gate(strategy, router["scoring"], normalise) == "normalised"), shared, score)
     gate = torch.where(weighs, gate, 0)
     if strategy.get("renormalise"):
         after = torch.zeros(len(logits), dtype=gate.dtype, device=gate.device).index_add(0, token, gate)
         gate = gate * (gates.sum(dim=1) / torch.where(after > 0, after, 1))[token]
     return gates, gate
-
-
-def added_gate(router, strategy):
-    return strategy.get("added_gate", "normalised" if router["scoring"] == "sigmoid" and router["normalise_gates"] else "score")

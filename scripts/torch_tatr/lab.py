@@ -11,7 +11,7 @@ import time
 from . import capture, corpus, models, settings
 from .forward import RoundedForward, core
 from .intervals import spread
-from .perplexity import machine, measure
+from .perplexity import measure
 from .problems import Problem, needed, say, write_whole
 from .texts import batches_of, interleaved, pieces_of
 
@@ -82,7 +82,7 @@ def main(argv):
         for seed in range(arguments.seeds):
             lab = Run(torch, arguments, shape, device, out / "runs" / f"{file_name(kind)}-seed{seed}", kind, strategy, seed)
             runs.append(lab.finished(training, pieces, served, tiles, groups))
-    write_results(out, arguments, shape, about, runs, served, machine(torch, device))
+    write_results(out, arguments, shape, about, runs, served, models.machine(torch, device))
     return 0
 
 

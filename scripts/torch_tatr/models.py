@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import platform
 
 from .problems import Problem, needed
 
@@ -35,6 +36,11 @@ def device_of(name):
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise Problem(f"--device {name}: {str(error).splitlines()[0]}", 3) from None
     return device
+
+
+def machine(torch, device):
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return f"{name}, torch {torch.__version__}"
 
 
 def load(arguments):

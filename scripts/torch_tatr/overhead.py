@@ -11,6 +11,7 @@ import statistics
 import time
 
 from .library import LibraryError
+from .models import device_of, machine
 from .problems import Problem, check_writable, needed, say, write_whole
 from .rounding import round_topk
 
@@ -122,7 +123,7 @@ def main(argv):
         raise Problem(f"--top-k {arguments.top_k}: allowed: at most the experts, {arguments.experts}")
     if arguments.json:
         check_writable(arguments.json)
-    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if arguments.device == "auto" else arguments.device)
+    device = device_of(arguments.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # events are of the current one
     names = arguments.strategies.split(",")
@@ -132,7 +133,7 @@ def main(argv):
             times = measure(layer, {"plain": layer.plain, **{name: layer.rounded(name) for name in names}}, arguments.turns)
     except LibraryError as error:
         raise Problem(str(error)) from None
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    where = machine(torch, device)
     rows = []
     say(f"{where}: {arguments.tokens} tokens, {arguments.experts} experts, top-{arguments.top_k}, {arguments.hidden} x {arguments.intermediate}, "
         f"tile {arguments.tile}; {arguments.turns} turns")

@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import platform
 
 from . import models, settings
 from .problems import Problem, check_writable, needed, say, write_whole
@@ -48,7 +47,7 @@ def main(argv):
         "about": f"ln(perplexity) of {models.name_of(arguments.model)}{' with random weights' if arguments.random else ''} on {arguments.text}, rounded "
                  "at evaluation by torch_tatr perplexity, less that with plain top-k; [low, high]: 95 % over documents. layers: means over groups.",
         "model": models.name_of(arguments.model),
-        "machine": machine(torch, next(model.parameters()).device),
+        "machine": models.machine(torch, next(model.parameters()).device),
         "router": [block.options.rule() for block in blocks],
         "plain": plain,
         "covers": settings.covers(chosen, [block.options for block in blocks]),
@@ -71,11 +70,6 @@ def probe_group(blocks, model):
     if not top_k:
         raise Problem(f"--probe: {blocks[0].name} does not tell how many experts a token goes to; give --strategies down --tiles {PROBE_TILE} and --groups")
     return -(-PROBE_TOKENS * blocks[0].count // top_k)
-
-
-def machine(torch, device):
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return f"{name}, torch {torch.__version__}"
 
 
 def measure(torch, model, blocks, pieces, chosen, tiles, groups, tokens, seed, autocast=False, round_topk=None, tell=say):

@@ -8,6 +8,7 @@ import threading
 import typing
 
 from .library import LibraryError, Rounder
+from .settings import draws
 
 FLOATS = ("gates", "gate", "topk_weights")
 
@@ -61,7 +62,7 @@ def round_topk(logits, k, strategy="nearest", tile=128, *, scoring="softmax", no
         router["groups"] = groups
     strategy = {"name": strategy} if isinstance(strategy, str) else dict(strategy)
     options = {"router": router, "strategy": strategy, "tile": tile, "device": arrays.device, "dtype": arrays.dtype}
-    if {"stochastic", "score"} & {strategy.get("name"), strategy.get("then")}:  # others draw nothing: layers share a rounder
+    if draws(strategy):  # else layers share a rounder
         options.update(seed=seed, layer=layer)
     call = _Call(options, arrays, rows, by_token or width == "most", width)
     return arrays.round(call) if tokens else _without_tokens(call)

@@ -51,7 +51,7 @@ def options_of(strategy):
 
 def draws(options):
     """Whether a strategy's options decide by chance, so that each group needs a seed of its own."""
-    return (options if isinstance(options, str) else options.get("then", options["name"])) in ("stochastic", "score")
+    return (options if isinstance(options, str) else options.get("then", options.get("name"))) in ("stochastic", "score")
 
 
 def integers(text, what, least, most, multiple=1):
@@ -65,14 +65,14 @@ def integers(text, what, least, most, multiple=1):
     return found
 
 
-def added_gate(strategy, options):
+def added_gate(strategy, scoring, normalise):
     """The gate of added rows that a router of these options gives (docs/strategies.md)."""
-    return strategy.get("added_gate", "normalised" if options.scoring == "sigmoid" and options.normalise else "score")
+    return strategy.get("added_gate", "normalised" if scoring == "sigmoid" and normalise else "score")
 
 
 def covers(chosen, layers):
     """What a calibration of these strategies and routers (RouterOptions of each layer) covers: `covers` of its file."""
-    gates = {added_gate(strategy, options) for strategy in chosen for options in layers}
+    gates = {added_gate(strategy, options.scoring, options.normalise) for strategy in chosen for options in layers}
     scorings = {f"{options.scoring}, gates {'normalised' if options.normalise else 'as they are'}" for options in layers}
     if len(gates) > 1 or len(scorings) > 1:
         raise Problem(f"a calibration covers one kind of router and one gate of added rows; these have {'; '.join(sorted(gates | scorings))}")

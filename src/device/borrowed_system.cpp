@@ -1,13 +1,12 @@
 #include "device/borrowed_system.hpp"
 
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <utility>
 
 #include "core/error.hpp"
 #include "core/integer_math.hpp"
-#include "core/memory.hpp"
+#include "device/host_memory.hpp"
 
 namespace tatr {
 
@@ -15,31 +14,10 @@ namespace {
 
 constexpr std::size_t kAlignment = 256;
 
-class BorrowedCpu final : public BorrowedSystem {
+class BorrowedCpu final : public OnHost<BorrowedSystem> {
  public:
-  explicit BorrowedCpu(int threads) : threads_(threads) {}
-
-  bool is_cuda() const override { return false; }
-  std::string name() const override { return "cpu"; }
-  const DeviceInfo& device() const override { return device_; }
-  int threads() const override { return threads_; }
+  using OnHost::OnHost;
   void use_stream(CUstream_st*) override {}
-  void synchronize() override {}
-  std::size_t available_bytes() const override { return available_host_bytes(); }
-  std::unique_ptr<Recording> record(std::function<void()> work) override {
-    return make_cpu_system(threads_)->record(std::move(work));
-  }
-
- protected:
-  void copy_bytes_to_host(void* host, const void* data, std::size_t bytes) override { std::memcpy(host, data, bytes); }
-  void copy_bytes_from_host(void* data, const void* host, std::size_t bytes) override {
-    std::memcpy(data, host, bytes);
-  }
-  void copy_bytes(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-
- private:
-  int threads_;
-  DeviceInfo device_;
 };
 
 /// Like another system, but for its memory, of which it only counts how much would be taken.

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 
 #include "core/error.hpp"
 #include "core/integer_math.hpp"
-#include "core/memory.hpp"
 #include "core/threads.hpp"
+#include "device/host_memory.hpp"
 
 namespace tatr {
 
@@ -27,28 +26,9 @@ void System::deallocate(void* pointer, std::size_t bytes) noexcept {
 
 namespace {
 
-class RecordedFunction final : public Recording {
+class CpuSystem final : public OnHost<System> {
  public:
-  explicit RecordedFunction(std::function<void()> work) : work_(std::move(work)) {}
-  void replay() override { work_(); }
-
- private:
-  std::function<void()> work_;
-};
-
-class CpuSystem final : public System {
- public:
-  explicit CpuSystem(int threads) : threads_(threads > 0 ? threads : usable_threads()) {}
-
-  bool is_cuda() const override { return false; }
-  std::string name() const override { return "cpu"; }
-  const DeviceInfo& device() const override { return device_; }
-  int threads() const override { return threads_; }
-  void synchronize() override {}
-  std::size_t available_bytes() const override { return available_host_bytes(); }
-  std::unique_ptr<Recording> record(std::function<void()> work) override {
-    return std::make_unique<RecordedFunction>(std::move(work));
-  }
+  explicit CpuSystem(int threads) : OnHost(threads > 0 ? threads : usable_threads()) {}
 
  protected:
   void* allocate_bytes(std::size_t bytes) override {
@@ -60,15 +40,6 @@ class CpuSystem final : public System {
     return pointer;
   }
   void deallocate_bytes(void* pointer, std::size_t) noexcept override { std::free(pointer); }
-  void copy_bytes_to_host(void* host, const void* data, std::size_t bytes) override { std::memcpy(host, data, bytes); }
-  void copy_bytes_from_host(void* data, const void* host, std::size_t bytes) override {
-    std::memcpy(data, host, bytes);
-  }
-  void copy_bytes(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-
- private:
-  int threads_;
-  DeviceInfo device_;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "core/half.hpp"
 #include "device/thrust_policy.cuh"
 #include "libtatr/rounder.hpp"
+#include "rounding/row_owner.hpp"
 
 namespace tatr {
 
@@ -74,21 +75,12 @@ struct TakeIds {
       std::int32_t id = from[i];
       if (id < 0 || id >= experts || holds(to, i, id)) {
         atomic_add(&faults->ids, 1);
-        for (id = 0; holds(to, i, id) || holds(from, top_k, id);) ++id;  // at most 2 K - 1, see below
+        for (id = 0; holds(to, i, id) || holds(from, top_k, id);) ++id;  // ends below E: fewer than K are held
       }
       to[i] = id;
     }
   }
 };
-
-TATR_HD std::int32_t expert_of_row(const std::int32_t* offsets, std::int32_t experts, std::int64_t row) {
-  std::int32_t first = 0, last = experts;  // the last expert whose offset is at most `row`
-  while (last - first > 1) {
-    const std::int32_t middle = first + (last - first) / 2;
-    (offsets[middle] <= row ? first : last) = middle;
-  }
-  return first;
-}
 
 /// Writes the i-th of everything that is wanted.
 struct WriteOutputs {
@@ -124,11 +116,13 @@ struct WriteOutputs {
     const bool is_row = i < rounded.offsets[experts];
     write(outputs.token, i, is_row ? rounded.token[i] : -1);
     write(outputs.gate, i, is_row ? rounded.gate[i] : 0.0f);
-    if (outputs.expert != nullptr) outputs.expert[i] = is_row ? expert_of_row(rounded.offsets, experts, i) : -1;
+    if (outputs.expert != nullptr) outputs.expert[i] = is_row ? owner_of(rounded.offsets, experts, i) : -1;
   }
 };
 
-bool wants_top_k(const tatr_outputs& outputs) { return outputs.topk_ids != nullptr || outputs.topk_weights != nullptr; }
+TATR_HD bool wants_top_k(const tatr_outputs& outputs) {
+  return outputs.topk_ids != nullptr || outputs.topk_weights != nullptr;
+}
 
 /// Writes the i-th of what is wanted by token.
 struct WriteByToken {
@@ -144,7 +138,7 @@ struct WriteByToken {
   TATR_HD void operator()(std::int64_t i) const {
     if (i <= tokens && outputs.token_offsets != nullptr) outputs.token_offsets[i] = by_token.offsets[i];
     if (i < by_token.offsets[tokens] && outputs.token_rows != nullptr) outputs.token_rows[i] = by_token.rows[i];
-    if (i < tokens && (outputs.topk_ids != nullptr || outputs.topk_weights != nullptr)) write_top_k(i);
+    if (i < tokens && wants_top_k(outputs)) write_top_k(i);
   }
 
   TATR_HD void write_top_k(std::int64_t token) const {
@@ -153,8 +147,7 @@ struct WriteByToken {
     for (std::int32_t i = 0; i < outputs.width; ++i) {
       const std::int64_t place = token * outputs.width + i;
       const std::int32_t row = i < count ? by_token.rows[first + i] : -1;
-      if (outputs.topk_ids != nullptr)
-        outputs.topk_ids[place] = row < 0 ? -1 : expert_of_row(rounded.offsets, experts, row);
+      if (outputs.topk_ids != nullptr) outputs.topk_ids[place] = row < 0 ? -1 : owner_of(rounded.offsets, experts, row);
       if (outputs.topk_weights != nullptr) outputs.topk_weights[place] = row < 0 ? 0.0f : rounded.gate[row];
     }
   }

@@ -48,7 +48,7 @@ std::int64_t whole_number(const json& options, const char* key, std::int64_t lea
                           std::int64_t otherwise) {
   if (!options.contains(key)) return otherwise;
   const json& value = options[key];
-  if (!value.is_number_integer() || value.is_number_float() || value < least || value > most) {
+  if (!value.is_number_integer() || value < least || value > most) {
     refuse("/" + std::string(key), value,
            "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
   }

@@ -57,11 +57,7 @@ RoundingMetrics join_metrics(const std::vector<OfRank>& ranks, std::int64_t tile
     for (std::size_t e = 0; e < experts; ++e) useful[e] += rank.useful[e];
   }
   add_tile_metrics(all, std::vector<std::int32_t>(experts, static_cast<std::int32_t>(tile)), useful);
-  const auto assignments = static_cast<double>(tokens * top_k);
-  all.dropped_share = static_cast<double>(all.dropped) / assignments;
-  all.added_share = static_cast<double>(all.added) / assignments;
-  all.padded_share = static_cast<double>(all.padded) / assignments;
-  all.duplicated_share = static_cast<double>(all.duplicated) / assignments;
+  add_shares(all, tokens * top_k);
   all.mean_dropped_probability =
       all.dropped == 0 ? 0.0 : all.mean_dropped_probability / static_cast<double>(all.dropped);
   forget_unknown(all);

@@ -57,12 +57,7 @@ Rounded round_counts(const ExpertCounts& known, const RoundingCase& one) {
   for (std::size_t e = 0; e < known.counts.size(); ++e) {
     metrics.dropped += std::max(metrics.counts_before[e] - metrics.counts_after[e], 0);
   }
-  const auto share = [&](std::int64_t count) {
-    return assignments == 0 ? 0.0 : static_cast<double>(count) / static_cast<double>(assignments);
-  };
-  metrics.dropped_share = share(metrics.dropped);
-  metrics.padded_share = share(metrics.padded);
-  metrics.duplicated_share = share(metrics.duplicated);
+  add_shares(metrics, assignments);
   forget_unknown(metrics);
   result.warnings = padding_warnings(strategy, metrics);
   if (own_tiles) result.tile_of_expert = std::move(tiles);

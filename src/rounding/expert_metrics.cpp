@@ -64,6 +64,16 @@ void add_tile_metrics(RoundingMetrics& metrics, const std::vector<std::int32_t>&
   metrics.rounding_loss = experts == 0 ? 0.0 : loss_sum / static_cast<double>(experts);
 }
 
+void add_shares(RoundingMetrics& metrics, std::int64_t assignments) {
+  const auto share = [&](std::int64_t count) {
+    return assignments == 0 ? 0.0 : static_cast<double>(count) / static_cast<double>(assignments);
+  };
+  metrics.dropped_share = share(metrics.dropped);
+  metrics.added_share = share(metrics.added);
+  metrics.padded_share = share(metrics.padded);
+  metrics.duplicated_share = share(metrics.duplicated);
+}
+
 void add_expert_metrics(RoundingMetrics& metrics, const std::vector<std::int32_t>& tile_of, Fill fill,
                         std::int64_t tokens) {
   add_tile_metrics(metrics, tile_of, useful_rows(metrics, fill, tokens));

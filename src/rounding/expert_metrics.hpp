@@ -15,6 +15,9 @@ std::vector<std::int32_t> useful_rows(const RoundingMetrics& metrics, Fill fill,
 void add_tile_metrics(RoundingMetrics& metrics, const std::vector<std::int32_t>& tile_of,
                       const std::vector<std::int32_t>& useful);
 
+/// The shares of all assignments, T K, from the counts; 0 of none.
+void add_shares(RoundingMetrics& metrics, std::int64_t assignments);
+
 /// Fills in `metrics` from its counts_before and counts_after [E] and each expert's tile [E]. `tokens` bounds what can
 /// be added.
 void add_expert_metrics(RoundingMetrics& metrics, const std::vector<std::int32_t>& tile_of, Fill fill,

@@ -3,7 +3,9 @@
 
 #include "device/thrust_policy.cuh"
 #include "rounding/dispatch.cuh"
+#include "rounding/expert_metrics.hpp"
 #include "rounding/rounding.hpp"
+#include "rounding/row_owner.hpp"
 #include "rounding/targets.cuh"
 
 namespace tatr {
@@ -52,14 +54,10 @@ struct CountExpertOfRow {
   TATR_HD void operator()(std::int64_t row) const {
     const std::int32_t owner = token[row];
     if (owner < 0) return;
-    std::int32_t first = 0, last = experts;  // the expert is the last that begins at the row or before
-    while (last - first > 1) {
-      const std::int32_t middle = first + (last - first) / 2;
-      (offsets[middle] <= row ? first : last) = middle;
-    }
-    const std::uint32_t word = members[static_cast<std::int64_t>(owner) * ceil_div(experts, 32) + first / 32];
-    const bool chose = (word >> (first % 32) & 1u) != 0;
-    if (!chose || row - offsets[first] < counts[first]) atomic_add(&experts_of_token[owner], 1);
+    const std::int32_t expert = owner_of(offsets, experts, row);
+    const std::uint32_t word = members[static_cast<std::int64_t>(owner) * ceil_div(experts, 32) + expert / 32];
+    const bool chose = (word >> (expert % 32) & 1u) != 0;
+    if (!chose || row - offsets[expert] < counts[expert]) atomic_add(&experts_of_token[owner], 1);
   }
 };
 
@@ -126,13 +124,8 @@ TokenSums sum_over_tokens(const Policy& policy, System& system, const Routing& r
 /// The metrics that are sums over tokens, and the shares of T K.
 inline void add_token_metrics(RoundingMetrics& metrics, const TokenSums& sums, const Routing& routing) {
   const auto tokens = static_cast<double>(routing.tokens);
-  const double assignments = tokens * routing.top_k;
-  const auto share = [&](std::int64_t count) { return static_cast<double>(count) / assignments; };
   metrics.dropped = sums.dropped;
-  metrics.dropped_share = share(metrics.dropped);
-  metrics.added_share = share(metrics.added);
-  metrics.padded_share = share(metrics.padded);
-  metrics.duplicated_share = share(metrics.duplicated);
+  add_shares(metrics, std::int64_t{routing.tokens} * routing.top_k);
   metrics.tokens_without_expert = sums.without_expert;
   metrics.experts_per_token_max = sums.most_experts;
   metrics.dropped_gate_mass = sums.mass / tokens;

@@ -13,6 +13,7 @@
 #include "rounding/added_gate.hpp"
 #include "rounding/own_ranking.cuh"
 #include "rounding/rank_key.hpp"
+#include "rounding/row_owner.hpp"
 #include "rounding/targets.cuh"
 
 namespace tatr {
@@ -61,7 +62,7 @@ struct ValueTile {
       slots.key[slot] = kNoTile;
       return;
     }
-    const std::int32_t expert = owner_of(slot);
+    const std::int32_t expert = owner_of(slots.offsets, slots.experts, slot);
     const Load load = loads(expert);
     const auto first = static_cast<std::int32_t>(slot - slots.offsets[expert]) * load.tile;
     const std::int32_t own = load.kept - first < load.tile ? load.kept - first : load.tile;
@@ -85,16 +86,6 @@ struct ValueTile {
     std::uint64_t bits;
     memcpy(&bits, &carried, sizeof bits);  // of numbers from 0 up these ascend with the number
     slots.key[slot] = kNoTile - 1 - bits;
-  }
-
-  /// The last expert whose tiles begin at or before the slot: one that has some.
-  TATR_HD std::int32_t owner_of(std::int64_t slot) const {
-    std::int32_t low = 0, high = slots.experts;
-    while (high - low > 1) {
-      const std::int32_t middle = low + (high - low) / 2;
-      (slots.offsets[middle] <= slot ? low : high) = middle;
-    }
-    return low;
   }
 };
 

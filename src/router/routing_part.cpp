@@ -1,4 +1,3 @@
-#include <numeric>
 #include <vector>
 
 #include "core/integer_math.hpp"
