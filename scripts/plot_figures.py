@@ -158,6 +158,8 @@ def parts_axis(axes, values, logarithmic):
     axes.set_xlim(low, high)
     steps = [1, 1.5, 2, 3, 5, 7] if high < 8 * low else [1, 2, 5] if high < 200 * low else [1]
     ticks = [step * 10.0 ** power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high))) for step in steps]
+    if high < 3 * low:  # of those, one or none
+        ticks = MaxNLocator(6, steps=ROUND).tick_values(low, high)
     axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
     axes.xaxis.set_minor_locator(FixedLocator([]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))

@@ -23,7 +23,7 @@ from sample_results import LABEL, MARKUP, make_results, rows_both_ways
 
 sys.path.insert(0, str(SOURCE / "scripts"))
 from plot import free_name  # noqa: E402
-from plot_figures import FIGURES, KINDS, NothingToDraw, draw_speedup, plt  # noqa: E402
+from plot_figures import FIGURES, KINDS, NothingToDraw, draw_speedup, parts_axis, plt  # noqa: E402
 from plot_colours import STYLES
 from plot_results import quality_of, read_experiments, settings_of  # noqa: E402
 from plot_style import colour_of, give_styles  # noqa: E402
@@ -243,6 +243,15 @@ class Plot(unittest.TestCase):
                     with self.subTest(f"{name} {kind}: {line}"):
                         self.assertNotRegex(line, r"[,;:]\s*[,;:]|[,;] *$|None|  |\(\)")
                 plt.close(figure)
+
+    def test_a_logarithmic_axis_has_ticks_however_narrow_it_is(self):
+        for values in ([0.0081, 0.0127], [3.0, 3.1], [0.01, 0.09], [0.01, 1.0], [0.001, 10.0]):
+            _, axes = plt.subplots()
+            parts_axis(axes, values, True)
+            low, high = axes.get_xlim()
+            ticks = [tick for tick in axes.xaxis.get_majorticklocs() if low <= tick <= high]
+            self.assertTrue(3 <= len(ticks) <= 10, (values, ticks))
+            plt.close("all")
 
     def test_parts_have_a_panel_for_each_tile_and_sums_apart(self):
         [experiment] = read_experiments([("trained", self.results["trained"])])
